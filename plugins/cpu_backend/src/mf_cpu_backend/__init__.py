@@ -1,0 +1,1 @@
+"""MindSpore on ordinary processors, as a backend of mf-framework."""

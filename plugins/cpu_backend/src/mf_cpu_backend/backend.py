@@ -1,0 +1,76 @@
+"""The CPU backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from mf_core import DeviceBackend
+from mf_core.backend import Probe
+from mf_core.errors import BackendError
+
+from .cores import core_count
+
+
+class CPUBackend(DeviceBackend):
+    """MindSpore on the CPU: always there, computes in fp32.
+
+    Environment variables:
+        MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give.
+        GLOG_v: MindSpore's log level, if you want more than errors.
+        MS_OM_PATH: Where MindSpore writes its record of a failed compilation; default: the temporary directory.
+    """
+
+    name: ClassVar[str] = "cpu"
+    default_dtype: ClassVar[str] = "float32"
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16")  # MindSpore 2.10 has no bfloat16 matmul on CPU
+
+    def probe(self) -> Probe:
+        """See the base class."""
+        if importlib.util.find_spec("mindspore") is None:
+            return Probe(False, reason="mindspore is not installed; pip install --force-reinstall mf-cpu-backend")
+        details = {"processor": _processor(), "threads": str(core_count())}
+        return Probe(True, device_count=1, details=details)
+
+    def import_environment(self) -> Mapping[str, str]:
+        """Keep MindSpore's log to errors: its warnings speak to MindSpore's developers."""
+        return {"GLOG_v": "3"}
+
+    def setup(self, device_id: int) -> None:
+        """Select the CPU, and as many threads as there are cores."""
+        if device_id != 0:
+            raise BackendError(
+                f"there is no cpu device {device_id}", value=device_id, why="the cpu backend has one device, 0"
+            )
+        import mindspore as ms
+
+        # MindSpore writes rank_0/om/analyze_fail.ir here when a graph does not compile, else into the working directory.
+        # It reads the variable at that moment, so it has to stay set.
+        os.environ.setdefault("MS_OM_PATH", str(Path(tempfile.gettempdir()) / f"mindspore-{os.getpid()}"))
+        ms.set_device("CPU", device_id)
+        threads = core_count()
+        for set_threads in (ms.device_context.cpu.op_tuning.threads_num, ms.runtime.dispatch_threads_num):
+            with suppress(RuntimeError):  # raised when the user has set it already, and then it is theirs
+                set_threads(threads)
+
+    def describe(self) -> str:
+        """See the base class."""
+        threads = core_count()
+        return f"{self.name}, {threads} thread{'s' if threads > 1 else ''}, {self.default_dtype}"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

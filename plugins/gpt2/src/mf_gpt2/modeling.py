@@ -1,0 +1,188 @@
+"""GPT-2 (Radford et al., 2019, "Language Models are Unsupervised Multitask Learners").
+
+Shapes: B batch, S tokens, E hidden size, V vocabulary. Parameter names are those of Hugging Face's checkpoints.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mf_core import PretrainedModel
+from mf_core.nn import (
+    ACTIVATIONS,
+    Embedding,
+    LayerNorm,
+    Linear,
+    attention_weights,
+    causal_bias,
+    merge_heads,
+    ms_dtype,
+    positions,
+    split_heads,
+    write_cache,
+)
+from mindspore import Parameter, Tensor, nn, ops
+
+from .config import GPT2Config
+
+
+class GPT2Attention(nn.Cell):
+    """Masked multi-head self-attention."""
+
+    def __init__(self, config: GPT2Config, layer: int, dtype: str) -> None:
+        super().__init__()
+        width, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
+        self.num_heads = config.num_heads
+        self.scale = (width // config.num_heads) ** -0.5 if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:
+            self.scale /= layer + 1
+        self.softmax_dtype = ms_dtype(config.softmax_compute_type)
+        self.c_attn = Linear(width, 3 * width, std=std, param_dtype=kind, dtype=dtype)
+        # The residual stream adds up 2 * num_layers of these, so they begin smaller (section 2.3).
+        self.c_proj = Linear(width, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
+        self.attn_dropout = nn.Dropout(p=config.attention_dropout_rate)
+        self.resid_dropout = nn.Dropout(p=config.hidden_dropout_rate)
+
+    def construct(
+        self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
+    ) -> Tensor:
+        """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
+        query, key, value = ops.split(self.c_attn(x), x.shape[-1], -1)
+        query, key, value = (
+            split_heads(query, self.num_heads), split_heads(key, self.num_heads), split_heads(value, self.num_heads)
+        )  # fmt: skip
+        if slots is not None:
+            key, value = write_cache(keys, slots, key), write_cache(values, slots, value)
+        weights = self.attn_dropout(attention_weights(query, key, bias, self.scale, self.softmax_dtype))
+        return self.resid_dropout(self.c_proj(merge_heads(ops.BatchMatMul()(weights, value))))
+
+
+class GPT2MLP(nn.Cell):
+    """Two linear layers with the activation between."""
+
+    def __init__(self, config: GPT2Config, dtype: str) -> None:
+        super().__init__()
+        width, inner, kind, std = config.hidden_size, config.ffn_size, config.param_init_type, config.initializer_range
+        self.c_fc = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
+        self.c_proj = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
+        self.act = ACTIVATIONS[config.hidden_act]
+        self.dropout = nn.Dropout(p=config.hidden_dropout_rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """``(B, S, E)`` to the same."""
+        return self.dropout(self.c_proj(self.act(self.c_fc(x))))
+
+
+class GPT2Block(nn.Cell):
+    """One layer: attention and MLP, each after a layer norm and around a residual."""
+
+    def __init__(self, config: GPT2Config, layer: int, dtype: str) -> None:
+        super().__init__()
+        norm = {
+            "epsilon": config.layernorm_epsilon,
+            "param_dtype": config.param_init_type,
+            "dtype": config.layernorm_compute_type,
+        }
+        self.ln_1 = LayerNorm(config.hidden_size, **norm)
+        self.attn = GPT2Attention(config, layer, dtype)
+        self.ln_2 = LayerNorm(config.hidden_size, **norm)
+        self.mlp = GPT2MLP(config, dtype)
+        self.post_layernorm_residual = config.post_layernorm_residual
+
+    def construct(
+        self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
+    ) -> Tensor:
+        """``(B, S, E)`` to the same."""
+        normed = self.ln_1(x)
+        x = (normed if self.post_layernorm_residual else x) + self.attn(normed, bias, slots, keys, values)
+        normed = self.ln_2(x)
+        return (normed if self.post_layernorm_residual else x) + self.mlp(normed)
+
+
+class GPT2Model(nn.Cell):
+    """The body: token and position embeddings, the layers, a last layer norm."""
+
+    def __init__(self, config: GPT2Config, dtype: str) -> None:
+        super().__init__()
+        size, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
+        self.wte = Embedding(config.vocab_size, size, std=std, param_dtype=kind, dtype=dtype)
+        self.wpe = Embedding(config.seq_length, size, std=std, param_dtype=kind, dtype=dtype)
+        self.drop = nn.Dropout(p=config.embedding_dropout_prob)
+        self.h = nn.CellList([GPT2Block(config, layer, dtype) for layer in range(config.num_layers)])
+        self.ln_f = LayerNorm(
+            size, epsilon=config.layernorm_epsilon, param_dtype=kind, dtype=config.layernorm_compute_type
+        )
+        self.num_layers = config.num_layers
+
+    def construct(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        bias: Tensor,
+        slots: Tensor | None = None,
+        keys: tuple[Parameter, ...] | None = None,
+        values: tuple[Parameter, ...] | None = None,
+    ) -> Tensor:
+        """Return the hidden states ``(B, S, E)``."""
+        x = self.drop(self.wte(input_ids) + self.wpe(position_ids))
+        for i in range(self.num_layers):
+            if slots is None:
+                x = self.h[i](x, bias, None, None, None)
+            else:
+                x = self.h[i](x, bias, slots, keys[i], values[i])
+        return self.ln_f(x)
+
+
+class GPT2LMHeadModel(PretrainedModel):
+    """GPT-2 with its language-model head, which shares the token embedding's weight."""
+
+    config_class: ClassVar[type[GPT2Config]] = GPT2Config
+    checkpoint_prefix: ClassVar[str] = "transformer."
+    # Causal masks that old checkpoints carry, and the head's second name for the embedding.
+    ignored_keys: ClassVar[tuple[str, ...]] = (r"(^|\.)h\.\d+\.attn\.(masked_)?bias$", r"^lm_head\.weight$")
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config)
+        self.transformer = GPT2Model(config, self.compute_dtype)
+        self.post_init()
+
+    def construct(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Return logits.
+
+        Args:
+            input_ids: ``(B, S)`` int32.
+            attention_mask: ``(B, S)``, 1 for tokens and 0 for padding; None: no padding.
+            position_ids: ``(B, S)`` int32; None: counted from 0, without padding.
+
+        Returns:
+            ``(B, S, V)`` fp32.
+        """
+        batch, length = input_ids.shape
+        if position_ids is None:
+            if attention_mask is None:
+                position_ids = ops.arange(length).reshape((1, length))
+            else:
+                position_ids = positions(attention_mask)
+        hidden = self.transformer(input_ids, position_ids, causal_bias(attention_mask, length))
+        return self.transformer.wte.attend(hidden)
+
+    def decode(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        bias: Tensor,
+        slots: Tensor,
+        keys: tuple[Parameter, ...],
+        values: tuple[Parameter, ...],
+    ) -> Tensor:
+        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache; see the core's hooks."""
+        hidden = self.transformer(input_ids, position_ids, bias, slots, keys, values)
+        return self.transformer.wte.attend(hidden[:, -1])
+
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        """Layers, heads and head width of the cache."""
+        config = self.config
+        return config.num_layers, config.num_heads, config.hidden_size // config.num_heads

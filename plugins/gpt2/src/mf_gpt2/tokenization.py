@@ -1,0 +1,81 @@
+"""GPT-2's byte-level BPE (Radford et al., 2019, section 2.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from mf_core.errors import FileMissingError, IntegrityError
+from mf_core.hub import Source
+from mf_core.tokenization import FastTokenizer, read_tokenizer_json
+
+_END = "<|endoftext|>"
+
+
+class GPT2Tokenizer(FastTokenizer):
+    """Byte-level BPE. Any text has ids, and ids give the same text back.
+
+    Args:
+        vocab_file: ``vocab.json``: token -> id.
+        merges_file: ``merges.txt``: one pair a line, the most frequent first.
+        backend: A tokenizer of the ``tokenizers`` library, in place of the files.
+        **options: See :class:`mf_core.PretrainedTokenizer`. All special tokens are ``<|endoftext|>`` by default.
+    """
+
+    def __init__(
+        self,
+        vocab_file: str | Path | None = None,
+        merges_file: str | Path | None = None,
+        *,
+        backend: tokenizers.Tokenizer | None = None,
+        **options: Any,
+    ) -> None:
+        if backend is None:
+            if vocab_file is None or merges_file is None:
+                raise FileMissingError(
+                    "GPT2Tokenizer needs vocab_file and merges_file",
+                    hint="GPT2Tokenizer.from_pretrained('gpt2') has GPT-2's own",
+                )
+            backend = _read_bpe(Path(vocab_file), Path(merges_file))
+        specials = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), _END)
+        chosen = {**specials, **{name: token for name, token in options.items() if token is not None}}
+        # Special tokens are found in text as wholes; they must be in the vocabulary already (the base class checks).
+        known = {chosen[name] for name in specials if backend.token_to_id(chosen[name]) is not None}
+        backend.add_special_tokens([tokenizers.AddedToken(t, normalized=False, special=True) for t in sorted(known)])
+        super().__init__(backend, **chosen)
+
+    @classmethod
+    def load(cls, source: Source, **options: Any) -> GPT2Tokenizer:
+        """Read ``vocab.json`` and ``merges.txt``, or else ``tokenizer.json``."""
+        vocab, merges = source.path("vocab.json", required=False), source.path("merges.txt", required=False)
+        if vocab is not None and merges is not None:
+            return cls(vocab, merges, **options)
+        whole = source.path("tokenizer.json", required=False)
+        if whole is None:
+            raise FileMissingError(
+                f"{source.location} has no vocabulary", value=source.location,
+                why="there is neither vocab.json with merges.txt nor tokenizer.json",
+                hint="AutoTokenizer.from_pretrained('gpt2') has GPT-2's own",
+            )
+        return cls(backend=read_tokenizer_json(whole), **options)
+
+    def save_vocabulary(self, directory: Path) -> None:
+        """Write ``vocab.json`` and ``merges.txt``."""
+        self.backend.model.save(str(directory))
+
+
+def _read_bpe(vocab_file: Path, merges_file: Path) -> tokenizers.Tokenizer:
+    try:
+        model = tokenizers.models.BPE.from_file(str(vocab_file), str(merges_file))
+    except Exception as error:  # the library raises plain Exception
+        missing = next((path for path in (vocab_file, merges_file) if not path.is_file()), None)
+        if missing is not None:
+            raise FileMissingError(f"there is no file {str(missing)!r}", value=str(missing)) from error
+        raise IntegrityError(
+            f"{vocab_file} and {merges_file} are not a BPE vocabulary", value=str(vocab_file), why=str(error)
+        ) from error
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    backend.decoder = tokenizers.decoders.ByteLevel()  # type: ignore[assignment]
+    return backend

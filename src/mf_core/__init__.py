@@ -1,0 +1,83 @@
+"""A toolkit for large models on MindSpore whose model families and hardware backends are plugins.
+
+Public names are imported when first used, so ``import mf_core`` costs next to nothing. A class that an installed plugin
+offers is importable from here too: ``from mf_core import GPT2LMHeadModel``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .auto import AutoConfig as AutoConfig
+    from .auto import AutoModel as AutoModel
+    from .auto import AutoModelForCausalLM as AutoModelForCausalLM
+    from .auto import AutoProcessor as AutoProcessor
+    from .auto import AutoTokenizer as AutoTokenizer
+    from .backend import DeviceBackend as DeviceBackend
+    from .backend import get_backend as get_backend
+    from .config import PretrainedConfig as PretrainedConfig
+    from .errors import MFError as MFError
+    from .hookspecs import hookimpl as hookimpl
+    from .modeling import PretrainedModel as PretrainedModel
+    from .pipelines import Pipeline as Pipeline
+    from .pipelines import pipeline as pipeline
+    from .processing import PretrainedProcessor as PretrainedProcessor
+    from .seed import set_seed as set_seed
+    from .tokenization import PretrainedTokenizer as PretrainedTokenizer
+    from .trainer import Trainer as Trainer
+    from .trainer import TrainingArguments as TrainingArguments
+    from .trainer import TrainingRecipe as TrainingRecipe
+
+#: Public name -> the module that defines it.
+_MODULES = {
+    "AutoConfig": "auto",
+    "AutoModel": "auto",
+    "AutoModelForCausalLM": "auto",
+    "AutoProcessor": "auto",
+    "AutoTokenizer": "auto",
+    "DeviceBackend": "backend",
+    "MFError": "errors",
+    "Pipeline": "pipelines",
+    "PretrainedConfig": "config",
+    "PretrainedModel": "modeling",
+    "PretrainedProcessor": "processing",
+    "PretrainedTokenizer": "tokenization",
+    "Trainer": "trainer",
+    "TrainingArguments": "trainer",
+    "TrainingRecipe": "trainer",
+    "get_backend": "backend",
+    "hookimpl": "hookspecs",
+    "pipeline": "pipelines",
+    "set_seed": "seed",
+}
+
+__all__ = sorted(_MODULES)  # noqa: PLE0605  (the table above is the one list of names)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name[:1].isupper():  # only class names can be a plugin's: submodules and dunders never start a scan
+        return _plugin_class(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _plugin_class(name: str) -> Any:
+    from .errors import NotRegisteredError, did_you_mean
+    from .registry import registry
+
+    try:
+        return registry.find("export", name).load()
+    except NotRegisteredError as error:
+        close = did_you_mean(name, [*_MODULES, *registry.names("export")])
+        raise AttributeError(f"{error.what}: {error.why or close or 'no such name'}", name=name) from error
+
+
+def __dir__() -> list[str]:
+    from .registry import registry
+
+    return sorted({*globals(), *_MODULES, *registry.names("export")})

@@ -1,0 +1,193 @@
+"""The auto classes: from a name or path to the right family's config, model, tokenizer or processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from .checkpoint import Checkpoint, locate
+from .errors import ArgumentTypeError, UnsupportedError
+from .registry import Entry, registry
+
+if TYPE_CHECKING:
+    from .config import PretrainedConfig
+    from .modeling import PretrainedModel
+    from .processing import PretrainedProcessor
+    from .tokenization import PretrainedTokenizer
+
+
+class _Auto:
+    """What the auto classes share: the support lists and ``register``."""
+
+    kind: ClassVar[str]
+
+    def __init__(self) -> None:
+        name = type(self).__name__
+        raise UnsupportedError(
+            f"{name} is not instantiated", hint=f"use {name}.from_pretrained(name) or {name}.from_config(config)"
+        )
+
+    @classmethod
+    def get_support_list(cls) -> dict[str, list[str]]:
+        """Return each installed family with the names of its presets."""
+        presets: dict[str, list[str]] = {entry.name: [] for entry in registry.entries(cls.kind)}
+        for entry in registry.entries("preset"):
+            if entry.model_type in presets and entry.name not in presets[entry.model_type]:
+                presets[entry.model_type].append(entry.name)
+        return presets
+
+    @classmethod
+    def show_support_list(cls) -> None:
+        """Print each installed family and its presets, a line each."""
+        for family, presets in cls.get_support_list().items():
+            print(f"{family}: {', '.join(presets) or '(no presets)'}")
+
+    @classmethod
+    def register(cls, config_class: type[PretrainedConfig] | str, target: type, *, exist_ok: bool = False) -> None:
+        """Register a class of your own for a family, for this process.
+
+        Args:
+            config_class: The family's config class, or its ``model_type``.
+            target: The class to register.
+            exist_ok: Put it in the place of one that is there.
+
+        Raises:
+            AlreadyRegisteredError: The family has one, and ``exist_ok`` is false.
+        """
+        model_type = config_class if isinstance(config_class, str) else config_class.model_type
+        if not isinstance(target, type):
+            raise ArgumentTypeError(f"{target!r} is not a class", value=target)
+        registry.add(cls.kind, model_type, target, exist_ok=exist_ok)
+
+
+def _family(config: PretrainedConfig) -> tuple[str, str | None]:
+    """Return a config's family and the distribution whose config class it is."""
+    names = {f"{cls.__module__}:{cls.__qualname__}" for cls in type(config).__mro__}
+    for entry in registry.entries("config"):
+        if entry.target in names:
+            return config.model_type, entry.owner
+    return config.model_type, None
+
+
+class AutoConfig(_Auto):
+    """Configurations."""
+
+    kind = "config"
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, **overrides: Any
+    ) -> PretrainedConfig:
+        """Return the configuration of a preset, directory, hub repository or file, with ``overrides``.
+
+        Raises:
+            ConfigError: An override is unknown or out of range.
+        """
+        return config_of(locate(name_or_path, revision), **overrides)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], **overrides: Any) -> PretrainedConfig:
+        """Return the configuration that a dict with the key ``model_type`` describes."""
+        return config_of(Checkpoint("the given dict", config), **overrides)
+
+
+def config_of(checkpoint: Checkpoint, **overrides: Any) -> PretrainedConfig:
+    """Return a checkpoint's configuration as an object of its family's class."""
+    entry = registry.find("config", checkpoint.model_type, checkpoint.owner)
+    config: PretrainedConfig = entry.load().from_dict(checkpoint.config, **overrides)
+    return config
+
+
+class AutoModel(_Auto):
+    """Models; the family's main one, which for language models has its head."""
+
+    kind = "model:base"
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, **overrides: Any
+    ) -> PretrainedModel:
+        """Return a model with a checkpoint's weights.
+
+        Args:
+            name_or_path: See :func:`mf_core.checkpoint.locate`.
+            revision: Branch, tag or commit of a hub repository.
+            **overrides: Fields of the configuration to change.
+
+        Raises:
+            FileMissingError: There are no weights. Nothing is ever initialised at random instead.
+            WeightsError: They do not fit.
+        """
+        checkpoint = locate(name_or_path, revision)
+        entry = registry.find(cls.kind, checkpoint.model_type, checkpoint.owner)
+        model: PretrainedModel = entry.load().from_checkpoint(checkpoint, **overrides)
+        return model
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **overrides: Any) -> PretrainedModel:
+        """Return a new model: with random weights, unless the config names a checkpoint."""
+        from .config import PretrainedConfig
+
+        if not isinstance(config, PretrainedConfig):
+            raise ArgumentTypeError(
+                f"from_config takes a config object, not {type(config).__name__}", value=config,
+                hint="AutoConfig.from_pretrained(name_or_path) makes one",
+            )
+        entry = registry.find(cls.kind, *_family(config))
+        model: PretrainedModel = entry.load()(config.replace(**overrides))
+        return model
+
+
+class AutoModelForCausalLM(AutoModel):
+    """Models that predict the next token."""
+
+    kind = "model:causal_lm"
+
+
+class AutoTokenizer(_Auto):
+    """Tokenizers. Never imports mindspore."""
+
+    kind = "tokenizer"
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
+    ) -> PretrainedTokenizer:
+        """Return a checkpoint's tokenizer; ``options`` go to its class.
+
+        Raises:
+            FileMissingError: The checkpoint has no vocabulary.
+        """
+        return tokenizer_of(locate(name_or_path, revision), **options)
+
+
+class AutoProcessor(_Auto):
+    """Processors."""
+
+    kind = "processor"
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
+    ) -> PretrainedProcessor:
+        """Return a checkpoint's processor with its tokenizer; ``options`` go to its class."""
+        checkpoint = locate(name_or_path, revision)
+        processor: PretrainedProcessor = _companion(cls.kind, checkpoint).load().from_checkpoint(checkpoint, **options)
+        return processor
+
+
+def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
+    """Return the tokenizer of a checkpoint that has been located."""
+    tokenizer: PretrainedTokenizer = _companion("tokenizer", checkpoint).load().from_checkpoint(checkpoint, **options)
+    return tokenizer
+
+
+def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
+    """Find the tokenizer or processor class: by the family, or by the class that its own file names."""
+    if "model_type" not in checkpoint.config and checkpoint.tokenizer is not None:
+        from .tokenization import read_class_name
+
+        class_name = read_class_name(checkpoint.tokenizer, kind)
+        if class_name is not None:
+            return registry.find("export", class_name)
+    return registry.find(kind, checkpoint.model_type, checkpoint.owner)

@@ -1,0 +1,203 @@
+"""Device backends: choosing one, and the one place where MindSpore is imported and set up.
+
+Nothing here touches a device until :func:`get_backend` is called. A backend that is asked for by name and not available
+is an error that says why; only where nobody names one is the available backend of the highest priority taken.
+
+Environment variables:
+    MF_BACKEND: The backend to use where no call names one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import BackendError, NotInstalledError
+from .registry import registry
+
+if TYPE_CHECKING:
+    from .config import PretrainedConfig
+
+logger = logging.getLogger("mf_core")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a look at the machine showed, without initialising a device.
+
+    Attributes:
+        available: Whether the backend can be used.
+        device_count: How many devices it has.
+        reason: Why it cannot be used.
+        details: Facts for people: versions, processor, threads.
+    """
+
+    available: bool
+    device_count: int = 0
+    reason: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeviceBackend(ABC):
+    """What a hardware backend provides. Subclasses are made without arguments and hold no device.
+
+    Class attributes:
+        name: As in the backend's spec.
+        default_dtype: What models compute in where the configuration leaves ``compute_dtype`` at its default.
+        dtypes: What they can compute in.
+    """
+
+    name: ClassVar[str]
+    default_dtype: ClassVar[str] = "float16"
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
+
+    @abstractmethod
+    def probe(self) -> Probe:
+        """Tell whether the backend can be used here. Must not import mindspore or initialise a device."""
+
+    @abstractmethod
+    def setup(self, device_id: int) -> None:
+        """Select the device and set threads, memory and paths; mindspore is imported. Called once a process."""
+
+    def import_environment(self) -> Mapping[str, str]:
+        """Return environment variables that hold while mindspore is being imported, and are put back afterwards."""
+        return {}
+
+    def compute_dtype(self, config: PretrainedConfig) -> str:
+        """Return the type that a model computes in.
+
+        Raises:
+            BackendError: The configuration asks explicitly for a type that the backend has not.
+        """
+        asked = str(getattr(config, "compute_dtype", self.default_dtype))
+        if "compute_dtype" not in config.model_fields_set:
+            if asked != self.default_dtype:
+                _say_once(f"the {self.name} backend computes in {self.default_dtype} ({asked} is the config's default)")
+            return self.default_dtype
+        if asked not in self.dtypes:
+            raise BackendError(
+                f"the {self.name} backend cannot compute in {asked}", value=asked,
+                hint=f"set compute_dtype to one of: {', '.join(self.dtypes)}",
+            )
+        return asked
+
+    def describe(self) -> str:
+        """Return one line for people: device, threads, type."""
+        return f"{self.name}, {self.default_dtype}"
+
+
+_state: dict[str, Any] = {"selected": None, "ready": None}
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        logger.warning(message)
+
+
+def load_backend(name: str) -> DeviceBackend:
+    """Return the backend called ``name``, untouched. Raise what the registry raises for unknown names."""
+    backend: DeviceBackend = registry.find("backend", name.lower()).load()()
+    return backend
+
+
+def select_backend(name: str | None = None) -> DeviceBackend:
+    """Return the backend that serves ``name``, without setting it up.
+
+    Args:
+        name: ``"cpu"``, ``"ascend"``, …; None takes the one in use, ``MF_BACKEND``, or the best available.
+
+    Raises:
+        BackendError: It is not available, no backend is, or the process uses another already.
+    """
+    current = _state["ready"] or _state["selected"]
+    wanted = name or (None if current else os.environ.get("MF_BACKEND")) or None
+    if current is not None and (wanted is None or wanted.lower() == current.name):
+        return current  # type: ignore[no-any-return]
+    if _state["ready"] is not None:
+        raise BackendError(
+            f"this process uses the backend {current.name!r}; it cannot change to {wanted!r}", value=wanted,
+            hint="name the backend before the first model is made, or start another process",
+        )
+    _state["selected"] = _available(load_backend(wanted)) if wanted else _best()
+    return _state["selected"]  # type: ignore[no-any-return]
+
+
+def _available(backend: DeviceBackend) -> DeviceBackend:
+    probe = backend.probe()
+    if not probe.available:
+        raise BackendError(
+            f"the backend {backend.name!r} is not available", value=backend.name, why=probe.reason,
+            hint="`mf doctor` shows what each backend found",
+        )
+    return backend
+
+
+def _best() -> DeviceBackend:
+    specs = sorted({e.name: e.spec for e in registry.entries("backend")}.values(), key=lambda s: -s.priority)  # type: ignore[union-attr]
+    reasons = []
+    for spec in specs:
+        backend = load_backend(spec.name)  # type: ignore[union-attr]
+        probe = backend.probe()
+        if probe.available:
+            return backend
+        reasons.append(f"{backend.name}: {probe.reason}")
+    raise BackendError(
+        "no device backend is available", why="; ".join(reasons) or "none is installed", hint="pip install mf-cpu-backend"
+    )
+
+
+def get_backend(name: str | None = None, device_id: int | None = None) -> DeviceBackend:
+    """Return the backend that serves ``name``, set up and ready: the first call selects the process's device.
+
+    Args:
+        name: See :func:`select_backend`.
+        device_id: Number of the device; default ``$DEVICE_ID`` or 0. Used by the first call.
+
+    Raises:
+        BackendError: As ``select_backend``, and where the device does not exist.
+    """
+    backend = select_backend(name)
+    if _state["ready"] is None:
+        import_mindspore()
+        backend.setup(int(os.environ.get("DEVICE_ID", "0")) if device_id is None else device_id)
+        _state["ready"] = backend
+    return backend
+
+
+def import_mindspore() -> Any:
+    """Import mindspore as the selected backend wants it imported, and return the module.
+
+    Raises:
+        NotInstalledError: It is not installed.
+    """
+    if "mindspore" in sys.modules:
+        return sys.modules["mindspore"]
+    if importlib.util.find_spec("mindspore") is None:
+        raise NotInstalledError(
+            "MindSpore is not installed", value="mindspore", why="it comes with a device backend",
+            hint="pip install mf-cpu-backend",
+        )
+    with _environment(select_backend().import_environment()):
+        return importlib.import_module("mindspore")
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that the user has not set, for the time of the block."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

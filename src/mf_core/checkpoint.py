@@ -1,0 +1,132 @@
+"""From what the user typed to a checkpoint's configuration and files: the one place that reads a name or path.
+
+Environment variables:
+    MF_MODELS: Folders, separated as in PATH, that hold checkpoints as ``<name>/config.json``; a preset or name found
+        there is taken from there and not from the network. For machines that have none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ArgumentTypeError, FileMissingError, IntegrityError
+from .files import CONFIG_FILE, read_config_file
+from .hub import Source, open_source
+from .registry import Entry, registry
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that has been found, nothing of which but its configuration need have been read.
+
+    Attributes:
+        name: What the user typed.
+        config: The configuration's contents, ``model_type`` included.
+        weights: Where the weights are; None when there are none to be had (a preset without, a config file).
+        tokenizer: Where the vocabulary is; None likewise.
+        owner: The distribution whose preset it is, if it is one.
+        note: Why there are no weights.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    weights: Source | None = None
+    tokenizer: Source | None = None
+    owner: str | None = None
+    note: str = ""
+
+    @property
+    def model_type(self) -> str:
+        """The family; raise IntegrityError where the configuration does not say."""
+        model_type = self.config.get("model_type")
+        if not isinstance(model_type, str):
+            raise IntegrityError(
+                f"the configuration of {self.name!r} does not say its model_type", value=model_type,
+                hint="add the key \"model_type\", for instance \"gpt2\"; `mf models` lists the families",
+            )
+        return model_type
+
+
+def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
+    """Find a checkpoint.
+
+    Args:
+        name_or_path: In this order: a preset (``"gpt2"``, ``"mf-gpt2:gpt2"``), a directory, a ``.json`` or ``.yaml``
+            file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called like a preset is
+            meant by ``"./gpt2"``.
+        revision: Branch, tag or commit of a hub repository.
+
+    Raises:
+        NotRegisteredError, NotInstalledError, ConflictError: Nothing goes by that name, or two things do.
+        FileMissingError, DownloadError, IntegrityError: It is there, but its configuration is not or cannot be read.
+    """
+    if not isinstance(name_or_path, (str, Path)):
+        raise ArgumentTypeError(
+            f"a checkpoint is given by name or path, not {type(name_or_path).__name__}", value=name_or_path
+        )
+    name = str(name_or_path)
+    path = Path(name).expanduser()
+    if isinstance(name_or_path, str) and registry.has("preset", name):
+        return _local_mirror(name.rpartition(":")[2]) or _preset(registry.find("preset", name), name, revision)
+    if path.is_dir():
+        return _directory(path, name)
+    if path.suffix in (".json", ".yaml", ".yml"):
+        if not path.is_file():
+            raise FileMissingError(f"there is no file {name!r}", value=name)
+        return Checkpoint(name, _flatten(read_config_file(path)), note=f"{name} is a configuration file")
+    mirror = _local_mirror(name)
+    if mirror is not None:
+        return mirror
+    if isinstance(name_or_path, Path) or name.startswith((".", "/", "~")):
+        raise FileMissingError(f"there is no directory {name!r}", value=name)
+    if _HUB_ID.match(name):
+        source = open_source(f"hub:{name}", revision=revision)
+        config_path = source.path(CONFIG_FILE)
+        assert config_path is not None
+        return Checkpoint(name, read_config_file(config_path), source, source)
+    entry = registry.find("preset", name)  # says what is known, close, or to be installed
+    return _preset(entry, name, revision)
+
+
+def _directory(path: Path, name: str) -> Checkpoint:
+    source = open_source(str(path))
+    config_path = source.path(CONFIG_FILE, required=False)
+    if config_path is None:
+        # A tokenizer's directory need not have a config; its own file then names the class.
+        return Checkpoint(name, {}, source, source)
+    return Checkpoint(name, read_config_file(config_path), source, source)
+
+
+def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
+    preset = entry.preset
+    assert preset is not None
+    weights = open_source(preset.weights, revision=revision, sha256=preset.sha256) if preset.weights else None
+    tokenizer = open_source(preset.tokenizer, sha256=preset.sha256) if preset.tokenizer else weights
+    config = {"model_type": entry.model_type, **preset.config}
+    return Checkpoint(name, config, weights, tokenizer, entry.owner, preset.weights_note)
+
+
+def _local_mirror(name: str) -> Checkpoint | None:
+    for folder in filter(None, os.environ.get("MF_MODELS", "").split(os.pathsep)):
+        path = Path(folder).expanduser() / name
+        if (path / CONFIG_FILE).is_file():
+            return _directory(path, name)
+    return None
+
+
+def _flatten(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a configuration file, also of MindFormers' layout (``model: {model_config: {type: …}}``)."""
+    inner = data.get("model", data)
+    inner = inner.get("model_config", inner) if isinstance(inner, Mapping) else data
+    fields = dict(inner)
+    class_name = fields.pop("type", None)
+    if class_name is not None and "model_type" not in fields:
+        fields["model_type"] = registry.find("export", class_name).model_type
+    return fields

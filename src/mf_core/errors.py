@@ -1,0 +1,187 @@
+"""Every error the library raises on purpose.
+
+An error says what happened, with the offending value; why; and what to do next. Each class has a stable ``code``
+that documentation and callers may rely on, and also derives from the built-in exception that a caller would expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class MFError(Exception):
+    """Base of all the library's errors.
+
+    Args:
+        what: What happened, in one sentence, naming the value.
+        value: The offending value itself, for code that handles the error.
+        why: The cause, when it is known and not plain from ``what``.
+        hint: What to type or change next.
+    """
+
+    code: ClassVar[str] = "MF000"
+
+    def __init__(self, what: str, *, value: Any = None, why: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.value = value
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [f"[{self.code}] {self.what}"]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.hint:
+            lines.append(f"  try: {self.hint}")
+        return "\n".join(lines)
+
+
+# Plugins and the registry ------------------------------------------------------------------------------------------
+
+
+class SpecError(MFError, ValueError):
+    """A spec returned by a plugin's hook is malformed."""
+
+    code = "MF101"
+
+
+class PluginError(MFError, ImportError):
+    """A plugin could not be loaded (raised in strict mode, or when the plugin is needed)."""
+
+    code = "MF102"
+
+
+class ConflictError(MFError, LookupError):
+    """Two distributions claim the name that was asked for."""
+
+    code = "MF103"
+
+
+class NotRegisteredError(MFError, LookupError):
+    """No installed plugin provides the name that was asked for."""
+
+    code = "MF104"
+
+
+class TargetError(MFError, ImportError):
+    """A spec names a target that does not exist or cannot be imported."""
+
+    code = "MF105"
+
+
+class NotInstalledError(MFError, ImportError):
+    """Something that is asked for lives in a package that is not installed."""
+
+    code = "MF106"
+
+
+class AlreadyRegisteredError(MFError, ValueError):
+    """``register`` was called for a name that is taken, without ``exist_ok=True``."""
+
+    code = "MF107"
+
+
+# Arguments and configuration ---------------------------------------------------------------------------------------
+
+
+class ConfigError(MFError, ValueError):
+    """A configuration has an unknown field or a value out of range."""
+
+    code = "MF201"
+
+
+class ArgumentError(MFError, ValueError):
+    """A call was given an argument it does not know or cannot use."""
+
+    code = "MF202"
+
+
+class ArgumentTypeError(MFError, TypeError):
+    """A call was given an argument of the wrong type."""
+
+    code = "MF203"
+
+
+class InputTooLongError(ArgumentError):
+    """A prompt or sequence does not fit the model's context."""
+
+    code = "MF204"
+
+
+class UnsupportedError(MFError, NotImplementedError):
+    """The request is understood, but this version or model cannot meet it."""
+
+    code = "MF205"
+
+
+# Files, checkpoints and the hub ------------------------------------------------------------------------------------
+
+
+class FileMissingError(MFError, FileNotFoundError):
+    """A file that a model, tokenizer or dataset needs is not there."""
+
+    code = "MF301"
+
+
+class DownloadError(MFError, ConnectionError):
+    """A file could not be fetched."""
+
+    code = "MF302"
+
+
+class IntegrityError(MFError, OSError):
+    """A file's bytes are not the ones expected (checksum, size or format)."""
+
+    code = "MF303"
+
+
+class WeightsError(MFError, ValueError):
+    """A checkpoint's tensors do not fit the model."""
+
+    code = "MF304"
+
+
+# Devices and training ----------------------------------------------------------------------------------------------
+
+
+class BackendError(MFError, RuntimeError):
+    """A device backend is missing, unavailable, or cannot do what was asked."""
+
+    code = "MF401"
+
+
+class DataError(MFError, ValueError):
+    """A dataset is empty or a record has the wrong form."""
+
+    code = "MF501"
+
+
+class TrainingError(MFError, RuntimeError):
+    """Training cannot go on."""
+
+    code = "MF502"
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out, or a plugin setting names nothing that is installed."""
+
+
+def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """Return up to ``limit`` of ``known`` that look like ``name``, best first, ignoring case."""
+    by_lower: dict[str, str] = {}
+    for candidate in known:
+        by_lower.setdefault(candidate.lower(), candidate)
+    for cutoff, most in ((0.8, limit), (0.6, 1)):  # several that are very close, or the best of those that are a bit
+        matches = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)
+        if matches:
+            return [by_lower[match] for match in matches]
+    return []
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return ``"did you mean 'a' or 'b'?"`` for the close names, or None where nothing is close."""
+    names = close_names(name, known)
+    return f"did you mean {' or '.join(repr(n) for n in names)}?" if names else None

@@ -1,0 +1,74 @@
+"""Sources on the local disk: a directory, and a folder of an installed package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from ..errors import ArgumentError, FileMissingError, NotInstalledError, did_you_mean
+from .source import Source, stays_inside
+
+_PACKAGE: Final = re.compile(r"package:(?P<package>[A-Za-z_]\w*(\.\w+)*)(/(?P<folder>.+))?\Z")
+
+
+class Folder(Source):
+    """A directory, wherever it is."""
+
+    def __init__(self, location: str, root: str | os.PathLike[str]) -> None:
+        super().__init__(location)
+        self._root = Path(root)
+
+    def _find(self, filename: str, required: bool) -> Path | None:
+        path = self._root / filename
+        if path.is_file():
+            return path
+        dangling = path.is_symlink() and not path.exists()
+        if not required and not dangling:
+            return None
+        there = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+        raise FileMissingError(
+            f"there is no file '{filename}' in {self.location}",
+            value=str(path),
+            why=f"it is a link to {os.path.realpath(path)}, which does not exist" if dangling else None,
+            hint=did_you_mean(path.name, there) or f"{path.parent} holds {', '.join(there[:10]) or 'no files'}",
+        )
+
+
+def package_folder(location: str) -> Path:
+    """Return the folder that ``"package:pkg.sub/folder"`` names; nothing is imported.
+
+    Raises:
+        ArgumentError: The location is malformed.
+        NotInstalledError: The package is not installed.
+        FileMissingError: The package has no such folder on disk.
+    """
+    match = _PACKAGE.match(location)
+    folder = match["folder"] or "" if match else ""
+    if match is None or not stays_inside(folder):
+        raise ArgumentError(f"{location!r} is malformed", value=location, hint="'package:pkg.sub/folder/inside'")
+    top, *rest = match["package"].split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # of a top-level name, this imports nothing
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise NotInstalledError(
+            f"{location!r} is in the package {top!r}, which is not installed",
+            value=location,
+            hint=f"install the distribution that provides {top!r} into {sys.prefix}",
+        )
+    roots = [Path(root) for root in spec.submodule_search_locations or ()]
+    for root in roots:
+        path = root.joinpath(*rest, folder)
+        if path.is_dir():
+            return path
+    raise FileMissingError(
+        f"the installed package {top!r} has no folder '{Path(*rest, folder)}' on disk",
+        value=location,
+        why=f"looked in {', '.join(map(str, roots)) or f'{spec.origin}, which is not a package'}",
+        hint=f"install the distribution that provides {top!r} again, unpacked, and see that it ships that folder",
+    )

@@ -1,0 +1,32 @@
+"""What model families are built from: layers, attention with a cache, losses, and how parameters begin."""
+
+from .attention import (
+    attention_weights,
+    cache_bias,
+    cache_slots,
+    causal_bias,
+    merge_heads,
+    positions,
+    split_heads,
+    write_cache,
+)
+from .init import ms_dtype, parameter, skip_init
+from .layers import ACTIVATIONS, Embedding, LayerNorm, Linear
+
+__all__ = [
+    "ACTIVATIONS",
+    "Embedding",
+    "LayerNorm",
+    "Linear",
+    "attention_weights",
+    "cache_bias",
+    "cache_slots",
+    "causal_bias",
+    "merge_heads",
+    "ms_dtype",
+    "parameter",
+    "positions",
+    "skip_init",
+    "split_heads",
+    "write_cache",
+]

@@ -1,0 +1,121 @@
+"""Layers that families share. Shapes: ``(batch, seq, features)`` in and out, unless said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mindspore import Tensor, nn, ops
+
+from .init import ms_dtype, parameter
+
+
+class Linear(nn.Cell):
+    """``x @ weight + bias`` with ``weight`` of shape ``(in, out)``, as GPT-2's checkpoints store it.
+
+    Args:
+        in_features, out_features: Widths.
+        std: Standard deviation of the weight's initial values; the bias begins at 0.
+        bias: Whether there is one.
+        param_dtype: Type of the parameters.
+        dtype: Type of the product.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        std: float = 0.02,
+        bias: bool = True,
+        param_dtype: str = "float32",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = parameter((in_features, out_features), ("normal", std), param_dtype)
+        self.bias = parameter((out_features,), 0.0, param_dtype) if bias else None
+        self.dtype = ms_dtype(dtype)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``(…, out)`` for ``(…, in)``."""
+        rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
+        y = ops.matmul(rows, ops.cast(self.weight, self.dtype))
+        if self.bias is not None:
+            y = y + ops.cast(self.bias, self.dtype)
+        return y.reshape(x.shape[:-1] + (self.out_features,))
+
+
+class LayerNorm(nn.Cell):
+    """Layer normalisation over the last axis (Ba et al., 2016), with the parameters ``weight`` and ``bias``.
+
+    Args:
+        size: Width.
+        epsilon: Added to the variance.
+        param_dtype: Type of the parameters.
+        dtype: Type of the computation; the result has the input's.
+    """
+
+    def __init__(
+        self, size: int, *, epsilon: float = 1e-5, param_dtype: str = "float32", dtype: str = "float32"
+    ) -> None:
+        super().__init__()
+        self.weight = parameter((size,), 1.0, param_dtype)
+        self.bias = parameter((size,), 0.0, param_dtype)
+        self.dtype = ms_dtype(dtype)
+        # The primitive, not ops.layer_norm: that has no CPU kernel outside graphs.
+        self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=epsilon)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the normalised ``x``."""
+        y, _, _ = self.norm(ops.cast(x, self.dtype), ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype))
+        return ops.cast(y, x.dtype)
+
+
+class Embedding(nn.Cell):
+    """Rows of ``weight``, ``(num_embeddings, size)``. Ids out of range are the caller's to refuse."""
+
+    def __init__(
+        self, num_embeddings: int, size: int, *, std: float = 0.02, param_dtype: str = "float32", dtype: str = "float32"
+    ) -> None:
+        super().__init__()
+        self.weight = parameter((num_embeddings, size), ("normal", std), param_dtype)
+        self.dtype = ms_dtype(dtype)
+
+    def construct(self, ids: Tensor) -> Tensor:
+        """Return ``(…, size)`` for ids ``(…)``."""
+        return ops.cast(ops.gather(self.weight, ids, 0), self.dtype)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Return the logits ``x @ weight.T`` in fp32: the tied language-model head. ``(…, size)`` to ``(…, num)``."""
+        rows = x.reshape((-1, x.shape[-1]))
+        logits = ops.MatMul(transpose_b=True)(ops.cast(rows, self.dtype), ops.cast(self.weight, self.dtype))
+        return ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU in its tanh approximation (Hendrycks and Gimpel, 2016, section 2)."""
+    return ops.gelu(x, approximate="tanh")
+
+
+def gelu_exact(x: Tensor) -> Tensor:
+    """GELU with the error function."""
+    return x * 0.5 * (1.0 + ops.erf(x * 0.7071067811865476))
+
+
+def relu(x: Tensor) -> Tensor:
+    """Rectifier."""
+    return ops.relu(x)
+
+
+def silu(x: Tensor) -> Tensor:
+    """``x * sigmoid(x)``."""
+    return x * ops.sigmoid(x)
+
+
+#: Names that a config's ``hidden_act`` may have.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu_tanh,
+    "gelu_exact": gelu_exact,
+    "relu": relu,
+    "silu": silu,
+}

@@ -1,0 +1,126 @@
+"""``pipeline()``: a task's inference in one object."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import ArgumentError, ArgumentTypeError, did_you_mean
+from .registry import registry
+
+if TYPE_CHECKING:
+    from .modeling import PretrainedModel
+    from .tokenization import PretrainedTokenizer
+
+
+class Pipeline(ABC):
+    """Base of the tasks' pipelines.
+
+    A subclass turns input into output in ``__call__``. Keywords given when it is built are defaults of its calls.
+
+    Class attributes:
+        default_model: The preset that serves when no model is named.
+        head: The kind of model that a name is resolved to: ``"base"``, ``"causal_lm"``.
+    """
+
+    default_model: ClassVar[str | None] = None
+    head: ClassVar[str] = "base"
+
+    def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer | None, **options: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.options = options
+
+    @abstractmethod
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """Return the task's output for ``inputs``."""
+
+
+def pipeline(
+    task: str | None = None,
+    model: str | PretrainedModel | None = None,
+    tokenizer: str | PretrainedTokenizer | None = None,
+    image_processor: Any = None,
+    audio_processor: Any = None,
+    backend: str = "ms",
+    *,
+    device_target: str | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> Pipeline:
+    """Return a callable that runs a task.
+
+    Args:
+        task: ``"text_generation"``, or another that a plugin brings; None: text generation.
+        model: A preset, directory, hub repository, or model object; None: the task's own choice.
+        tokenizer: Likewise; None: the model's.
+        image_processor, audio_processor: For tasks that take images or sound.
+        backend: ``"ms"``, MindSpore: the one there is. (MindFormers' keyword; the device is ``device_target``.)
+        device_target: ``"cpu"``, ``"ascend"``, …; None: see :func:`mf_core.get_backend`.
+        revision: Branch, tag or commit of a hub repository.
+        **options: Defaults of the calls; see the task's pipeline.
+
+    Raises:
+        NotRegisteredError: No plugin has the task, or the model.
+        ArgumentError: An option is unknown to the task.
+    """
+    from .backend import get_backend
+
+    name = task or "text_generation"
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"task={name!r} is not a string", value=name)
+    entry = registry.find("task", name)
+    if backend != "ms":
+        raise ArgumentError(
+            f"backend={backend!r} is not 'ms'", value=backend, why="pipelines run on MindSpore",
+            hint="device_target='cpu' chooses a device",
+        )
+    cls: type[Pipeline] = entry.load()
+    given = model if model is not None else cls.default_model
+    if given is None:
+        raise ArgumentError(f"the task {name!r} has no model of its own", hint="pass model=…")
+    get_backend(device_target)
+    model_object = _model(given, cls.head, revision)
+    processors = {"image_processor": image_processor, "audio_processor": audio_processor}
+    used = {key: value for key, value in processors.items() if value is not None}
+    return cls(model_object, _tokenizer(tokenizer, given, name, revision), **used, **options)
+
+
+def _model(given: str | PretrainedModel, head: str, revision: str | None) -> PretrainedModel:
+    from .checkpoint import locate
+    from .modeling import PretrainedModel
+
+    if isinstance(given, PretrainedModel):
+        return given
+    checkpoint = locate(given, revision)
+    entry = registry.find(f"model:{head}", checkpoint.model_type, checkpoint.owner)
+    model: PretrainedModel = entry.load().from_checkpoint(checkpoint)
+    return model
+
+
+def _tokenizer(
+    tokenizer: str | PretrainedTokenizer | None, model: str | PretrainedModel, task: str, revision: str | None
+) -> PretrainedTokenizer:
+    from .auto import AutoTokenizer
+    from .tokenization import PretrainedTokenizer
+
+    if isinstance(tokenizer, PretrainedTokenizer):
+        return tokenizer
+    if tokenizer is not None:
+        return AutoTokenizer.from_pretrained(tokenizer, revision=revision)
+    if not isinstance(model, str):
+        raise ArgumentError(
+            f"a model object does not say which tokenizer it needs for {task!r}",
+            hint="pass tokenizer=AutoTokenizer.from_pretrained(…)",
+        )
+    return AutoTokenizer.from_pretrained(model, revision=revision)
+
+
+def check_options(given: dict[str, Any], known: tuple[str, ...], whose: str) -> None:
+    """Raise ArgumentError for the first of ``given`` that is not ``known``."""
+    for name in given:
+        if name not in known:
+            raise ArgumentError(
+                f"{whose} has no argument {name!r}", value=name,
+                hint=did_you_mean(name, known) or f"its arguments are: {', '.join(known)}",
+            )

@@ -1,0 +1,93 @@
+"""Processors: raw input to what a model takes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+from .errors import ArgumentError, did_you_mean
+from .files import write_json
+from .tokenization import PretrainedTokenizer
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+
+PROCESSOR_CONFIG_FILE = "preprocessor_config.json"
+
+P = TypeVar("P", bound="PretrainedProcessor")
+
+
+class PretrainedProcessor(ABC):
+    """Base of the families' processors.
+
+    Args:
+        tokenizer: The tokenizer; None takes ``default_tokenizer``'s.
+        max_length: Number of ids in a row: longer texts are cut, shorter ones padded.
+        return_tensors: ``"ms"``, ``"np"`` or None for lists.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("max_length", "return_tensors")
+
+    #: Checkpoint whose tokenizer is used when none is given.
+    default_tokenizer: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        tokenizer: PretrainedTokenizer | None = None,
+        max_length: int = 128,
+        return_tensors: Literal["np", "ms"] | None = "ms",
+    ) -> None:
+        if tokenizer is None:
+            from .auto import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(self.default_tokenizer)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.return_tensors = return_tensors
+
+    @abstractmethod
+    def __call__(self, text: Any) -> dict[str, Any]:
+        """Return the model's input."""
+
+    @classmethod
+    def from_pretrained(cls: type[P], name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> P:
+        """Return the processor of a preset, directory or hub repository; ``options`` are the constructor's."""
+        from .checkpoint import locate
+
+        return cls.from_checkpoint(locate(name_or_path, revision), **options)
+
+    @classmethod
+    def from_checkpoint(cls: type[P], checkpoint: Checkpoint, **options: Any) -> P:
+        """Return the processor of a checkpoint that has been located."""
+        from .auto import tokenizer_of
+        from .tokenization import read_json
+
+        unknown = [name for name in options if name not in (*cls.options, "tokenizer")]
+        if unknown:
+            raise ArgumentError(
+                f"{cls.__name__} has no option {unknown[0]!r}", value=unknown[0],
+                hint=did_you_mean(unknown[0], cls.options) or f"its options are: tokenizer, {', '.join(cls.options)}",
+            )
+        saved = read_json(checkpoint.tokenizer, PROCESSOR_CONFIG_FILE) if checkpoint.tokenizer is not None else {}
+        kept = {name: saved[name] for name in cls.options if name in saved}
+        tokenizer = options.pop("tokenizer", None) or tokenizer_of(checkpoint)
+        return cls(tokenizer=tokenizer, **{**kept, **options})
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write ``preprocessor_config.json`` and the tokenizer into ``directory``, which is made if need be."""
+        self.tokenizer.save_pretrained(directory)
+        saved = {name: getattr(self, name) for name in self.options}
+        write_json(Path(directory) / PROCESSOR_CONFIG_FILE, {"processor_class": type(self).__name__, **saved})
+
+
+class TextProcessor(PretrainedProcessor):
+    """One text or a list of them, as rows of ``max_length`` ids."""
+
+    def __call__(self, text: str | list[str]) -> dict[str, Any]:
+        """Return ``{"text": ids}``, ids being ``(1 or len(text), max_length)`` int32."""
+        rows = self.tokenizer(
+            [text] if isinstance(text, str) else text,
+            padding="max_length", truncation=True, max_length=self.max_length, return_tensors=self.return_tensors,
+        )  # fmt: skip
+        return {"text": rows["input_ids"]}

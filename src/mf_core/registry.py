@@ -1,0 +1,279 @@
+"""The one place where a name becomes a class.
+
+The registry loads plugins at the first look-up and keeps, for each kind of thing, who claims which name. Names that two
+distributions claim stay usable as ``"distribution:name"``; the bare name is an error until ``MF_PREFER`` settles it.
+
+Environment variables:
+    MF_PREFER: Comma-separated ``distribution`` or ``distribution:name`` that win where names clash.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from .errors import (
+    AlreadyRegisteredError,
+    ConflictError,
+    NotInstalledError,
+    NotRegisteredError,
+    PluginError,
+    TargetError,
+    did_you_mean,
+)
+from .plugins import PluginRecord, Spec, load_plugins, names_of, normalize
+from .specs import ModelSpec, Preset, TaskSpec
+
+#: Families and backends that the project publishes: what to install when a name of theirs is asked for.
+PUBLISHED: Mapping[str, str] = MappingProxyType(
+    {
+        "gpt2": "mf-gpt2",
+        "pangualpha": "mf-pangualpha",
+        "cpu": "mf-cpu-backend",
+        "ascend": "mf-ascend-backend",
+    }
+)
+
+#: Modules of the core that are written as plugins.
+BUILTINS = ("mf_core.tasks",)
+
+#: Owner of names that ``register`` added.
+RUNTIME = "(registered)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One claim to a name.
+
+    Attributes:
+        kind: ``config``, ``preset``, ``model:<head>``, ``tokenizer``, ``processor``, ``task``, ``backend``, ``export``.
+        name: The name claimed.
+        owner: The distribution that claims it.
+        target: ``"package.module:Attribute"``, or the class itself for names registered at run time.
+        spec: The spec that made the claim, if a plugin did.
+        preset: The preset, where ``kind`` is ``preset``.
+    """
+
+    kind: str
+    name: str
+    owner: str
+    target: str | type
+    spec: Spec | None = None
+    preset: Preset | None = None
+
+    @property
+    def model_type(self) -> str:
+        """The family of a config, preset, model, tokenizer or processor."""
+        return str(getattr(self.spec, "model_type", self.name))
+
+    def load(self) -> Any:
+        """Import the target and return it. Raise TargetError or NotInstalledError, saying whose it is."""
+        if self.kind.startswith("model:") or (isinstance(self.spec, ModelSpec) and self.kind == "export"):
+            from .backend import import_mindspore
+
+            import_mindspore()  # a model's module imports it: let the backend say how, first
+        return self.target if isinstance(self.target, type) else load_target(self.target, self.owner)
+
+
+def load_target(target: str, owner: str) -> Any:
+    """Import ``"package.module:Attribute"`` for the distribution ``owner``.
+
+    Raises:
+        NotInstalledError: The target's module needs a package that is not installed.
+        TargetError: The module or attribute does not exist, or its import fails.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module_name == missing or module_name.startswith(missing + "."):
+            raise TargetError(
+                f"{owner} offers {target!r}, but the module {missing!r} does not exist", value=target,
+                hint=f"this is a fault of {owner}: reinstall it, or report it to its authors",
+            ) from error
+        backend = "mf-cpu-backend" if missing == "mindspore" else missing.partition(".")[0]
+        why = "MindSpore comes with a device backend" if missing == "mindspore" else str(error)
+        raise NotInstalledError(
+            f"{target!r} of {owner} needs the package {missing!r}, which is not installed", value=missing,
+            why=why, hint=f"pip install {backend}",
+        ) from error
+    except Exception as error:
+        raise TargetError(
+            f"{target!r} of {owner} cannot be imported", value=target, why=f"{type(error).__name__}: {error}",
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise TargetError(
+            f"{owner} offers {target!r}, but {module_name} has no {attribute!r}", value=target,
+            hint=f"this is a fault of {owner}: reinstall it, or report it to its authors",
+        ) from error
+
+
+class Registry:
+    """Names of every kind, and who claims them. Plugins load at the first look-up, once, under a lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._loading = False
+        self._records: list[PluginRecord] | None = None
+        self._entries: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+        self._runtime: dict[str, dict[str, Entry]] = defaultdict(dict)
+
+    @property
+    def records(self) -> list[PluginRecord]:
+        """What became of each plugin, the core's own first."""
+        self._load()
+        assert self._records is not None
+        return self._records
+
+    def names(self, kind: str) -> list[str]:
+        """Return every name of a kind, sorted."""
+        self._load()
+        return sorted({*self._entries[kind], *self._runtime[kind]})
+
+    def entries(self, kind: str) -> list[Entry]:
+        """Return every claim of a kind, sorted by name and owner."""
+        return [entry for name in self.names(kind) for entry in self._claims(kind, name)]
+
+    def has(self, kind: str, name: str) -> bool:
+        """Tell whether ``find`` would find something or a conflict, rather than nothing."""
+        self._load()
+        owner, bare = _split(name)
+        return any(owner in (None, entry.owner) for entry in self._claims(kind, bare))
+
+    def find(self, kind: str, name: str, owner: str | None = None) -> Entry:
+        """Return the claim to a name.
+
+        Args:
+            kind: See :class:`Entry`.
+            name: The name, or ``"distribution:name"``.
+            owner: A distribution that is taken where several claim the name.
+
+        Raises:
+            ConflictError: Several distributions claim the name and nothing settles it.
+            NotRegisteredError, NotInstalledError: Nobody claims it.
+        """
+        self._load()
+        asked_owner, bare = _split(name)
+        claims = self._claims(kind, bare)
+        if asked_owner is not None:
+            claims = [entry for entry in claims if entry.owner == asked_owner]
+        if not claims:
+            raise self._unknown(kind, name)
+        if len(claims) == 1:
+            return claims[0]
+        for wanted in ([owner] if owner else []) + _preferred(bare):
+            for entry in claims:
+                if entry.owner == wanted:
+                    return entry
+        owners = [entry.owner for entry in claims]
+        label = kind.partition(":")[0]
+        raise ConflictError(
+            f"the {label} {bare!r} is claimed by {' and '.join(owners)}", value=bare,
+            hint=f"write {owners[0] + ':' + bare!r}, set MF_PREFER={owners[0]}, or uninstall one of them",
+        )
+
+    def add(self, kind: str, name: str, target: type, *, exist_ok: bool = False) -> None:
+        """Register a class at run time under ``name``, ahead of what plugins offer.
+
+        Raises:
+            AlreadyRegisteredError: The name is taken and ``exist_ok`` is false.
+        """
+        self._load()
+        claims = self._claims(kind, name)
+        if claims and not exist_ok:
+            raise AlreadyRegisteredError(
+                f"the {kind.partition(':')[0]} {name!r} is already provided by {claims[0].owner}", value=name,
+                hint="choose another name, or pass exist_ok=True to put yours in its place",
+            )
+        self._runtime[kind][name] = Entry(kind, name, RUNTIME, target)
+        if kind != "task":
+            self._runtime["export"][target.__name__] = Entry("export", target.__name__, RUNTIME, target)
+
+    def _claims(self, kind: str, name: str) -> list[Entry]:
+        if name in self._runtime[kind]:
+            return [self._runtime[kind][name]]
+        return self._entries[kind].get(name, [])
+
+    def _load(self) -> None:
+        if self._records is not None:
+            return
+        with self._lock:
+            if self._records is not None:
+                return
+            if self._loading:
+                raise PluginError(
+                    "a plugin looked a name up while plugins were being loaded",
+                    hint="a plugin's entry module may import mf_core.hookspecs and mf_core.specs only",
+                )
+            self._loading = True
+            try:
+                records = load_plugins(BUILTINS)
+                for record in records:
+                    for spec in record.specs:
+                        self._enter(spec, record.distribution)
+                self._records = records
+            finally:
+                self._loading = False
+
+    def _enter(self, spec: Spec, owner: str) -> None:
+        target = spec.pipeline if isinstance(spec, TaskSpec) else spec.target
+        presets = {name: p for p in getattr(spec, "presets", ()) for name in (p.name, *p.aliases)}
+        for kind, name in names_of(spec):
+            preset = presets.get(name) if kind == "preset" else None
+            self._entries[kind][name].append(Entry(kind, name, owner, target, spec, preset))
+        export = target.partition(":")[2]
+        if all(entry.owner != owner for entry in self._entries["export"][export]):
+            self._entries["export"][export].append(Entry("export", export, owner, target, spec))
+
+    def _unknown(self, kind: str, name: str) -> NotRegisteredError | NotInstalledError:
+        label = kind.partition(":")[0]
+        published = published_by(name)
+        failed = [r for r in self.records if r.state != "loaded" and r.distribution == published]
+        if failed:
+            return NotRegisteredError(
+                f"the {label} {name!r} belongs to {published}, which is installed but not loaded", value=name,
+                why=failed[0].reason, hint="`mf plugins --verbose` shows each plugin's state",
+            )
+        if published and not any(r.distribution == published for r in self.records):
+            return NotInstalledError(
+                f"the {label} {name!r} is not installed", value=name,
+                why=f"it comes with the package {published}", hint=f"pip install {published}",
+            )
+        known = self.names(kind)
+        return NotRegisteredError(
+            f"no installed plugin provides the {label} {name!r}", value=name, why=did_you_mean(name, known),
+            hint=f"installed: {', '.join(known)}" if known else "install a plugin that does; `mf plugins` lists yours",
+        )
+
+
+def published_by(name: str) -> str | None:
+    """Return the project's distribution whose family or backend a name (``"gpt2_xl"``, ``"GPT2Config"``) is of."""
+    key = normalize(name.rpartition(":")[2]).replace("-", "")
+    return next((dist for family, dist in PUBLISHED.items() if key.startswith(family)), None)
+
+
+def _split(name: str) -> tuple[str | None, str]:
+    owner, colon, bare = name.rpartition(":")
+    return (normalize(owner), bare) if colon else (None, name)
+
+
+def _preferred(name: str) -> list[str]:
+    wanted = []
+    for item in os.environ.get("MF_PREFER", "").split(","):
+        owner, _, only = item.strip().partition(":")
+        if owner and only in ("", name):
+            wanted.append(normalize(owner))
+    return wanted
+
+
+#: The process's registry.
+registry = Registry()

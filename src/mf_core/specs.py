@@ -1,0 +1,183 @@
+"""What a plugin offers, as frozen data.
+
+A plugin's hooks (see :mod:`mf_core.hookspecs`) return these. A spec names the class it stands for as a string,
+``"package.module:Attribute"``, which is imported only when somebody uses the name. Every spec is checked when it is
+made: a malformed one raises :class:`~mf_core.errors.SpecError` in the plugin that wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from .errors import SpecError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
+_SOURCE = re.compile(r"(hub:[\w.-]+/[\w.-]+(@[\w./-]+)?|package:[A-Za-z_][\w.]*(/[\w./-]+)?|https?://\S+)\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def _check(spec: object, field_name: str, value: Any, pattern: re.Pattern[str], form: str) -> None:
+    if not isinstance(value, str) or not pattern.match(value):
+        raise SpecError(f"{type(spec).__name__}.{field_name}={value!r} is not {form}", value=value)
+
+
+def _check_names(spec: object, field_name: str, values: Any) -> None:
+    if not isinstance(values, tuple):
+        raise SpecError(f"{type(spec).__name__}.{field_name}={values!r} is not a tuple of names", value=values)
+    for value in values:
+        _check(spec, field_name, value, _NAME, "a name (letters, digits, '.', '_', '-')")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named checkpoint of a family: hyper-parameters, and where its files come from. New presets need no code.
+
+    Attributes:
+        name: What the user types, ``"gpt2_medium"``.
+        config: The hyper-parameters that differ from the config class's defaults, under any of its field names.
+        weights: Where ``model.safetensors`` (or its sharded index) is: ``"hub:owner/name"``, ``"hub:owner/name@revision"``,
+            ``"package:mf_gpt2/data/tiny"`` (a folder inside an installed package) or ``"https://host/folder"``.
+            None: no weights are published; ``weights_note`` then says what the user can do.
+        tokenizer: Where the vocabulary files are, in the same forms; None means the same place as the weights.
+        sha256: File name -> SHA-256 of its bytes. A downloaded file listed here is refused when it differs; every file
+            of an ``http(s)://`` source must be listed.
+        license: SPDX identifier of the weights' licence.
+        aliases: Other spellings of the name.
+        description: One line for ``mf models``.
+        weights_note: Said to the user when ``weights`` is None.
+    """
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    tokenizer: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    license: str = ""
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+    weights_note: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
+        _check_names(self, "aliases", self.aliases)
+        for name in ("weights", "tokenizer"):
+            source = getattr(self, name)
+            if source is not None:
+                _check(self, name, source, _SOURCE, "'hub:owner/name', 'package:pkg/folder' or 'https://…'")
+        for name in ("config", "sha256"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise SpecError(f"Preset.{name}={getattr(self, name)!r} is not a mapping", value=getattr(self, name))
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        for digest in self.sha256.values():
+            _check(self, "sha256", digest, _SHA256, "64 lower-case hexadecimal digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FamilySpec:
+    """A class of a model family.
+
+    Attributes:
+        model_type: The family's name, ``"gpt2"``: what ``config.json`` calls ``model_type``.
+        target: The class, ``"mf_gpt2.modeling:GPT2LMHeadModel"``; also importable as ``from mf_core import
+            GPT2LMHeadModel``.
+    """
+
+    model_type: str
+    target: str
+
+    def __post_init__(self) -> None:
+        _check(self, "model_type", self.model_type, _NAME, "a name (letters, digits, '.', '_', '-')")
+        _check(self, "target", self.target, _TARGET, "'package.module:Attribute'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigSpec(_FamilySpec):
+    """The family's config class (a :class:`mf_core.PretrainedConfig`) and its presets."""
+
+    presets: tuple[Preset, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.presets, tuple) or not all(isinstance(p, Preset) for p in self.presets):
+            raise SpecError(f"ConfigSpec.presets={self.presets!r} is not a tuple of Preset", value=self.presets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(_FamilySpec):
+    """A model class (a :class:`mf_core.PretrainedModel`) of the family.
+
+    Attributes:
+        heads: Which auto classes it answers to: ``"base"`` for :class:`mf_core.AutoModel`, ``"causal_lm"`` for
+            :class:`mf_core.AutoModelForCausalLM`. A family's main model lists both.
+    """
+
+    heads: tuple[str, ...] = ("base",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(self, "heads", self.heads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerSpec(_FamilySpec):
+    """The family's tokenizer class (a :class:`mf_core.PretrainedTokenizer`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessorSpec(_FamilySpec):
+    """The family's processor class (a :class:`mf_core.PretrainedProcessor`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """A task: how to run it and how to train it.
+
+    Attributes:
+        name: ``"text_generation"``.
+        pipeline: The :class:`mf_core.Pipeline` subclass that ``pipeline(task)`` builds, as a target string.
+        recipe: The :class:`mf_core.TrainingRecipe` subclass (collation, loss, metrics) that ``Trainer(task=…)`` uses,
+            as a target string; None when the task cannot be trained.
+        aliases: Other spellings, such as ``"text-generation"``.
+        description: One line for listings.
+    """
+
+    name: str
+    pipeline: str
+    recipe: str | None = None
+    aliases: tuple[str, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
+        _check(self, "pipeline", self.pipeline, _TARGET, "'package.module:Attribute'")
+        if self.recipe is not None:
+            _check(self, "recipe", self.recipe, _TARGET, "'package.module:Attribute'")
+        _check_names(self, "aliases", self.aliases)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec:
+    """A hardware backend.
+
+    Attributes:
+        name: What ``device_target`` and ``MF_BACKEND`` call it, in lower case: ``"cpu"``, ``"ascend"``.
+        target: The :class:`mf_core.DeviceBackend` subclass.
+        priority: When nobody names a backend, the available one of the highest priority serves; CPU is 0.
+        description: One line for listings.
+    """
+
+    name: str
+    target: str
+    priority: int = 0
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
+        _check(self, "target", self.target, _TARGET, "'package.module:Attribute'")
+        if not isinstance(self.priority, int):
+            raise SpecError(f"BackendSpec.priority={self.priority!r} is not an integer", value=self.priority)

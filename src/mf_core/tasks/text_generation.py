@@ -1,0 +1,192 @@
+"""Text generation: prompts in, texts out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar
+
+from ..errors import ArgumentError, ArgumentTypeError
+from ..generation import GenerationConfig
+from ..generation.engine import Continuation, FinishReason, defaults, prepare, run
+from ..modeling import PretrainedModel
+from ..pipelines import Pipeline, check_options
+from ..tokenization import PretrainedTokenizer
+
+_OWN = ("batch_size", "stream", "return_full_text", "return_scores")
+_OPTIONS = (*(field.name for field in fields(GenerationConfig)), *_OWN)
+
+
+class TextGenerationPipeline(Pipeline):
+    """Continues texts.
+
+    Args:
+        model: A model with a language-model head.
+        tokenizer: Its tokenizer.
+        **options: Defaults of the calls.
+    """
+
+    default_model: ClassVar[str | None] = "gpt2"
+    head: ClassVar[str] = "causal_lm"
+    tokenizer: PretrainedTokenizer
+
+    def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer, **options: Any) -> None:
+        check_options(options, _OPTIONS, "text_generation")
+        super().__init__(model, tokenizer, **options)
+        self._config(options)  # so that what is wrong is said here, and not at the first call
+
+    def __call__(self, inputs: str | Sequence[str], **options: Any) -> list[dict[str, Any]] | TextStream:
+        """Continue one prompt or several.
+
+        Args:
+            inputs: A prompt or a list of prompts. No BOS or EOS is added.
+            **options: Fields of :class:`mf_core.generation.GenerationConfig` (``max_length``, which counts the prompt,
+                ``max_new_tokens``, ``do_sample``, ``top_k``, …; a sampling keyword turns sampling on), and:
+
+                * ``batch_size`` (default: all at once): prompts that are run together.
+                * ``stream`` (default False): return a :class:`TextStream`, which yields text as it is generated; for
+                  one prompt.
+                * ``return_full_text`` (default True): begin each text with its prompt.
+                * ``return_scores`` (default False): add ``scores``: the sum of the log-probabilities that the model
+                  gave the new tokens.
+
+        Returns:
+            One ``{"text_generation_text": [str, …]}`` a prompt, with ``num_return_sequences`` texts each.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: An option is unknown or out of range; a prompt is empty or no string.
+            InputTooLongError: A prompt does not fit the context or ``max_length``.
+        """
+        check_options(options, _OPTIONS, "text_generation")
+        merged = {**self.options, **options}
+        config = self._config(options)
+        texts = self._texts(inputs)
+        if merged.get("stream", False):
+            if not isinstance(inputs, str) or config.num_return_sequences > 1:
+                raise ArgumentError("stream=True takes one prompt and returns one text", value=inputs)
+            return TextStream(self, texts[0], config, full=bool(merged.get("return_full_text", True)))
+        size = merged.get("batch_size", len(texts))
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ArgumentError(f"batch_size={size!r} is not a whole number of at least 1", value=size)
+        results: list[dict[str, Any]] = []
+        for start in range(0, len(texts), size):
+            results += self._batch(texts[start : start + size], config, merged)
+        return results
+
+    def _config(self, options: dict[str, Any]) -> GenerationConfig:
+        """Merge, in rising order, the model's defaults, this pipeline's options and the call's."""
+        built = {name: value for name, value in self.options.items() if name not in _OWN}
+        called = {name: value for name, value in options.items() if name not in _OWN}
+        base = GenerationConfig.from_kwargs(defaults(self.model), **built)
+        settled = {field.name: getattr(base, field.name) for field in fields(base)}
+        return GenerationConfig.from_kwargs(settled, **called)
+
+    def _texts(self, inputs: Any) -> list[str]:
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        if not isinstance(texts, (list, tuple)) or not texts:
+            raise ArgumentTypeError(
+                f"a prompt is a string or a list of strings, not {inputs!r:.80}"
+                if isinstance(texts, (list, tuple)) else f"a prompt is a string, not {type(inputs).__name__}",
+                value=inputs,
+            )  # fmt: skip
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ArgumentTypeError(f"prompt {number} is a {type(text).__name__}, not a string", value=text)
+            if not text:
+                raise ArgumentError(f"prompt {number} is empty: {text!r}", value=text, hint="give at least one character")
+        return list(texts)
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+
+    def _batch(self, texts: list[str], config: GenerationConfig, merged: dict[str, Any]) -> list[dict[str, Any]]:
+        continuations = prepare(self.model, self._encode(texts), config)
+        for _ in run(self.model, continuations, config, self._stopper(config)):
+            pass
+        copies = config.num_return_sequences
+        full = merged.get("return_full_text", True)
+        results = []
+        for number, text in enumerate(texts):
+            mine = continuations[number * copies : (number + 1) * copies]
+            result: dict[str, Any] = {
+                "text_generation_text": [(text if full else "") + self._new_text(c, config) for c in mine]
+            }
+            if merged.get("return_scores", False):
+                result["scores"] = [c.score for c in mine]
+            results.append(result)
+        return results
+
+    def _new_text(self, continuation: Continuation, config: GenerationConfig) -> str:
+        text = self._decode(continuation)
+        ends = [place for word in config.stop if (place := text.find(word)) >= 0]
+        return text[: min(ends)] if ends else text
+
+    def _decode(self, continuation: Continuation) -> str:
+        """Return the text of the new tokens: that of all of them less the prompt's, since a token may join to the last."""
+        prompt = continuation.ids[: continuation.prompt]
+        whole = self.tokenizer.decode_ids(continuation.ids, True)
+        before = self.tokenizer.decode_ids(prompt, True)
+        return whole[len(before) :] if whole.startswith(before) else whole
+
+    def _stopper(self, config: GenerationConfig) -> Any:
+        if not config.stop:
+            return None
+        return lambda continuation: any(word in self._decode(continuation) for word in config.stop)
+
+
+class TextStream:
+    """Yields text as it is generated. Held back: characters not complete yet, and what may begin a stop string.
+
+    Attributes:
+        tokens: Number of tokens so far.
+        first_token_seconds: Time to the first token; it includes compiling when the shape is new.
+        seconds: Time so far.
+        finish_reason: ``"eos"``, ``"length"`` or ``"stop"`` once it has ended.
+    """
+
+    def __init__(self, owner: TextGenerationPipeline, prompt: str, config: GenerationConfig, full: bool) -> None:
+        self._owner, self._config = owner, config
+        self._prompt = prompt if full else ""
+        (self._continuation,) = prepare(owner.model, owner._encode([prompt]), config)
+        self.tokens = 0
+        self.first_token_seconds = 0.0
+        self.seconds = 0.0
+        self._iterator = self._run()
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text ended; None while it has not."""
+        return self._continuation.finished
+
+    def __iter__(self) -> Iterator[str]:
+        return self._iterator
+
+    def __next__(self) -> str:
+        return next(self._iterator)
+
+    def _run(self) -> Iterator[str]:
+        if self._prompt:
+            yield self._prompt
+        start = time.perf_counter()
+        shown = 0
+        for _ in run(self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config)):
+            self.tokens += 1
+            self.seconds = time.perf_counter() - start
+            if self.tokens == 1:
+                self.first_token_seconds = self.seconds
+            text = self._owner._new_text(self._continuation, self._config)
+            ready = len(text) if self.finish_reason else self._ready(text)
+            if ready > shown:
+                yield text[shown:ready]
+                shown = ready
+
+    def _ready(self, text: str) -> int:
+        """Return how much of ``text`` no later token can change."""
+        end = len(text.rstrip("\ufffd"))
+        for word in self._config.stop:
+            for size in range(min(len(word) - 1, end), 0, -1):
+                if text.endswith(word[:size], 0, end):
+                    end -= size
+                    break
+        return end

@@ -1,0 +1,207 @@
+"""Weights in safetensors: mapped into a model, written from one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
+from .files import atomic_path, write_json
+
+if TYPE_CHECKING:
+    from .hub import Source
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+#: What other libraries call their weights; named in errors, never opened, since these formats can run code.
+_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
+
+_NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+
+#: Bytes in a shard unless said otherwise; what the hub's tools use.
+SHARD_SIZE = 5 * 1024**3
+
+
+def find_files(source: Source) -> list[Path]:
+    """Return the safetensors files of a checkpoint: the single one, or all that its index names.
+
+    Raises:
+        FileMissingError: There are none.
+    """
+    single = source.path(WEIGHTS_FILE, required=False)
+    if single is not None:
+        return [single]
+    index = source.path(INDEX_FILE, required=False)
+    if index is not None:
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(f"{index} is not an index of shards", value=str(index), why=str(error)) from error
+        return [path for name in names if (path := source.path(name)) is not None]
+    pickled = next((name for name in _PICKLED if source.path(name, required=False) is not None), None)
+    raise FileMissingError(
+        f"{source.location} has no {WEIGHTS_FILE} and no {INDEX_FILE}", value=source.location,
+        why=f"it has {pickled}, a pickle, which can run code when opened" if pickled else None,
+        hint="convert it with save_pretrained(…, safe_serialization=True) of the library that wrote it"
+        if pickled else "random weights come only from from_config(config)",
+    )  # fmt: skip
+
+
+def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Yield ``(name, array, dtype)`` for each tensor of a file, mapped copy-on-write and not read until touched.
+
+    ``dtype`` is the file's (``"F32"``, ``"BF16"``, …); bfloat16 comes as uint16.
+
+    Raises:
+        IntegrityError: The file is truncated or no safetensors file.
+    """
+    try:
+        with safe_open(str(path), framework="np"):
+            pass  # the library checks the header, the offsets and the file's size
+    except (SafetensorError, OSError) as error:
+        raise IntegrityError(
+            f"{path} is not a whole safetensors file", value=str(path), why=str(error), hint="fetch or save it again"
+        ) from error
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    base = 8 + length
+    data = np.memmap(path, np.uint8, mode="c") if path.stat().st_size > base else np.empty(base, np.uint8)
+    for name, info in header.items():
+        start, end = info["data_offsets"]
+        kind = info["dtype"]
+        raw = data[base + start : base + end]
+        array = raw.view(_NUMPY[kind]).reshape(info["shape"]) if kind in _NUMPY else np.asarray(raw)
+        yield name, array, kind
+
+
+def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: tuple[str, ...] = ()) -> None:
+    """Put a checkpoint's weights into a model, each file mapped.
+
+    Args:
+        model: Its parameters' names, less ``prefix`` where the checkpoint leaves it out, are the checkpoint's.
+        source: Where the files are.
+        prefix: What the model's names begin with in checkpoints of the whole model (``"transformer."``), and lack in
+            those of its body.
+        ignored: Regular expressions of names in the checkpoint that are no weights.
+
+    Raises:
+        FileMissingError, IntegrityError: No files, or broken ones.
+        WeightsError: A parameter is missing, left over, or of another shape or kind.
+    """
+    parameters = dict(model.parameters_and_names())
+    missing = set(parameters)
+    left_over = []
+    for path in find_files(source):
+        for name, array, kind in read_tensors(path):
+            key = name if name in parameters or not prefix or prefix + name not in parameters else prefix + name
+            if key not in parameters:
+                if not any(re.search(pattern, name) for pattern in ignored):
+                    left_over.append(name)
+                continue
+            _put(parameters[key], array, kind, name, path)
+            missing.discard(key)
+    if missing or left_over:
+        parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
+                 for names, label in ((missing, "missing"), (left_over, "left over")) if names]  # fmt: skip
+        raise WeightsError(
+            f"the weights at {source.location} do not fit {type(model).__name__}: {'; '.join(parts)}",
+            value=sorted(missing) + sorted(left_over),
+            hint="check that config.json and the weights are of one model (num_layers, model_type)",
+        )
+
+
+def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path) -> None:
+    if tuple(array.shape) != tuple(parameter.shape) or kind not in _NUMPY:
+        raise WeightsError(
+            f"{name!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {tuple(parameter.shape)}",
+            value=name, hint="check that config.json and the weights are of one model",
+        )
+    if kind == "BF16":
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    wanted = np.float16 if parameter.dtype == mstype.float16 else np.float32
+    tensor = Tensor.from_numpy(array.astype(wanted, copy=False))
+    parameter.set_data(tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor)
+
+
+def to_numpy(parameter: Any) -> np.ndarray:
+    """Return a parameter's values; bfloat16 as fp32."""
+    tensor = parameter.astype(mstype.float32) if parameter.dtype == mstype.bfloat16 else parameter
+    array: np.ndarray = tensor.asnumpy()
+    return array
+
+
+def save_weights(
+    model: nn.Cell, directory: Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
+) -> list[Path]:
+    """Write a model's weights, in shards with an index when they exceed ``shard_size`` bytes.
+
+    Args:
+        model: Its parameters' names become the tensors'.
+        directory: Where to; made if need be. Files take their place only when whole.
+        dtype: ``"float32"`` or ``"float16"``; None keeps each parameter's own (bfloat16 becomes float32).
+        shard_size: Most bytes in a file.
+
+    Returns:
+        The files written.
+    """
+    if dtype not in (None, "float32", "float16"):
+        raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
+    tensors = {name: p for name, p in model.parameters_and_names()}
+
+    def array_of(name: str) -> np.ndarray:
+        array = to_numpy(tensors[name])
+        return np.ascontiguousarray(array if dtype is None else array.astype(dtype, copy=False))
+
+    def size_of(name: str) -> int:
+        item = np.dtype(dtype).itemsize if dtype else (2 if tensors[name].dtype == mstype.float16 else 4)
+        return item * math.prod(tensors[name].shape)
+
+    shards = _split(list(tensors), size_of, shard_size)
+    written = []
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        with atomic_path(directory / file) as temporary:
+            save_file({name: array_of(name) for name in names}, os.fspath(temporary), metadata={"format": "pt"})
+        written.append(directory / file)
+        weight_map.update(dict.fromkeys(names, file))
+    if len(shards) > 1:
+        total = sum(map(size_of, tensors))
+        write_json(directory / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
+    _remove_stale(directory, set(weight_map.values()), len(shards) > 1)
+    return written
+
+
+def _split(names: list[str], size_of: Any, limit: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    used = 0
+    for name in names:
+        if shards[-1] and used + size_of(name) > limit:
+            shards.append([])
+            used = 0
+        shards[-1].append(name)
+        used += size_of(name)
+    return shards
+
+
+def _remove_stale(directory: Path, kept: set[str], sharded: bool) -> None:
+    """Remove what an earlier save in another number of shards left: two sets of weights in one place mislead readers."""
+    for path in directory.glob("model*.safetensors"):
+        if path.name not in kept and (path.name == WEIGHTS_FILE or re.match(r"model-\d{5}-of-\d{5}\.", path.name)):
+            path.unlink()
+    if not sharded:
+        (directory / INDEX_FILE).unlink(missing_ok=True)
