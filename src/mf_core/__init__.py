@@ -7,9 +7,11 @@ offers is importable from here too: ``from mf_core import GPT2LMHeadModel``.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # what typing's own is at run time: importing typing would be most of what this module costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from .auto import AutoConfig as AutoConfig
     from .auto import AutoModel as AutoModel
     from .auto import AutoModelForCausalLM as AutoModelForCausalLM
@@ -53,7 +55,7 @@ _MODULES = {
     "set_seed": "seed",
 }
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605  (the table above is the one list of names)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

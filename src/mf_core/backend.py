@@ -152,7 +152,8 @@ def _best() -> DeviceBackend:
             return backend
         reasons.append(f"{backend.name}: {probe.reason}")
     raise BackendError(
-        "no device backend is available", why="; ".join(reasons) or "none is installed", hint="pip install mf-cpu-backend"
+        "no device backend is available", why="; ".join(reasons) or "none is installed",
+        hint="pip install mf-cpu-backend",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -16,7 +15,7 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def _dtype_name(value: Any) -> Any:
-    name = str(value).rpartition(".")[2].lower()  # "fp16", "float16", "mstype.float16", mindspore.float16 (prints Float16)
+    name = str(value).rpartition(".")[2].lower()  # "fp16", "mstype.float16", or the type itself, which prints "Float16"
     return _DTYPES.get(name, name)
 
 
@@ -84,7 +83,8 @@ class PretrainedConfig(BaseModel):
     @classmethod
     def from_dict(cls: type[C], data: Mapping[str, Any], **overrides: Any) -> C:
         """Build from a file's contents; keys that are no fields go to ``extra``, unknown overrides are errors."""
-        known, extra = {}, {}
+        known: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
         for key, value in data.items():
             if key != "model_type":
                 (extra if cls.field_of(key) is None else known)[key] = value
@@ -125,7 +125,7 @@ class PretrainedConfig(BaseModel):
         return {**self._extra, "model_type": self.model_type, **self.model_dump()}
 
     def to_file_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` gets: fields that have a key there, those set or changed from their default, extra."""
+        """Return what ``config.json`` gets: fields that have a key there or are not at their default, and extra."""
         data: dict[str, Any] = {**self._extra, "model_type": self.model_type}
         defaults = {name: info.get_default(call_default_factory=True) for name, info in type(self).model_fields.items()}
         for name, value in self.model_dump().items():

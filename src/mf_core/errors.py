@@ -6,7 +6,6 @@ that documentation and callers may rely on, and also derives from the built-in e
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -169,8 +168,21 @@ class PluginWarning(UserWarning):
     """A plugin was left out, or a plugin setting names nothing that is installed."""
 
 
+def describe(error: BaseException) -> str:
+    """Return ``"Type: message"`` in one printable line, whatever the exception's own ``__str__`` holds or does."""
+    try:
+        text = error.what if isinstance(error, MFError) else str(error)
+        words = " ".join(text.split())
+    except Exception as fault:
+        words = f"(its message cannot be had: {type(fault).__name__})"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+    return line if isinstance(error, MFError) else f"{type(error).__name__}: {line}"
+
+
 def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to ``limit`` of ``known`` that look like ``name``, best first, ignoring case."""
+    import difflib
+
     by_lower: dict[str, str] = {}
     for candidate in known:
         by_lower.setdefault(candidate.lower(), candidate)

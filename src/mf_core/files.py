@@ -18,7 +18,7 @@ CONFIG_FILE = "config.json"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is synced and takes ``path``'s place, else it is removed."""
+    """Yield a temporary path beside ``path``; on success it is synced and takes its place, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)

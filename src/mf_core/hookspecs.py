@@ -1,7 +1,7 @@
 """The plugin author's manual: how a package adds model families, tasks and devices.
 
-A plugin is a distribution with an entry point in the group ``mf_core.v1`` (the group's name carries the major version of
-this interface) that names a module of hook implementations::
+A plugin is a distribution with an entry point in the group ``mf_core.v1`` (the group's name carries the major version
+of this interface) that names a module of hook implementations::
 
     # pyproject.toml
     [project.entry-points."mf_core.v1"]
@@ -56,8 +56,21 @@ def mf_configs() -> Sequence[ConfigSpec]:  # type: ignore[empty-body]
     """Return the model families' config classes, each with its presets.
 
     The target is a subclass of :class:`mf_core.PretrainedConfig`: a pydantic model whose fields are the
-    hyper-parameters, with the class attribute ``model_type``. A family must have a config before it can have anything
-    else: models, tokenizers and processors find each other through ``model_type``.
+    hyper-parameters. A family must have a config before it can have anything else: models, tokenizers and processors
+    are found through its ``model_type``::
+
+        class MambaConfig(PretrainedConfig):
+            model_type: ClassVar[str] = "mamba"
+            json_names: ClassVar[Mapping[str, str]] = {"num_layers": "n_layer"}  # field -> key in config.json
+            vocab_size: int = 50280
+            seq_length: int = 2048
+            hidden_size: int = 768
+            num_layers: int = 24
+            compute_dtype: DType = "float16"  # mf_core.config.DType
+
+    Fields that the core reads, where a config has them: ``vocab_size``, ``seq_length`` (the context),
+    ``compute_dtype``, ``eos_token_id``, ``pad_token_id``, ``checkpoint_name_or_path``, and the defaults of generation
+    ``do_sample``, ``top_k``, ``top_p``, ``temperature``, ``repetition_penalty``, ``max_decode_length``.
     """
 
 
@@ -65,14 +78,36 @@ def mf_configs() -> Sequence[ConfigSpec]:  # type: ignore[empty-body]
 def mf_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
     """Return the model classes.
 
-    The target is a subclass of :class:`mf_core.PretrainedModel`, a ``mindspore.nn.Cell`` built from a config alone. A
-    model with the head ``"causal_lm"`` is generated from and trained through two methods:
+    The target is a subclass of :class:`mf_core.PretrainedModel`, which is a ``mindspore.nn.Cell``. It has the class
+    attribute ``config_class``, is built from a config alone, makes its parameters by :func:`mf_core.nn.parameter` (or
+    of the layers in :mod:`mf_core.nn`), so that loading a checkpoint initialises nothing first, and ends ``__init__``
+    with ``self.post_init()``::
 
-    * ``construct(input_ids, attention_mask=None, position_ids=None)`` returns logits. ``input_ids`` is ``(batch, seq)``
-      int32; ``attention_mask`` is ``(batch, seq)``, 1 for tokens and 0 for padding; logits are ``(batch, seq, vocab)``.
-    * ``decode(input_ids, attention_mask, position_ids, write_index, cache)`` does the same for the tokens at places
-      ``write_index … write_index + seq - 1`` of a static cache and returns ``(batch, vocab)`` logits of the last one;
-      see :mod:`mf_core.generation.cache`.
+        class MambaLMHeadModel(PretrainedModel):
+            config_class = MambaConfig
+
+            def __init__(self, config):
+                super().__init__(config)  # sets self.config and self.compute_dtype
+                ...
+                self.post_init()
+
+    The parameters' names are the tensors' names in ``model.safetensors``. ``checkpoint_prefix`` and ``ignored_keys``
+    say how checkpoints may differ.
+
+    A model with the head ``"causal_lm"`` can be trained and generated from. B is the batch, S the tokens of this call,
+    V the vocabulary. It has
+
+    * ``construct(input_ids, attention_mask=None, position_ids=None)``: ``input_ids`` is ``(B, S)`` int32,
+      ``attention_mask`` ``(B, S)`` with 0 at padding, which may be on the left; returns logits ``(B, S, V)`` fp32;
+    * ``cache_shape``, a property: ``(layers, key-value heads H, head width D)``;
+    * ``decode(input_ids, position_ids, bias, slots, keys, values)``: the same for tokens that follow what the cache
+      holds; returns the last token's logits ``(B, V)`` fp32. ``keys`` and ``values`` are a parameter of shape
+      ``(B * H * C, D)`` for each layer, C being the cache's places. ``write_cache(keys[layer], slots, new)`` of
+      :mod:`mf_core.nn` puts new keys ``(B, H, S, D)`` in and returns all ``(B, H, C, D)``; ``bias`` ``(B, 1, S, C)`` is
+      added to the scores and hides what must not be seen. Runs inside a compiled graph, with S the prompt's length
+      first and 1 from then on.
+
+    MindSpore's graph compiler wants the first argument of ``construct`` to be called ``self``, and no ``*args``.
     """
 
 
@@ -80,8 +115,13 @@ def mf_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
 def mf_tokenizers() -> Sequence[TokenizerSpec]:  # type: ignore[empty-body]
     """Return the tokenizer classes.
 
-    The target is a subclass of :class:`mf_core.PretrainedTokenizer` whose ``from_directory(files, config)`` reads its
-    vocabulary. It must not import mindspore.
+    The target is a subclass of :class:`mf_core.PretrainedTokenizer`, and must not import mindspore. Its classmethod
+    ``load(source, **options)`` reads the vocabulary: ``source.path("vocab.json")`` gives a local path, fetched if need
+    be; with ``required=False`` None where there is no such file. ``options`` go to the base class's constructor, whose
+    special tokens must be in the vocabulary. It also has ``save_vocabulary(directory)``, ``encode_text(text)``, which
+    returns ids and their character offsets, ``decode_ids(ids, skip_special_tokens)``, ``token_to_id``, ``id_to_token``
+    and ``__len__``; the base class does special tokens, padding, truncation and tensors.
+    :class:`mf_core.tokenization.FastTokenizer` is complete for a ``tokenizer.json``.
     """
 
 
@@ -89,19 +129,28 @@ def mf_tokenizers() -> Sequence[TokenizerSpec]:  # type: ignore[empty-body]
 def mf_processors() -> Sequence[ProcessorSpec]:  # type: ignore[empty-body]
     """Return the processor classes, which turn raw input into what the model takes.
 
-    The target is a subclass of :class:`mf_core.PretrainedProcessor`.
+    The target is a subclass of :class:`mf_core.PretrainedProcessor` with ``__call__(text)`` and the class attribute
+    ``default_tokenizer``, the preset whose tokenizer serves when none is given.
+    :class:`mf_core.processing.TextProcessor` is complete for texts.
     """
 
 
 @hookspec
 def mf_tasks() -> Sequence[TaskSpec]:  # type: ignore[empty-body]
-    """Return the tasks: a pipeline class for inference and, where the task can be trained, a training recipe."""
+    """Return the tasks: a pipeline class for inference and, where the task can be trained, a training recipe.
+
+    ``pipeline`` names a subclass of :class:`mf_core.Pipeline`: ``__call__(inputs, **options)``, with ``self.model``,
+    ``self.tokenizer`` and ``self.options`` (the keywords it was built with). ``recipe`` names a subclass of
+    :class:`mf_core.TrainingRecipe`: ``examples(dataset)``, ``collate(examples)`` and ``network()``, a cell that maps a
+    batch to ``(mean loss, number of targets)``. ``head`` on either says which kind of model a name is resolved to.
+    """
 
 
 @hookspec
 def mf_backends() -> Sequence[BackendSpec]:  # type: ignore[empty-body]
     """Return the hardware backends.
 
-    The target is a subclass of :class:`mf_core.DeviceBackend`. Importing it and calling ``probe()`` must initialise no
-    device: both are used for listings.
+    The target is a subclass of :class:`mf_core.DeviceBackend`, made without arguments: ``probe()`` tells whether it can
+    be used here (:class:`mf_core.backend.Probe`), and ``setup(device_id)`` selects the device. Importing the class and
+    calling ``probe()`` must neither import mindspore nor initialise a device: listings use both.
     """

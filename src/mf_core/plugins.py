@@ -13,13 +13,14 @@ Environment variables:
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import re
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ import importlib_metadata
 import pluggy
 
 from . import hookspecs
-from .errors import MFError, PluginError, PluginWarning, SpecError, did_you_mean
+from .errors import MFError, PluginError, PluginWarning, SpecError, describe, did_you_mean
 from .specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
 
 State = Literal["loaded", "failed", "stale", "blocked", "not allowed", "incompatible"]
@@ -45,7 +46,9 @@ HOOKS: dict[str, type[Spec]] = {
     "mf_backends": BackendSpec,
 }
 
-_GROUP = re.compile(r"mf_core\.v(\d+)\Z")
+_BUILTIN = "builtin"
+_GROUP = re.compile(r"mf_core\.v\d+\Z")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 
 
 @dataclass
@@ -58,7 +61,7 @@ class PluginRecord:
         distribution: Owner: the distribution's normalized name.
         version: The distribution's version.
         location: Folder that holds the distribution's metadata, or the source tree of an editable install.
-        group: Entry-point group; its suffix is the plugin API's major version.
+        group: Entry-point group; its suffix is the plugin API's major version. ``builtin``: the core's own.
         state: ``loaded``; ``failed`` (import, hook or spec); ``stale`` (an editable install whose source is gone);
             ``blocked`` (MF_PLUGINS_BLOCK); ``not allowed`` (MF_PLUGINS); ``incompatible`` (another API version).
         load_ms: Milliseconds that import and hooks took.
@@ -86,11 +89,13 @@ class PluginRecord:
             return "blocked by MF_PLUGINS_BLOCK"
         if self.state == "not allowed":
             return "not on the MF_PLUGINS list"
-        if self.error is None:
-            return ""
-        if isinstance(self.error, MFError):
-            return self.error.what
-        return f"{type(self.error).__name__}: {self.error}"
+        return "" if self.error is None else describe(self.error)
+
+    @property
+    def hint(self) -> str:
+        """What the user can do about a plugin that failed."""
+        own = self.error.hint if isinstance(self.error, MFError) else None
+        return own or f"`mf plugins --verbose` shows its traceback; MF_PLUGINS_BLOCK={self.name} does without it"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain data, for ``--json``."""
@@ -124,35 +129,34 @@ def load_plugins(builtins: Iterable[str] = ()) -> list[PluginRecord]:
     strict = os.environ.get("MF_PLUGINS_STRICT", "") not in ("", "0")
     manager = pluggy.PluginManager("mf_core")
     manager.add_hookspecs(hookspecs)
-    records = []
-    for module in builtins:
-        record = PluginRecord(module, module, "mf-framework", _own_version(), str(Path(__file__).parent), "builtin")
-        records.append(_load(record, manager))
+    records = [_builtin(module) for module in builtins]
     found = _discover()
     allowed, blocked = _names("MF_PLUGINS"), _names("MF_PLUGINS_BLOCK")
     for variable, names in (("MF_PLUGINS", allowed), ("MF_PLUGINS_BLOCK", blocked)):
         _check_names_match(variable, names or (), found, strict)
-    for record in found:
+    claims: dict[str, set[tuple[str, str]]] = {}
+    for record in (*records, *found):
         mine = {record.name, record.distribution}
-        if blocked is not None and mine & {*blocked, *map(normalize, blocked)}:
+        if record.group == _BUILTIN:
+            _load(record, manager, claims)
+        elif blocked is not None and mine & {*blocked, *map(normalize, blocked)}:
             record.state = "blocked"
         elif allowed is not None and not mine & {*allowed, *map(normalize, allowed)}:
             record.state = "not allowed"
+        elif record.error is not None:
+            record.state = "failed"
         elif record.group != hookspecs.ENTRY_POINT_GROUP:
             _refuse_version(record)
         else:
-            _load(record, manager)
-        if record.error is not None:
+            _load(record, manager, claims)
+        if record.state in ("failed", "stale", "incompatible"):
             _report(record, strict)
-        records.append(record)
-    return records
+    return [*records, *found]
 
 
-def _own_version() -> str:
-    try:
-        return importlib_metadata.version("mf-framework")
-    except importlib_metadata.PackageNotFoundError:
-        return "unknown"
+def _builtin(module: str) -> PluginRecord:
+    version = next((_identity(dist)[1] for dist in _installed("mf-framework")), "unknown")
+    return PluginRecord(module, module, "mf-framework", version, str(Path(__file__).parent), _BUILTIN)
 
 
 def _names(variable: str) -> list[str] | None:
@@ -161,30 +165,64 @@ def _names(variable: str) -> list[str] | None:
 
 
 def _discover() -> list[PluginRecord]:
+    """Return a record for each entry point of a plugin interface, whatever the state of the other distributions."""
+    names = set()
+    for dist in _installed():
+        with suppress(OSError, ValueError):  # not readable or not text: somebody else's trouble
+            if "mf_core.v" in (dist.read_text("entry_points.txt") or ""):
+                names.add(normalize(_identity(dist)[0]))
     records = []
-    for entry_point in importlib_metadata.entry_points():
-        if not _GROUP.match(entry_point.group):
-            continue
-        dist = entry_point.dist
-        assert dist is not None  # entry points of an installed distribution carry it
-        records.append(
-            PluginRecord(
-                name=entry_point.name,
-                module=entry_point.value.strip(),
-                distribution=normalize(dist.name),
-                version=dist.version,
-                location=_editable_source(dist) or str(dist.locate_file("")),
-                group=entry_point.group,
-            )
-        )
+    for name in names - {""}:
+        for dist in _installed(name):
+            if _identity(dist)[0]:
+                records.extend(_records_of(name, dist))
+                break  # the first on the path counts, where it is installed twice
     return sorted(records, key=lambda r: (r.distribution, r.name, r.group))
+
+
+def _installed(name: str | None = None) -> Iterable[Any]:
+    """Return the distributions (of that name) along ``sys.path``; what does not exist there would be tried as a zip."""
+    path = [entry for entry in sys.path if os.path.exists(entry or ".")]
+    return importlib_metadata.distributions(name=name, path=path)
+
+
+def _records_of(name: str, dist: Any) -> list[PluginRecord]:
+    """Return a distribution's records. Where it offers this interface, what it offers for others is left out."""
+    version, location = _identity(dist)[1], _editable_source(dist) or str(dist.locate_file(""))
+    try:
+        entry_points = [entry for entry in dist.entry_points if _GROUP.match(entry.group)]
+    except Exception as error:
+        fault = PluginError(
+            f"the entry_points.txt of {name} cannot be read", why=describe(error), hint=f"reinstall {name}"
+        )
+        return [PluginRecord(name, "", name, version, location, hookspecs.ENTRY_POINT_GROUP, error=fault)]
+    ours = [entry for entry in entry_points if entry.group == hookspecs.ENTRY_POINT_GROUP]
+    return [
+        PluginRecord(entry.name, entry.value.strip(), name, version, location, entry.group)
+        for entry in ours or entry_points
+    ]
+
+
+def _identity(dist: Any) -> tuple[str, str]:
+    """Return a distribution's name, empty where it has no metadata, and version, without parsing all of it."""
+    fields: dict[str, str] = {}
+    for line in (dist.read_text("METADATA") or dist.read_text("PKG-INFO") or "").splitlines():
+        key, colon, value = line.partition(":")
+        if not colon:
+            break
+        fields.setdefault(key.strip().lower(), value.strip())
+    return fields.get("name", ""), fields.get("version", "unknown")
 
 
 def _editable_source(dist: Any) -> str | None:
     """Return the source folder of an editable install (PEP 610), or None."""
-    text = dist.read_text("direct_url.json")
     try:
-        data = json.loads(text) if text else {}
+        text = dist.read_text("direct_url.json") or ""
+        if '"editable"' not in text:
+            return None
+        import json
+
+        data = json.loads(text)
         if data.get("dir_info", {}).get("editable") and data["url"].startswith("file://"):
             return unquote(urlsplit(data["url"]).path)
     except (ValueError, KeyError, AttributeError, TypeError):
@@ -217,12 +255,22 @@ def _refuse_version(record: PluginRecord) -> None:
     )
 
 
-def _load(record: PluginRecord, manager: pluggy.PluginManager) -> PluginRecord:
+def _load(record: PluginRecord, manager: pluggy.PluginManager, claims: dict[str, set[tuple[str, str]]]) -> None:
+    """Import a plugin and call its hooks. ``claims``: what each distribution has claimed so far; grows."""
     start = time.perf_counter()
     try:
+        if not _MODULE.match(record.module):
+            raise PluginError(
+                f"the entry point {record.name!r} names {record.module!r}, which is not a module", value=record.module,
+                hint=f"this is a fault of {record.distribution}: an entry point is written 'package.module'",
+            )  # fmt: skip
         module = importlib.import_module(record.module)
-        record.specs = tuple(_collect(module, manager, f"{record.distribution}:{record.name}"))
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way; sys.exit() at import is one of them
+        specs = _collect(module, manager, f"{record.distribution}:{record.name}")
+        claims[record.distribution] = _claim(specs, claims.get(record.distribution, set()))
+        record.specs = tuple(specs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may fail in any way: sys.exit() at import, a panic of an extension module
         record.state, record.error = "failed", error
         record.traceback = "".join(traceback.format_exception(error))
         missing = isinstance(error, ModuleNotFoundError) and error.name == record.module.partition(".")[0]
@@ -234,24 +282,21 @@ def _load(record: PluginRecord, manager: pluggy.PluginManager) -> PluginRecord:
                 hint=f"install it again from where its source is now, or: pip uninstall {record.distribution}",
             )
     record.load_ms = (time.perf_counter() - start) * 1e3
-    return record
 
 
 def _collect(module: Any, manager: pluggy.PluginManager, name: str) -> list[Spec]:
     """Call the module's hooks and return their specs; raise whatever is wrong with them."""
-    manager.register(module, name)
     try:
+        manager.register(module, name)
         manager.check_pending()
         specs: list[Spec] = []
         for caller in manager.get_hookcallers(module) or ():
-            for impl in caller.get_hookimpls():
-                if impl.plugin is module:
-                    specs.extend(_check_result(caller.name, impl.function()))
-        _check_unique(specs)
+            for impl in caller.get_hookimpls() if caller.name in HOOKS else ():  # others are marked as optional
+                specs.extend(_check_result(caller.name, impl.function()))
         return specs
-    except BaseException:
-        manager.unregister(module)
-        raise
+    finally:  # what one plugin registered, all or half of it, must not be in the way of the next
+        if manager.is_registered(module):
+            manager.unregister(module)
 
 
 def _check_result(hook: str, result: Any) -> Sequence[Spec]:
@@ -278,18 +323,19 @@ def names_of(spec: Spec) -> list[tuple[str, str]]:
     return [("tokenizer" if isinstance(spec, TokenizerSpec) else "processor", spec.model_type)]
 
 
-def _check_unique(specs: Iterable[Spec]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for claim in (claim for spec in specs for claim in names_of(spec)):
-        if claim in seen:
-            raise SpecError(f"the plugin claims the {claim[0]} {claim[1]!r} twice", value=claim[1])
-        seen.add(claim)
+def _claim(specs: Iterable[Spec], claimed: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return ``claimed`` with what the specs claim; raise SpecError where a distribution claims something twice."""
+    seen = set(claimed)
+    for kind, name in (claim for spec in specs for claim in names_of(spec)):
+        if (kind, name) in seen:
+            raise SpecError(f"the distribution claims the {kind} {name!r} twice", value=name)
+        seen.add((kind, name))
+    return seen
 
 
 def _report(record: PluginRecord, strict: bool) -> None:
     message = f"the plugin {record.name!r} of {record.distribution} {record.version} is left out: {record.reason}"
-    hint = getattr(record.error, "hint", None) or "`mf plugins --verbose` shows its traceback"
-    error = PluginError(message, value=record.name, hint=hint)
+    error = PluginError(message, value=record.name, hint=record.hint)
     if strict:
         raise error from record.error
     warnings.warn(str(error), PluginWarning, stacklevel=2)

@@ -21,10 +21,12 @@ from typing import Any
 from .errors import (
     AlreadyRegisteredError,
     ConflictError,
+    MFError,
     NotInstalledError,
     NotRegisteredError,
     PluginError,
     TargetError,
+    describe,
     did_you_mean,
 )
 from .plugins import PluginRecord, Spec, load_plugins, names_of, normalize
@@ -74,10 +76,10 @@ class Entry:
 
     def load(self) -> Any:
         """Import the target and return it. Raise TargetError or NotInstalledError, saying whose it is."""
-        if self.kind.startswith("model:") or (isinstance(self.spec, ModelSpec) and self.kind == "export"):
+        if isinstance(self.spec, (ModelSpec, TaskSpec)):
             from .backend import import_mindspore
 
-            import_mindspore()  # a model's module imports it: let the backend say how, first
+            import_mindspore()  # the target's module imports it: let the backend say how, first
         return self.target if isinstance(self.target, type) else load_target(self.target, self.owner)
 
 
@@ -93,20 +95,25 @@ def load_target(target: str, owner: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
-        if module_name == missing or module_name.startswith(missing + "."):
+        package = missing.partition(".")[0]
+        if package == module_name.partition(".")[0]:
             raise TargetError(
                 f"{owner} offers {target!r}, but the module {missing!r} does not exist", value=target,
                 hint=f"this is a fault of {owner}: reinstall it, or report it to its authors",
             ) from error
-        backend = "mf-cpu-backend" if missing == "mindspore" else missing.partition(".")[0]
-        why = "MindSpore comes with a device backend" if missing == "mindspore" else str(error)
-        raise NotInstalledError(
-            f"{target!r} of {owner} needs the package {missing!r}, which is not installed", value=missing,
-            why=why, hint=f"pip install {backend}",
-        ) from error
-    except Exception as error:
+        needs = f"{target!r} of {owner} needs {missing!r}, which is not installed"
+        if package == "mindspore":
+            why, hint = "MindSpore comes with a device backend", "pip install mf-cpu-backend"
+        else:
+            why, hint = describe(error), f"pip install {owner} brings what it requires; else install {package!r}"
+        raise NotInstalledError(needs, value=missing, why=why, hint=hint) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        remedy = error.hint if isinstance(error, MFError) else None
         raise TargetError(
-            f"{target!r} of {owner} cannot be imported", value=target, why=f"{type(error).__name__}: {error}",
+            f"{target!r} of {owner} cannot be imported", value=target, why=describe(error),
+            hint=remedy or f"if its requirements are met, this is a fault of {owner}: report it to its authors",
         ) from error
     try:
         return getattr(module, attribute)
@@ -175,10 +182,13 @@ class Registry:
                 if entry.owner == wanted:
                     return entry
         owners = [entry.owner for entry in claims]
-        label = kind.partition(":")[0]
+        if kind == "export":
+            first = f"import {bare} from {str(claims[0].target).partition(':')[0]}"
+        else:
+            first = f"write {owners[0] + ':' + bare!r}"
         raise ConflictError(
-            f"the {label} {bare!r} is claimed by {' and '.join(owners)}", value=bare,
-            hint=f"write {owners[0] + ':' + bare!r}, set MF_PREFER={owners[0]}, or uninstall one of them",
+            f"the {_label(kind)} {bare!r} is claimed by {' and '.join(owners)}", value=bare,
+            hint=f"{first}, set MF_PREFER={owners[0]}, or uninstall one of them",
         )
 
     def add(self, kind: str, name: str, target: type, *, exist_ok: bool = False) -> None:
@@ -191,7 +201,7 @@ class Registry:
         claims = self._claims(kind, name)
         if claims and not exist_ok:
             raise AlreadyRegisteredError(
-                f"the {kind.partition(':')[0]} {name!r} is already provided by {claims[0].owner}", value=name,
+                f"the {_label(kind)} {name!r} is already provided by {claims[0].owner}", value=name,
                 hint="choose another name, or pass exist_ok=True to put yours in its place",
             )
         self._runtime[kind][name] = Entry(kind, name, RUNTIME, target)
@@ -234,23 +244,33 @@ class Registry:
         if all(entry.owner != owner for entry in self._entries["export"][export]):
             self._entries["export"][export].append(Entry("export", export, owner, target, spec))
 
-    def _unknown(self, kind: str, name: str) -> NotRegisteredError | NotInstalledError:
-        label = kind.partition(":")[0]
-        published = published_by(name)
-        failed = [r for r in self.records if r.state != "loaded" and r.distribution == published]
-        if failed:
-            return NotRegisteredError(
-                f"the {label} {name!r} belongs to {published}, which is installed but not loaded", value=name,
-                why=failed[0].reason, hint="`mf plugins --verbose` shows each plugin's state",
+    def _unknown(self, kind: str, name: str) -> NotRegisteredError | NotInstalledError | PluginError:
+        label = _label(kind)
+        owner, bare = _split(name)
+        wanted = owner or published_by(bare)
+        loaded = list(dict.fromkeys(record.distribution for record in self.records if record.state == "loaded"))
+        left_out = [record for record in self.records if record.state != "loaded"]
+        failed = next((record for record in left_out if record.distribution == wanted), None)
+        if failed is not None:
+            return PluginError(
+                f"the {label} {name!r} belongs to {wanted}, which is installed but not loaded", value=name,
+                why=failed.reason, hint=failed.hint if failed.error else "`mf plugins` shows each plugin's state",
             )
-        if published and not any(r.distribution == published for r in self.records):
+        if wanted in PUBLISHED.values() and wanted not in loaded:
             return NotInstalledError(
                 f"the {label} {name!r} is not installed", value=name,
-                why=f"it comes with the package {published}", hint=f"pip install {published}",
+                why=f"it comes with the package {wanted}", hint=f"pip install {wanted}",
             )
-        known = self.names(kind)
+        if owner is not None and owner not in loaded:
+            return NotRegisteredError(
+                f"no plugin called {owner!r} is installed, whose {label} {bare!r} was asked for", value=name,
+                why=did_you_mean(owner, loaded), hint=f"installed: {', '.join(loaded)}",
+            )
+        known = sorted({entry.name for entry in self.entries(kind) if owner in (None, entry.owner)})
+        absent = ", ".join(dict.fromkeys(record.distribution for record in left_out))
         return NotRegisteredError(
-            f"no installed plugin provides the {label} {name!r}", value=name, why=did_you_mean(name, known),
+            f"{owner or 'no installed plugin'} {'does not provide' if owner else 'provides'} the {label} {bare!r}",
+            value=name, why=did_you_mean(bare, known) or (f"not loaded: {absent}" if absent else None),
             hint=f"installed: {', '.join(known)}" if known else "install a plugin that does; `mf plugins` lists yours",
         )
 
@@ -259,6 +279,10 @@ def published_by(name: str) -> str | None:
     """Return the project's distribution whose family or backend a name (``"gpt2_xl"``, ``"GPT2Config"``) is of."""
     key = normalize(name.rpartition(":")[2]).replace("-", "")
     return next((dist for family, dist in PUBLISHED.items() if key.startswith(family)), None)
+
+
+def _label(kind: str) -> str:
+    return "class" if kind == "export" else kind.partition(":")[0]
 
 
 def _split(name: str) -> tuple[str | None, str]:

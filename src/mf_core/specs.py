@@ -26,6 +26,12 @@ def _check(spec: object, field_name: str, value: Any, pattern: re.Pattern[str], 
         raise SpecError(f"{type(spec).__name__}.{field_name}={value!r} is not {form}", value=value)
 
 
+def _check_text(spec: object, field_name: str) -> None:
+    value = getattr(spec, field_name)
+    if not isinstance(value, str) or not value.isprintable():
+        raise SpecError(f"{type(spec).__name__}.{field_name}={value!r} is not a line of printable text", value=value)
+
+
 def _check_names(spec: object, field_name: str, values: Any) -> None:
     if not isinstance(values, tuple):
         raise SpecError(f"{type(spec).__name__}.{field_name}={values!r} is not a tuple of names", value=values)
@@ -40,8 +46,9 @@ class Preset:
     Attributes:
         name: What the user types, ``"gpt2_medium"``.
         config: The hyper-parameters that differ from the config class's defaults, under any of its field names.
-        weights: Where ``model.safetensors`` (or its sharded index) is: ``"hub:owner/name"``, ``"hub:owner/name@revision"``,
-            ``"package:mf_gpt2/data/tiny"`` (a folder inside an installed package) or ``"https://host/folder"``.
+        weights: Where ``model.safetensors`` (or its sharded index) is: ``"hub:owner/name"``,
+            ``"hub:owner/name@revision"``, ``"package:mf_gpt2/data/tiny"`` (a folder inside an installed package) or
+            ``"https://host/folder"``.
             None: no weights are published; ``weights_note`` then says what the user can do.
         tokenizer: Where the vocabulary files are, in the same forms; None means the same place as the weights.
         sha256: File name -> SHA-256 of its bytes. A downloaded file listed here is refused when it differs; every file
@@ -69,10 +76,13 @@ class Preset:
             source = getattr(self, name)
             if source is not None:
                 _check(self, name, source, _SOURCE, "'hub:owner/name', 'package:pkg/folder' or 'https://…'")
+        for name in ("license", "description", "weights_note"):
+            _check_text(self, name)
         for name in ("config", "sha256"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise SpecError(f"Preset.{name}={getattr(self, name)!r} is not a mapping", value=getattr(self, name))
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+            value = getattr(self, name)
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                raise SpecError(f"Preset.{name}={value!r} is not a mapping of names to values", value=value)
+            object.__setattr__(self, name, MappingProxyType(dict(value)))
         for digest in self.sha256.values():
             _check(self, "sha256", digest, _SHA256, "64 lower-case hexadecimal digits")
 
@@ -158,6 +168,7 @@ class TaskSpec:
         if self.recipe is not None:
             _check(self, "recipe", self.recipe, _TARGET, "'package.module:Attribute'")
         _check_names(self, "aliases", self.aliases)
+        _check_text(self, "description")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,3 +192,4 @@ class BackendSpec:
         _check(self, "target", self.target, _TARGET, "'package.module:Attribute'")
         if not isinstance(self.priority, int):
             raise SpecError(f"BackendSpec.priority={self.priority!r} is not an integer", value=self.priority)
+        _check_text(self, "description")

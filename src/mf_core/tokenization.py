@@ -8,8 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from .errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, IntegrityError, InputTooLongError
-from .errors import did_you_mean
+from .errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ConfigError,
+    FileMissingError,
+    InputTooLongError,
+    IntegrityError,
+    did_you_mean,
+)
 from .files import write_json
 
 if TYPE_CHECKING:
@@ -243,14 +250,14 @@ class PretrainedTokenizer(ABC):
         """Return the tokens of one text, without BOS and EOS."""
         return [self.id_to_token(index) or "" for index in self.encode(text, add_special_tokens=False)]
 
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | None | list[int | None]:
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
         """Return the id of a token, or of each of a list; ``unk_token_id`` (or None) for what the vocabulary lacks."""
         if isinstance(tokens, str):
             index = self.token_to_id(tokens)
             return self.unk_token_id if index is None else index
         return [self.unk_token_id if (i := self.token_to_id(token)) is None else i for token in tokens]
 
-    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | None | list[str | None]:
+    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | list[str | None] | None:
         """Return the token of an id, or of each of a list."""
         return self.id_to_token(ids) if isinstance(ids, int) else [self.id_to_token(index) for index in ids]
 

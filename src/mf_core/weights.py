@@ -160,7 +160,7 @@ def save_weights(
     """
     if dtype not in (None, "float32", "float16"):
         raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
-    tensors = {name: p for name, p in model.parameters_and_names()}
+    tensors = dict(model.parameters_and_names())
 
     def array_of(name: str) -> np.ndarray:
         array = to_numpy(tensors[name])
@@ -168,7 +168,7 @@ def save_weights(
 
     def size_of(name: str) -> int:
         item = np.dtype(dtype).itemsize if dtype else (2 if tensors[name].dtype == mstype.float16 else 4)
-        return item * math.prod(tensors[name].shape)
+        return int(item * math.prod(tensors[name].shape))
 
     shards = _split(list(tensors), size_of, shard_size)
     written = []
@@ -199,7 +199,7 @@ def _split(names: list[str], size_of: Any, limit: int) -> list[list[str]]:
 
 
 def _remove_stale(directory: Path, kept: set[str], sharded: bool) -> None:
-    """Remove what an earlier save in another number of shards left: two sets of weights in one place mislead readers."""
+    """Remove what an earlier save in another number of shards left: readers must not find two sets of weights."""
     for path in directory.glob("model*.safetensors"):
         if path.name not in kept and (path.name == WEIGHTS_FILE or re.match(r"model-\d{5}-of-\d{5}\.", path.name)):
             path.unlink()

@@ -1,13 +1,14 @@
 """Generating tokens: one pass over the prompts, then one compiled step a token, over a static key-value cache.
 
-Prompts of a batch are padded on the left, so the newest token of every row stands in the same place of the cache. Shapes
-are rounded up (:func:`prompt_bucket`, :func:`cache_bucket`), so another prompt or length rarely compiles anew.
+Prompts of a batch are padded on the left, so the newest token of every row stands in the same place of the cache.
+Shapes are rounded up (:func:`prompt_bucket`, :func:`cache_bucket`), so another prompt or length rarely compiles anew.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,14 +83,21 @@ class DecodeStep(nn.Cell):
         return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
 
 
-def _step_for(model: PretrainedModel, batch: int, capacity: int) -> DecodeStep:
+@contextmanager
+def _step_for(model: PretrainedModel, batch: int, capacity: int) -> Iterator[DecodeStep]:
+    """Lend a step to one run. Runs that overlap get steps, and so caches, of their own."""
     steps: dict[tuple[int, int], DecodeStep] = model.__dict__.setdefault("_decode_steps", {})
-    key = (batch, capacity)
-    step = steps.pop(key, None) or DecodeStep(model, batch, capacity)
-    steps[key] = step
-    while len(steps) > _KEPT_STEPS:
-        del steps[next(iter(steps))]
-    return step
+    with _lock:
+        step = steps.pop((batch, capacity), None)
+    if step is None:
+        step = DecodeStep(model, batch, capacity)
+    try:
+        yield step
+    finally:
+        with _lock:
+            steps[batch, capacity] = step
+            while len(steps) > _KEPT_STEPS:
+                del steps[next(iter(steps))]
 
 
 @dataclass
@@ -119,7 +127,7 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
         InputTooLongError: A prompt leaves no room, or less than ``max_new_tokens`` ask for.
     """
     context = model.max_positions
-    vocab = int(model.config.vocab_size)  # type: ignore[attr-defined]
+    vocab = int(model.config.vocab_size)
     result = []
     for number, prompt in enumerate(prompts):
         ids = [int(index) for index in prompt]
@@ -140,8 +148,8 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
             limit = len(ids) + config.max_new_tokens
             if limit > context:
                 raise InputTooLongError(
-                    f"prompt {number} has {len(ids)} tokens, and {config.max_new_tokens} new ones exceed the context of "
-                    f"{context}", value=config.max_new_tokens, hint=f"max_new_tokens may be {context - len(ids)}",
+                    f"prompt {number} has {len(ids)} tokens, and {config.max_new_tokens} new ones exceed the context "
+                    f"of {context}", value=config.max_new_tokens, hint=f"max_new_tokens may be {context - len(ids)}",
                 )
         else:
             limit = min(config.max_length or context, context)
@@ -188,29 +196,29 @@ def run(
         for row in range(batch)
     ]
     sampler = Sampler(config.do_sample, seeds)
-    step = _step_for(model, batch, capacity)
     cache_mask = Tensor(mask)
     write_index = 0
-    while True:
-        with _lock:
-            was_training = model.training
-            model.set_train(False)
-            output = step(Tensor(ids), Tensor(places), cache_mask, Tensor(write_index, ms.int32)).asnumpy()
-            model.set_train(was_training)
-        write_index += ids.shape[1]
-        logits = output
-        for processor in processors:
-            logits = processor([sequence.ids for sequence in sequences], logits)
-        chosen = sampler(logits)
-        log_probs = log_softmax(output)[np.arange(batch), chosen]
-        for row, sequence in enumerate(sequences):
-            if sequence.finished is None:
-                _extend(sequence, int(chosen[row]), float(log_probs[row]), config, stop)
-        yield
-        if all(sequence.finished for sequence in sequences):
-            return
-        ids = np.array([[pad if s.finished else s.ids[-1]] for s in sequences], np.int32)
-        places = np.array([[min(len(s.ids) - 1, model.max_positions - 1)] for s in sequences], np.int32)
+    with _step_for(model, batch, capacity) as step:
+        while True:
+            with _lock:
+                was_training = model.training
+                model.set_train(False)
+                output = step(Tensor(ids), Tensor(places), cache_mask, Tensor(write_index, ms.int32)).asnumpy()
+                model.set_train(was_training)
+            write_index += ids.shape[1]
+            logits = output
+            for processor in processors:
+                logits = processor([sequence.ids for sequence in sequences], logits)
+            chosen = sampler(logits)
+            log_probs = log_softmax(output)[np.arange(batch), chosen]
+            for row, sequence in enumerate(sequences):
+                if sequence.finished is None:
+                    _extend(sequence, int(chosen[row]), float(log_probs[row]), config, stop)
+            yield
+            if all(sequence.finished for sequence in sequences):
+                return
+            ids = np.array([[pad if s.finished else s.ids[-1]] for s in sequences], np.int32)
+            places = np.array([[min(len(s.ids) - 1, model.max_positions - 1)] for s in sequences], np.int32)
 
 
 def _extend(
@@ -276,4 +284,4 @@ def _rows(input_ids: Any, attention_mask: Any) -> list[list[int]]:
     mask = attention_mask.asnumpy() if isinstance(attention_mask, Tensor) else np.asarray(attention_mask)
     if mask.shape != (len(rows), len(rows[0])):
         raise ArgumentError(f"attention_mask has the shape {mask.shape}, input_ids {(len(rows), len(rows[0]))}")
-    return [[index for index, kept in zip(row, kept_row, strict=True) if kept] for row, kept_row in zip(rows, mask, strict=True)]
+    return [[row[i] for i in np.flatnonzero(kept)] for row, kept in zip(rows, mask, strict=True)]

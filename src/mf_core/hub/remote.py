@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -11,6 +12,9 @@ from .source import Source
 
 #: ``errno`` of a disk that is full or cannot be written.
 _DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+
+#: Lines of other libraries' messages that give advice: ours is in the hint, and may differ.
+_ADVICE: Final = re.compile(r"(Please|This is usually|If you|For more|Make sure)\b")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -36,7 +40,8 @@ def cause_of(error: BaseException) -> str:
     """Return in one line what went wrong at the bottom."""
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # the hub's client says "not found locally", raised from the reason
-    text = " ".join(str(error).split())
+    lines = [line for line in str(error).splitlines() if not _ADVICE.match(line.strip())]
+    text = " ".join(" ".join(lines).split())
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
 
 

@@ -77,11 +77,13 @@ class Repository(Remote):
 
     def failed(self, filename: str, error: BaseException) -> MFError:
         """Return the error for a download that ended in ``error``."""
+        from huggingface_hub.constants import ENDPOINT
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
         name, why = f"'{filename}' from {self.location}", cause_of(error)
         if isinstance(error, HFValidationError):
-            return ArgumentError(f"{self.location} is malformed", value=self._repo, why=why)
+            hint = "'hub:owner/name', as on the repository's page"
+            return ArgumentError(f"{self.location} is malformed", value=self._repo, why=why, hint=hint)
         if isinstance(error, RevisionNotFoundError):
             what = f"{self.location} has no revision {self._revision or 'main'!r}, so no '{filename}'"
             return FileMissingError(what, value=self._revision, why=why, hint="check the branch, tag or commit")
@@ -105,6 +107,7 @@ class Repository(Remote):
             )
         general = super().failed(filename, error)
         if status_of(error) is None:
+            general.why = f"{why} (asked {ENDPOINT})"
             general.hint = f"{general.hint}; HF_HUB_OFFLINE=1 makes do with what the local cache holds"
         return general
 

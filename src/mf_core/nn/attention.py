@@ -10,7 +10,7 @@ from typing import Any
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-#: Added to the scores of what must not be seen. Finite, also in fp16, so that a row of padding, which sees nothing, gives no NaN.
+#: Added to the scores of what must not be seen. Finite, also in fp16: a row of padding, which sees nothing, has no NaN.
 MASKED = -6.0e4
 
 
@@ -29,6 +29,8 @@ def merge_heads(x: Tensor) -> Tensor:
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
     """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, section 3.2.1).
 
+    The query is scaled rather than the scores, which are larger.
+
     Args:
         query: ``(B, H, S, D)``.
         key: ``(B, H, T, D)``.
@@ -36,8 +38,8 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dt
         scale: Usually ``1 / sqrt(D)``.
         dtype: Type of the softmax.
     """
-    scores = ops.BatchMatMul(transpose_b=True)(query, key)
-    scores = ops.cast(scores, dtype) * scale + ops.cast(bias, dtype)
+    scores = ops.BatchMatMul(transpose_b=True)(query * scale, key)
+    scores = ops.cast(scores, dtype) + ops.cast(bias, dtype)
     return ops.cast(ops.softmax(scores, -1), query.dtype)
 
 

@@ -93,8 +93,12 @@ class Embedding(nn.Cell):
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU in its tanh approximation (Hendrycks and Gimpel, 2016, section 2)."""
-    return ops.gelu(x, approximate="tanh")
+    """GELU in its tanh approximation (Hendrycks and Gimpel, 2016, section 2).
+
+    Written with the sigmoid, since ``(1 + tanh(u)) / 2 = sigmoid(2 u)``: on CPU the fused operator is five times
+    slower.
+    """
+    return x * ops.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
 def gelu_exact(x: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class TextGenerationPipeline(Pipeline):
             if not isinstance(text, str):
                 raise ArgumentTypeError(f"prompt {number} is a {type(text).__name__}, not a string", value=text)
             if not text:
-                raise ArgumentError(f"prompt {number} is empty: {text!r}", value=text, hint="give at least one character")
+                raise ArgumentError(f"prompt {number} is empty: {text!r}", value=text, hint="give it some text")
         return list(texts)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -123,7 +123,7 @@ class TextGenerationPipeline(Pipeline):
         return text[: min(ends)] if ends else text
 
     def _decode(self, continuation: Continuation) -> str:
-        """Return the text of the new tokens: that of all of them less the prompt's, since a token may join to the last."""
+        """Return the text of the new tokens: that of all less the prompt's, since a token may join the one before."""
         prompt = continuation.ids[: continuation.prompt]
         whole = self.tokenizer.decode_ids(continuation.ids, True)
         before = self.tokenizer.decode_ids(prompt, True)

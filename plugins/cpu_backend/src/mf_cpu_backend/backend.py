@@ -50,14 +50,18 @@ class CPUBackend(DeviceBackend):
             )
         import mindspore as ms
 
-        # MindSpore writes rank_0/om/analyze_fail.ir here when a graph does not compile, else into the working directory.
-        # It reads the variable at that moment, so it has to stay set.
+        # When a graph does not compile, MindSpore writes rank_0/om/analyze_fail.ir here, or else into the working
+        # directory. It reads the variable at that moment, so it has to stay set.
         os.environ.setdefault("MS_OM_PATH", str(Path(tempfile.gettempdir()) / f"mindspore-{os.getpid()}"))
         ms.set_device("CPU", device_id)
-        threads = core_count()
-        for set_threads in (ms.device_context.cpu.op_tuning.threads_num, ms.runtime.dispatch_threads_num):
+        # The thread that calls works along with the kernels' pool, so the pool is one smaller than the cores given.
+        pool = max(1, core_count() - 1)
+        for set_threads, count in (
+            (ms.device_context.cpu.op_tuning.threads_num, pool),
+            (ms.runtime.dispatch_threads_num, 1),
+        ):
             with suppress(RuntimeError):  # raised when the user has set it already, and then it is theirs
-                set_threads(threads)
+                set_threads(count)
 
     def describe(self) -> str:
         """See the base class."""

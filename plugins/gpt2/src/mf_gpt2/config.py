@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field, model_validator
+
 from mf_core import PretrainedConfig
 from mf_core.config import DType
 from mf_core.errors import ConfigError
-from pydantic import Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]

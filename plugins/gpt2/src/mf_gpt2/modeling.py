@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mindspore import Parameter, Tensor, nn, ops
+
 from mf_core import PretrainedModel
 from mf_core.nn import (
     ACTIVATIONS,
@@ -21,9 +23,17 @@ from mf_core.nn import (
     split_heads,
     write_cache,
 )
-from mindspore import Parameter, Tensor, nn, ops
 
 from .config import GPT2Config
+
+
+def _norm(config: GPT2Config) -> LayerNorm:
+    return LayerNorm(
+        config.hidden_size,
+        epsilon=config.layernorm_epsilon,
+        param_dtype=config.param_init_type,
+        dtype=config.layernorm_compute_type,
+    )
 
 
 class GPT2Attention(nn.Cell):
@@ -78,14 +88,9 @@ class GPT2Block(nn.Cell):
 
     def __init__(self, config: GPT2Config, layer: int, dtype: str) -> None:
         super().__init__()
-        norm = {
-            "epsilon": config.layernorm_epsilon,
-            "param_dtype": config.param_init_type,
-            "dtype": config.layernorm_compute_type,
-        }
-        self.ln_1 = LayerNorm(config.hidden_size, **norm)
+        self.ln_1 = _norm(config)
         self.attn = GPT2Attention(config, layer, dtype)
-        self.ln_2 = LayerNorm(config.hidden_size, **norm)
+        self.ln_2 = _norm(config)
         self.mlp = GPT2MLP(config, dtype)
         self.post_layernorm_residual = config.post_layernorm_residual
 
@@ -109,9 +114,7 @@ class GPT2Model(nn.Cell):
         self.wpe = Embedding(config.seq_length, size, std=std, param_dtype=kind, dtype=dtype)
         self.drop = nn.Dropout(p=config.embedding_dropout_prob)
         self.h = nn.CellList([GPT2Block(config, layer, dtype) for layer in range(config.num_layers)])
-        self.ln_f = LayerNorm(
-            size, epsilon=config.layernorm_epsilon, param_dtype=kind, dtype=config.layernorm_compute_type
-        )
+        self.ln_f = _norm(config)
         self.num_layers = config.num_layers
 
     def construct(
@@ -126,7 +129,7 @@ class GPT2Model(nn.Cell):
         """Return the hidden states ``(B, S, E)``."""
         x = self.drop(self.wte(input_ids) + self.wpe(position_ids))
         for i in range(self.num_layers):
-            if slots is None:
+            if keys is None or values is None:
                 x = self.h[i](x, bias, None, None, None)
             else:
                 x = self.h[i](x, bias, slots, keys[i], values[i])
@@ -159,7 +162,7 @@ class GPT2LMHeadModel(PretrainedModel):
         Returns:
             ``(B, S, V)`` fp32.
         """
-        batch, length = input_ids.shape
+        length = input_ids.shape[1]
         if position_ids is None:
             if attention_mask is None:
                 position_ids = ops.arange(length).reshape((1, length))
@@ -177,7 +180,7 @@ class GPT2LMHeadModel(PretrainedModel):
         keys: tuple[Parameter, ...],
         values: tuple[Parameter, ...],
     ) -> Tensor:
-        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache; see the core's hooks."""
+        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache."""
         hidden = self.transformer(input_ids, position_ids, bias, slots, keys, values)
         return self.transformer.wte.attend(hidden[:, -1])
 

@@ -12,6 +12,7 @@ _PRESETS = (
             "vocab_size": 1024, "hidden_size": 128, "num_layers": 4, "num_heads": 4, "seq_length": 256,
             "bos_token_id": 0, "eos_token_id": 0, "unk_token_id": 0, "pad_token_id": 1,
             "max_decode_length": 256,
+            "embedding_dropout_prob": 0.0, "hidden_dropout_rate": 0.0, "attention_dropout_rate": 0.0,
         },
         weights="package:mf_gpt2/data/tiny",
         license="Apache-2.0",
@@ -55,8 +56,8 @@ _PRESETS = (
         tokenizer=_VOCABULARY,
         license="",
         description="13 B parameters; architecture and vocabulary",
-        weights_note="no safetensors weights of this size are published; a directory that holds yours is used when it is "
-        "found as gpt2_13b under MF_MODELS",
+        weights_note="no safetensors weights of this size are published; a directory that holds yours is used when "
+        "it is found as gpt2_13b under MF_MODELS",
     ),
 )  # fmt: skip
 

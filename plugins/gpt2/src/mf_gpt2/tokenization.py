@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
+
 from mf_core.errors import FileMissingError, IntegrityError
 from mf_core.hub import Source
 from mf_core.tokenization import FastTokenizer, read_tokenizer_json

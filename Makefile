@@ -1,0 +1,67 @@
+# Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.10, 3.11 or 3.12 and a package index.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first interpreter that runs and is of a version that MindSpore has wheels for; or name one: make demo PYTHON=…
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
+PROJECTS := . ./plugins/cpu_backend ./plugins/gpt2
+PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test test-parity lint bench lock clean
+
+help:
+	@echo "make demo         generate a story with the shipped model"
+	@echo "make test         run the tests"
+	@echo "make test-parity  run the comparisons with torch and transformers"
+	@echo "make lint         check style and types"
+	@echo "make bench        run the benchmarks"
+
+demo: $(VENV)/.installed
+	@$(BIN)/mf generate --model gpt2_tiny "Once upon a time"
+
+test: $(VENV)/.test-installed
+	$(BIN)/python -m pytest -m "not parity" $(PYTEST_ARGS)
+
+test-parity: $(VENV)/.parity-installed
+	$(BIN)/python -m pytest -m parity $(PYTEST_ARGS)
+
+lint: $(VENV)/.test-installed
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: $(VENV)/.parity-installed
+	$(BIN)/python benchmarks/listing.py
+	$(BIN)/python benchmarks/decode.py
+
+# Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").
+lock: $(VENV)/.installed
+	$(PIP_INSTALL) uv
+	printf '%s\n' ".[test]" ./plugins/cpu_backend ./plugins/gpt2 "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
+	$(BIN)/python -m uv pip compile --universal --python-version 3.10 --no-header --no-annotate \
+		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-gpt2 \
+		lock.in -o constraints.txt; rm -f lock.in
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.10, 3.11 or 3.12 found; install one, or: make demo PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "making a virtual environment in $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(PROJECT_FILES)
+	@echo "installing the core, the CPU backend with MindSpore (0.8 GB), and GPT-2; this takes minutes the first time"
+	@$(PIP_INSTALL) hatchling editables
+	@$(PIP_INSTALL) --no-build-isolation $(addprefix --editable ,$(PROJECTS))
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	@$(PIP_INSTALL) --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(VENV)/.parity-installed: $(VENV)/.test-installed
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "transformers 5 needs Python 3.11 or 3.12")'
+	@$(PIP_INSTALL) --no-build-isolation --editable ".[parity]"
+	@touch $@

@@ -1,0 +1,54 @@
+"""The command ``mf``.
+
+Exit codes: 0 done; 1 ``mf doctor`` found a fault; 2 a mistake in what was asked; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import MFError
+from . import doctor, env, generate, listing
+
+COMMANDS = (generate, listing, doctor, env)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mf`` with ``argv`` (default: the process's arguments) and return its exit code."""
+    parser = argparse.ArgumentParser(prog="mf", description="Large models on MindSpore, from plugins.")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_commands(commands)
+    options = parser.parse_args(argv)
+    if options.version:
+        print(env.core_version())
+        return 0
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 2
+    logging.getLogger("mf_core").setLevel(logging.ERROR)  # what the log would say, commands print in their own words
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except MFError as error:
+        print(f"mf: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader (`head`, say) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _show_warning(message: Any, category: type[Warning], *_: Any) -> None:
+    print(f"mf: warning: {message}", file=sys.stderr)

@@ -1,0 +1,145 @@
+"""``mf generate`` and ``mf chat``: text from a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from ..errors import ArgumentError
+from ..registry import registry
+from .table import print_json
+
+#: Command-line options that go to the pipeline as they are.
+_PASSED = (
+    "max_length", "max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop",
+)  # fmt: skip
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands to the parser."""
+    generate = commands.add_parser("generate", help="continue a text")
+    generate.add_argument("prompt", help="the text to continue; - reads it from standard input")
+    generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")
+    _add_options(generate)
+    generate.set_defaults(run=run_generate)
+    chat = commands.add_parser("chat", help="continue what you type, line after line")
+    _add_options(chat)
+    chat.set_defaults(run=run_chat)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="gpt2_tiny", help="preset, directory or owner/name (default: gpt2_tiny)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub repository")
+    parser.add_argument("--backend", help="device backend, such as cpu")
+    parser.add_argument("--max-length", type=int, help="most tokens, prompt included")
+    parser.add_argument("--max-new-tokens", type=int, help="most tokens, prompt not included")
+    parser.add_argument("--greedy", action="store_true", help="always the most likely token")
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--repetition-penalty", type=float)
+    parser.add_argument("--seed", type=int, help="of the draws; the same seed gives the same text")
+    parser.add_argument("--stop", action="append", help="end before this string; may be repeated")
+
+
+def _build(options: argparse.Namespace) -> Any:
+    from ..pipelines import pipeline
+
+    passed = {name: getattr(options, name) for name in _PASSED if getattr(options, name) is not None}
+    if options.greedy:
+        passed["do_sample"] = False
+    return pipeline(
+        "text_generation", options.model, device_target=options.backend, revision=options.revision, **passed
+    )
+
+
+def run_generate(options: argparse.Namespace) -> int:
+    """Print the prompt and its continuation as it comes; say on standard error how fast and by whom."""
+    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    stream = (pipe := _build(options))(prompt, stream=True)
+    pieces = []
+    for piece in stream:
+        pieces.append(piece)
+        if not options.json:
+            print(piece, end="", flush=True)
+    if options.json:
+        print_json({
+            "text": "".join(pieces), "tokens": stream.tokens, "seconds": round(stream.seconds, 3),
+            "first_token_seconds": round(stream.first_token_seconds, 3), "finish_reason": stream.finish_reason,
+            **_served_by(pipe.model, options.model),
+        })  # fmt: skip
+        return 0
+    print(flush=True)
+    print(_summary(stream, pipe.model, options.model), file=sys.stderr)
+    return 0
+
+
+def run_chat(options: argparse.Namespace) -> int:
+    """Read a line, continue the text with it, and so on. A text that the model has ended is begun anew."""
+    pipe = _build(options)
+    print("Type how a text begins, and an empty line to let it go on. Ctrl-D ends.", file=sys.stderr)
+    text = ""
+    while True:
+        try:
+            line = input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return 0
+        text += line
+        if not text:
+            continue
+        text = _fit(pipe, text)
+        try:
+            stream = pipe(text, stream=True, return_full_text=False)
+        except ArgumentError as error:  # what was typed cannot be continued; the loop goes on
+            print(f"mf: {error}", file=sys.stderr)
+            text = ""
+            continue
+        for piece in stream:
+            print(piece, end="", flush=True)
+            text += piece
+        print(flush=True)
+        if stream.finish_reason == "eos":
+            print("(the end; the next line begins a new text)", file=sys.stderr)
+            text = ""
+
+
+def _fit(pipe: Any, text: str) -> str:
+    """Return the text, or its last part when it leaves no room in the context to go on."""
+    ids = pipe.tokenizer.encode(text, add_special_tokens=False)
+    room = pipe.model.max_positions * 3 // 4
+    if len(ids) <= room:
+        return text
+    print(f"(the context is full; the text goes on from its last {room} tokens)", file=sys.stderr)
+    return str(pipe.tokenizer.decode(ids[-room:]))
+
+
+def _served_by(model: Any, name: str) -> dict[str, str]:
+    from ..backend import get_backend
+
+    backend = get_backend()
+    entry = registry.find("model:causal_lm", model.config.model_type)
+    return {
+        "model": name,
+        "model_plugin": _with_version(entry.owner),
+        "backend": f"{backend.name}, {model.compute_dtype}",
+        "backend_plugin": _with_version(registry.find("backend", backend.name).owner),
+    }
+
+
+def _with_version(owner: str) -> str:
+    versions = {record.distribution: record.version for record in registry.records}
+    return f"{owner} {versions[owner]}" if owner in versions else owner
+
+
+def _summary(stream: Any, model: Any, name: str) -> str:
+    from ..backend import get_backend
+
+    served = _served_by(model, name)
+    rest = stream.seconds - stream.first_token_seconds
+    speed = f"{(stream.tokens - 1) / rest:.0f} tokens/s after it" if stream.tokens > 1 and rest > 0 else "one token"
+    return (
+        f"\n{stream.tokens} tokens: the first in {stream.first_token_seconds:.1f} s, compiling included; {speed}\n"
+        f"model: {served['model']}, by {served['model_plugin']}; "
+        f"device: {get_backend().describe()}, by {served['backend_plugin']}"
+    )

@@ -1,0 +1,241 @@
+"""Environments with real plugin distributions in them: wheels that are built, installed and run.
+
+An environment is a virtual environment of its own that sees the core, what the core requires, and the plugins that a
+test puts there, and nothing else of the interpreter that runs the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import importlib_metadata
+
+BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+MF = "import sys; from mf_core.cli import main; sys.argv[0] = 'mf'; sys.exit(main())"
+#: What a plugin's module begins with, unless it is given whole.
+PROLOGUE = "from mf_core.hookspecs import hookimpl\nfrom mf_core.specs import *\n\n"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The sources of a plugin distribution.
+
+    Attributes:
+        name: The distribution, ``"mf-broken"``; its package is ``mf_broken``, its entry point ``broken``.
+        body: What ``plugin.py`` holds after the imports of ``hookimpl`` and the specs.
+        version: The distribution's version.
+        modules: Further modules of the package: name -> text.
+        entry_points: Group -> entry-point name -> module.
+    """
+
+    name: str
+    body: str
+    version: str = "1.0"
+    modules: Mapping[str, str] = field(default_factory=dict)
+    entry_points: Mapping[str, Mapping[str, str]] | None = None
+
+    @property
+    def package(self) -> str:
+        return self.name.replace("-", "_")
+
+    def files(self) -> dict[str, str]:
+        """Return the project's files: path -> text."""
+        default = {"mf_core.v1": {self.name.removeprefix("mf-"): f"{self.package}.plugin"}}
+        tables = "".join(
+            f'\n[project.entry-points."{group}"]\n' + "".join(f"{key} = {value!r}\n" for key, value in entries.items())
+            for group, entries in (default if self.entry_points is None else self.entry_points).items()
+        )
+        project = f"""
+            [build-system]
+            requires = ["hatchling"]
+            build-backend = "hatchling.build"
+            [project]
+            name = "{self.name}"
+            version = "{self.version}"
+            [tool.hatch.build]
+            dev-mode-dirs = ["src"]
+            [tool.hatch.build.targets.wheel]
+            packages = ["src/{self.package}"]
+        """
+        modules = {"__init__": "", "plugin": PROLOGUE + dedent(self.body), **self.modules}
+        return {
+            "pyproject.toml": dedent(project) + tables,
+            **{f"src/{self.package}/{name}.py": dedent(text) for name, text in modules.items()},
+        }
+
+    def write(self, folder: Path) -> Path:
+        """Write the project into ``folder`` and return it."""
+        for name, text in self.files().items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return folder
+
+
+def family(name: str, *, presets: Iterable[str] = (), package: str | None = None) -> str:
+    """Return the body of a plugin that offers a family: config, model and tokenizer."""
+    package = package or f"mf_{name}"
+    return f"""
+@hookimpl
+def mf_configs():
+    presets = tuple(Preset(name=n, config={{"size": 1}}, description="of {package}") for n in {list(presets)!r})
+    return [ConfigSpec(model_type="{name}", target="{package}.config:{name.title()}Config", presets=presets)]
+
+
+@hookimpl
+def mf_models():
+    return [ModelSpec(model_type="{name}", target="{package}.modeling:{name.title()}Model")]
+
+
+@hookimpl
+def mf_tokenizers():
+    return [TokenizerSpec(model_type="{name}", target="{package}.config:{name.title()}Tokenizer")]
+"""
+
+
+#: The plugin that goes on working in every case.
+HEALTHY = Plugin(
+    "mf-healthy",
+    family("healthy", presets=("healthy_tiny",)),
+    version="2.3.4",
+    modules={"config": "class HealthyConfig:\n    pass\n\n\nclass HealthyTokenizer:\n    pass\n"},
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a process left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, read as JSON; the process must have ended well."""
+        assert self.code == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+class Wheelhouse:
+    """Builds wheels, each once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def wheel(self, plugin: Plugin) -> Path:
+        """Return the plugin's wheel."""
+        digest = hashlib.sha256(json.dumps(plugin.files()).encode()).hexdigest()[:16]
+        folder = self.folder / digest
+        if not folder.exists():
+            project = plugin.write(self.folder / f"{digest}.src")
+            partial = self.folder / f"{digest}.part"
+            built = subprocess.run(
+                [sys.executable, "-c", BUILD, str(partial)], cwd=project, capture_output=True, text=True
+            )
+            assert built.returncode == 0, built.stderr
+            partial.rename(folder)
+        (wheel,) = folder.glob("*.whl")
+        return wheel
+
+
+class PluginEnvironment:
+    """A virtual environment with the core, and the plugins that are installed into it."""
+
+    def __init__(self, folder: Path, wheelhouse: Wheelhouse) -> None:
+        self.folder = folder
+        self.wheelhouse = wheelhouse
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        venv.create(folder / "venv", symlinks=True)
+        self.python = folder / "venv" / "bin" / "python"
+        (self.site_packages,) = (folder / "venv" / "lib").glob("python3*/site-packages")
+        self.borrow("mf-framework")
+
+    def borrow(self, *distributions: str) -> None:
+        """Make distributions that the tests run with, and all that they require, visible in the environment."""
+        for name in distributions:
+            for path in _files_of(name):
+                link = self.site_packages / path.name
+                if not link.exists():
+                    link.symlink_to(path)
+
+    def install(self, *plugins: Plugin) -> None:
+        """Install the plugins from wheels, as an installer does: unpacked, with ``INSTALLER`` in their metadata."""
+        for plugin in plugins:
+            with zipfile.ZipFile(self.wheelhouse.wheel(plugin)) as wheel:
+                wheel.extractall(self.site_packages)
+            (self.dist_info(plugin) / "INSTALLER").write_text("tests\n")
+
+    def install_editable(self, plugin: Plugin) -> Path:
+        """Install the plugin with ``pip install --editable`` and return its source folder."""
+        source = plugin.write(self.folder / "checkout" / plugin.name)
+        self.borrow("pip", "hatchling")
+        options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+        result = self._run(["-m", "pip", "install", *options, "--editable", str(source)], {})
+        assert result.code == 0, result.stderr
+        return source
+
+    def dist_info(self, plugin: Plugin) -> Path:
+        """Return the folder of an installed plugin's metadata."""
+        return self.site_packages / f"{plugin.package}-{plugin.version}.dist-info"
+
+    def run(self, code: str, *options: str, **variables: str) -> Result:
+        """Run Python code with environment variables; ``options`` go to the interpreter."""
+        return self._run([*options, "-c", dedent(code)], variables)
+
+    def mf(self, *arguments: str, **variables: str) -> Result:
+        """Run the command ``mf``."""
+        return self._run(["-c", MF, *arguments], variables)
+
+    def records(self, **variables: str) -> dict[str, dict[str, Any]]:
+        """Return what became of each plugin, by ``distribution:name``, the core's own left out."""
+        records = self.mf("plugins", "--json", **variables).json
+        return {f"{r['distribution']}:{r['name']}": r for r in records if r["group"] != "builtin"}
+
+    def _run(self, arguments: list[str], variables: Mapping[str, str]) -> Result:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MF_", "PYTHON", "PIP_", "XDG_"))}
+        environment = {**kept, "HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+        done = subprocess.run(
+            [str(self.python), *arguments], cwd=self.home, env=environment, capture_output=True, text=True, timeout=60
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@functools.cache
+def _files_of(name: str) -> tuple[Path, ...]:
+    """Return what a distribution has at the top of its site-packages, and what those that it requires have."""
+    seen: dict[str, set[Path]] = {}
+    pending = [name]
+    while pending:
+        current = re.sub(r"[-_.]+", "-", pending.pop()).lower()
+        if current in seen:
+            continue
+        try:
+            dist = importlib_metadata.distribution(current)
+        except importlib_metadata.PackageNotFoundError:  # for another platform, or an extra
+            continue
+        tops = {path.parts[0] for path in dist.files or () if path.parts[0] not in ("..", "__pycache__")}
+        seen[current] = {Path(str(dist.locate_file(top))) for top in tops}
+        required = [item for item in dist.requires or () if "extra ==" not in item]
+        pending.extend(re.match(r"[\w.-]+", item)[0] for item in required)  # type: ignore[index]
+    return tuple(sorted(path for paths in seen.values() for path in paths))
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder with all that it holds."""
+    shutil.rmtree(folder)
