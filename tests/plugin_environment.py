@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import venv
@@ -24,7 +23,13 @@ from typing import Any
 
 import importlib_metadata
 
-BUILD = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+BUILD = """
+import os, sys
+from hatchling.build import build_wheel
+for project, folder in zip(sys.argv[1::2], sys.argv[2::2]):
+    os.chdir(project)
+    build_wheel(folder)
+"""
 MF = "import sys; from mf_core.cli import main; sys.argv[0] = 'mf'; sys.exit(main())"
 #: What a plugin's module begins with, unless it is given whole.
 PROLOGUE = "from mf_core.hookspecs import hookimpl\nfrom mf_core.specs import *\n\n"
@@ -86,34 +91,32 @@ class Plugin:
         return folder
 
 
-def family(name: str, *, presets: Iterable[str] = (), package: str | None = None) -> str:
-    """Return the body of a plugin that offers a family: config, model and tokenizer."""
-    package = package or f"mf_{name}"
-    return f"""
-@hookimpl
-def mf_configs():
-    presets = tuple(Preset(name=n, config={{"size": 1}}, description="of {package}") for n in {list(presets)!r})
-    return [ConfigSpec(model_type="{name}", target="{package}.config:{name.title()}Config", presets=presets)]
+def family_plugin(name: str, family: str, presets: Iterable[str], *, version: str = "1.0") -> Plugin:
+    """Return a plugin that offers a family: a config with presets, whose size is 1, and a model."""
+    package, title = name.replace("-", "_"), family.title()
+    body = f"""
+        @hookimpl
+        def mf_configs():
+            presets = tuple(Preset(name=name, config={{"size": 1}}, description="small") for name in {list(presets)!r})
+            return [ConfigSpec(model_type="{family}", target="{package}.config:{title}Config", presets=presets)]
 
+        @hookimpl
+        def mf_models():
+            return [ModelSpec(model_type="{family}", target="{package}.modeling:{title}Model")]
+    """
+    config = f"""
+        from typing import ClassVar
+        from mf_core import PretrainedConfig
 
-@hookimpl
-def mf_models():
-    return [ModelSpec(model_type="{name}", target="{package}.modeling:{name.title()}Model")]
-
-
-@hookimpl
-def mf_tokenizers():
-    return [TokenizerSpec(model_type="{name}", target="{package}.config:{name.title()}Tokenizer")]
-"""
+        class {title}Config(PretrainedConfig):
+            model_type: ClassVar[str] = "{family}"
+            size: int = 0
+    """
+    return Plugin(name, body, version, modules={"config": config})
 
 
 #: The plugin that goes on working in every case.
-HEALTHY = Plugin(
-    "mf-healthy",
-    family("healthy", presets=("healthy_tiny",)),
-    version="2.3.4",
-    modules={"config": "class HealthyConfig:\n    pass\n\n\nclass HealthyTokenizer:\n    pass\n"},
-)
+HEALTHY = family_plugin("mf-healthy", "healthy", ["healthy_tiny"], version="2.3.4")
 
 
 @dataclass(frozen=True)
@@ -137,20 +140,18 @@ class Wheelhouse:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def wheel(self, plugin: Plugin) -> Path:
-        """Return the plugin's wheel."""
-        digest = hashlib.sha256(json.dumps(plugin.files()).encode()).hexdigest()[:16]
-        folder = self.folder / digest
-        if not folder.exists():
-            project = plugin.write(self.folder / f"{digest}.src")
-            partial = self.folder / f"{digest}.part"
-            built = subprocess.run(
-                [sys.executable, "-c", BUILD, str(partial)], cwd=project, capture_output=True, text=True
-            )
+    def wheels(self, plugins: Iterable[Plugin]) -> list[Path]:
+        """Return the plugins' wheels."""
+        folders, arguments = [], []
+        for plugin in plugins:
+            digest = hashlib.sha256(json.dumps(plugin.files()).encode()).hexdigest()[:16]
+            folders.append(self.folder / digest)
+            if not folders[-1].exists():
+                arguments += [str(plugin.write(self.folder / f"{digest}.src")), str(folders[-1])]
+        if arguments:
+            built = subprocess.run([sys.executable, "-c", BUILD, *arguments], capture_output=True, text=True)
             assert built.returncode == 0, built.stderr
-            partial.rename(folder)
-        (wheel,) = folder.glob("*.whl")
-        return wheel
+        return [next(folder.glob("*.whl")) for folder in folders]
 
 
 class PluginEnvironment:
@@ -176,8 +177,8 @@ class PluginEnvironment:
 
     def install(self, *plugins: Plugin) -> None:
         """Install the plugins from wheels, as an installer does: unpacked, with ``INSTALLER`` in their metadata."""
-        for plugin in plugins:
-            with zipfile.ZipFile(self.wheelhouse.wheel(plugin)) as wheel:
+        for plugin, path in zip(plugins, self.wheelhouse.wheels(plugins), strict=True):
+            with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(self.site_packages)
             (self.dist_info(plugin) / "INSTALLER").write_text("tests\n")
 
@@ -202,14 +203,10 @@ class PluginEnvironment:
         """Run the command ``mf``."""
         return self._run(["-c", MF, *arguments], variables)
 
-    def records(self, **variables: str) -> dict[str, dict[str, Any]]:
-        """Return what became of each plugin, by ``distribution:name``, the core's own left out."""
-        records = self.mf("plugins", "--json", **variables).json
-        return {f"{r['distribution']}:{r['name']}": r for r in records if r["group"] != "builtin"}
-
     def _run(self, arguments: list[str], variables: Mapping[str, str]) -> Result:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("MF_", "PYTHON", "PIP_", "XDG_"))}
-        environment = {**kept, "HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+        bytecode = str(self.wheelhouse.folder / "bytecode")
+        environment = {**kept, "HOME": str(self.home), "PYTHONPYCACHEPREFIX": bytecode, **variables}
         done = subprocess.run(
             [str(self.python), *arguments], cwd=self.home, env=environment, capture_output=True, text=True, timeout=60
         )
@@ -234,8 +231,3 @@ def _files_of(name: str) -> tuple[Path, ...]:
         required = [item for item in dist.requires or () if "extra ==" not in item]
         pending.extend(re.match(r"[\w.-]+", item)[0] for item in required)  # type: ignore[index]
     return tuple(sorted(path for paths in seen.values() for path in paths))
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder with all that it holds."""
-    shutil.rmtree(folder)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .checkpoint import Checkpoint, locate
-from .errors import ArgumentTypeError, UnsupportedError
+from .errors import ArgumentError, ArgumentTypeError, IntegrityError, UnsupportedError
 from .registry import Entry, registry
+from .specs import BackendSpec, ConfigSpec, ModelSpec, TaskSpec
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
@@ -21,11 +23,11 @@ class _Auto:
 
     kind: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
-        raise UnsupportedError(
-            f"{name} is not instantiated", hint=f"use {name}.from_pretrained(name) or {name}.from_config(config)"
-        )
+        ways = [f"{name}.{way}" for way in ("from_pretrained(name)", "from_config(config)")
+                if hasattr(self, way.partition("(")[0])]  # fmt: skip
+        raise UnsupportedError(f"{name} is not instantiated", hint=f"use {' or '.join(ways)}")
 
     @classmethod
     def get_support_list(cls) -> dict[str, list[str]]:
@@ -53,10 +55,22 @@ class _Auto:
 
         Raises:
             AlreadyRegisteredError: The family has one, and ``exist_ok`` is false.
+            ArgumentTypeError, ArgumentError: ``target`` is no class, or the family has no name, or two.
         """
-        model_type = config_class if isinstance(config_class, str) else config_class.model_type
         if not isinstance(target, type):
             raise ArgumentTypeError(f"{target!r} is not a class", value=target)
+        model_type = config_class if isinstance(config_class, str) else getattr(config_class, "model_type", None)
+        if not isinstance(model_type, str):
+            raise ArgumentTypeError(
+                f"a family is given by its config class or model_type, not {config_class!r}", value=config_class
+            )
+        own = getattr(target, "model_type", model_type)
+        if not model_type or own != model_type:
+            raise ArgumentError(
+                f"{target.__name__} cannot be registered for the family {model_type!r}", value=model_type,
+                why=f"its model_type is {own!r}" if model_type else None,
+                hint="give the config class a model_type, and name that",
+            )
         registry.add(cls.kind, model_type, target, exist_ok=exist_ok)
 
 
@@ -86,8 +100,13 @@ class AutoConfig(_Auto):
         return config_of(locate(name_or_path, revision), **overrides)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], **overrides: Any) -> PretrainedConfig:
+    def from_config(cls, config: Mapping[str, Any], **overrides: Any) -> PretrainedConfig:
         """Return the configuration that a dict with the key ``model_type`` describes."""
+        if not isinstance(config, Mapping):
+            raise ArgumentTypeError(
+                f"AutoConfig.from_config takes a dict, not {type(config).__name__}", value=config,
+                hint="AutoConfig.from_pretrained(name_or_path) reads a file",
+            )
         return config_of(Checkpoint("the given dict", config), **overrides)
 
 
@@ -189,5 +208,8 @@ def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
 
         class_name = read_class_name(checkpoint.tokenizer, kind)
         if class_name is not None:
-            return registry.find("export", class_name)
+            entry = registry.find("export", class_name)
+            if isinstance(entry.spec, (ConfigSpec, ModelSpec, TaskSpec, BackendSpec)):
+                raise IntegrityError(f"{checkpoint.name!r} names {class_name!r} as its {kind}", value=class_name)
+            return entry
     return registry.find(kind, checkpoint.model_type, checkpoint.owner)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentTypeError, FileMissingError, IntegrityError
+from .errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError
 from .files import CONFIG_FILE, read_config_file
-from .hub import Source, open_source
 from .registry import Entry, registry
+
+if TYPE_CHECKING:
+    from .hub import Source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 
@@ -44,8 +46,10 @@ class Checkpoint:
 
     @property
     def model_type(self) -> str:
-        """The family; raise IntegrityError where the configuration does not say."""
+        """The family; raise IntegrityError where the configuration does not say, FileMissingError without one."""
         model_type = self.config.get("model_type")
+        if not self.config and self.weights is not None:
+            self.weights.path(CONFIG_FILE)  # a directory without one: the error says so
         if not isinstance(model_type, str):
             raise IntegrityError(
                 f"the configuration of {self.name!r} does not say its model_type", value=model_type,
@@ -66,20 +70,25 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
     Raises:
         NotRegisteredError, NotInstalledError, ConflictError: Nothing goes by that name, or two things do.
         FileMissingError, DownloadError, IntegrityError: It is there, but its configuration is not or cannot be read.
+        ArgumentError: A revision is given for what has none.
     """
     if not isinstance(name_or_path, (str, Path)):
         raise ArgumentTypeError(
             f"a checkpoint is given by name or path, not {type(name_or_path).__name__}", value=name_or_path
         )
     name = str(name_or_path)
-    path = Path(name).expanduser()
+    if not name:
+        raise ArgumentError("a checkpoint's name or path is empty", value=name)
+    path = Path(os.path.expanduser(name))  # pathlib's own raises for users that do not exist
     if isinstance(name_or_path, str) and registry.has("preset", name):
-        return _local_mirror(name.rpartition(":")[2]) or _preset(registry.find("preset", name), name, revision)
-    if path.is_dir():
-        return _directory(path, name)
+        return _preset(registry.find("preset", name), name, revision)
+    if os.path.isdir(path):  # unlike Path.is_dir, false for names that are too long
+        return _directory(path, name, revision)
     if path.suffix in (".json", ".yaml", ".yml"):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise FileMissingError(f"there is no file {name!r}", value=name)
+        if revision is not None:
+            raise ArgumentError(f"the file {name!r} takes no revision ({revision!r})", value=revision)
         return Checkpoint(name, _flatten(read_config_file(path)), note=f"{name} is a configuration file")
     mirror = _local_mirror(name)
     if mirror is not None:
@@ -87,7 +96,7 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
     if isinstance(name_or_path, Path) or name.startswith((".", "/", "~")):
         raise FileMissingError(f"there is no directory {name!r}", value=name)
     if _HUB_ID.match(name):
-        source = open_source(f"hub:{name}", revision=revision)
+        source = _open(f"hub:{name}", revision=revision)
         config_path = source.path(CONFIG_FILE)
         assert config_path is not None
         return Checkpoint(name, read_config_file(config_path), source, source)
@@ -95,8 +104,8 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
     return _preset(entry, name, revision)
 
 
-def _directory(path: Path, name: str) -> Checkpoint:
-    source = open_source(str(path))
+def _directory(path: Path, name: str, revision: str | None = None) -> Checkpoint:
+    source = _open(str(path), revision=revision)
     config_path = source.path(CONFIG_FILE, required=False)
     if config_path is None:
         # A tokenizer's directory need not have a config; its own file then names the class.
@@ -107,17 +116,24 @@ def _directory(path: Path, name: str) -> Checkpoint:
 def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
     preset = entry.preset
     assert preset is not None
-    weights = open_source(preset.weights, revision=revision, sha256=preset.sha256) if preset.weights else None
-    tokenizer = open_source(preset.tokenizer, sha256=preset.sha256) if preset.tokenizer else weights
+    tokenizer = _open(preset.tokenizer, sha256=preset.sha256) if preset.tokenizer else None
+    mirror = _local_mirror(name.rpartition(":")[2], tokenizer)
+    if mirror is not None:
+        return replace(mirror, owner=entry.owner)
+    weights = _open(preset.weights, revision=revision, sha256=preset.sha256) if preset.weights else None
+    tokenizer = tokenizer or weights
     config = {"model_type": entry.model_type, **preset.config}
     return Checkpoint(name, config, weights, tokenizer, entry.owner, preset.weights_note)
 
 
-def _local_mirror(name: str) -> Checkpoint | None:
+def _local_mirror(name: str, tokenizer: Source | None = None) -> Checkpoint | None:
+    """Return what ``MF_MODELS`` has by a name; ``tokenizer`` is where the vocabulary is if it has none itself."""
     for folder in filter(None, os.environ.get("MF_MODELS", "").split(os.pathsep)):
-        path = Path(folder).expanduser() / name
-        if (path / CONFIG_FILE).is_file():
-            return _directory(path, name)
+        path = Path(os.path.expanduser(folder)) / name
+        if os.path.isfile(path / CONFIG_FILE):
+            found = _directory(path, name)
+            has_vocabulary = any(path.glob("tokenizer*")) or any(path.glob("vocab*"))
+            return found if has_vocabulary or tokenizer is None else replace(found, tokenizer=tokenizer)
     return None
 
 
@@ -130,3 +146,9 @@ def _flatten(data: Mapping[str, Any]) -> Mapping[str, Any]:
     if class_name is not None and "model_type" not in fields:
         fields["model_type"] = registry.find("export", class_name).model_type
     return fields
+
+
+def _open(location: str, **options: Any) -> Source:
+    from .hub import open_source  # only when a checkpoint is opened: listings need none
+
+    return open_source(location, **options)

@@ -15,8 +15,10 @@ _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def _dtype_name(value: Any) -> Any:
-    name = str(value).rpartition(".")[2].lower()  # "fp16", "mstype.float16", or the type itself, which prints "Float16"
-    return _DTYPES.get(name, name)
+    # "fp16", "mstype.float16", or a type itself: MindSpore's prints "Float16", numpy's "<class 'numpy.float16'>".
+    name = str(value).rpartition(".")[2].lower().rstrip("'>")
+    name = _DTYPES.get(name, name)
+    return name if name in _DTYPES.values() else value
 
 
 #: The name of a floating-point type; short forms (``fp16``) and MindSpore's types are accepted.
@@ -38,7 +40,9 @@ class PretrainedConfig(BaseModel):
         aliases: Further accepted names -> field.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=(), validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, protected_namespaces=(), validate_default=True, allow_inf_nan=False
+    )
 
     model_type: ClassVar[str] = ""
     json_names: ClassVar[Mapping[str, str]] = {}
@@ -54,17 +58,25 @@ class PretrainedConfig(BaseModel):
             raise self._explain(error) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field under any of its names; a value that is refused leaves the configuration as it was."""
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+            return
+        field = self.field_of(name)
+        if field is None:
+            raise self._unknown(name)
+        values, was_set = dict(self.__dict__), set(self.model_fields_set)
         try:
-            super().__setattr__(self.field_of(name) or name, value)
+            super().__setattr__(field, self._from_alias(name, value))
         except ValidationError as error:
+            self.__dict__.update(values)  # pydantic runs a validator of the whole model after the change
+            object.__setattr__(self, "__pydantic_fields_set__", was_set)
             raise self._explain(error) from error
-        except ValueError as error:
-            raise self._unknown(name) from error
 
     def __getattr__(self, name: str) -> Any:
         field = None if name.startswith("_") else self.field_of(name)
         if field is not None and field != name:
-            return getattr(self, field)
+            return self._to_alias(name, getattr(self, field))
         return super().__getattr__(name)  # type: ignore[misc]
 
     @property
@@ -105,15 +117,15 @@ class PretrainedConfig(BaseModel):
         Raises:
             ConfigError: An override is unknown or out of range, or the checkpoint is of another family.
         """
-        from .auto import AutoConfig
+        from .checkpoint import locate
 
-        config = AutoConfig.from_pretrained(name_or_path, revision=revision, **overrides)
-        if not isinstance(config, cls):
+        checkpoint = locate(name_or_path, revision)
+        if checkpoint.model_type != cls.model_type:
             raise ConfigError(
-                f"{str(name_or_path)!r} is a {config.model_type!r} checkpoint, not one for {cls.__name__}",
-                value=str(name_or_path), hint="use AutoConfig, which picks the class",
+                f"{checkpoint.name!r} is a {checkpoint.model_type!r} checkpoint, not one for {cls.__name__}",
+                value=checkpoint.name, hint="use AutoConfig, which picks the class",
             )
-        return config
+        return cls.from_dict(checkpoint.config, **overrides)
 
     def replace(self: C, **overrides: Any) -> C:
         """Return a copy with ``overrides``, which are checked as in the constructor."""
@@ -130,7 +142,8 @@ class PretrainedConfig(BaseModel):
         defaults = {name: info.get_default(call_default_factory=True) for name, info in type(self).model_fields.items()}
         for name, value in self.model_dump().items():
             if name in self.json_names or name in self.model_fields_set or value != defaults[name]:
-                data[self.json_names.get(name, name)] = value
+                key = self.json_names.get(name, name)
+                data[key] = self._to_alias(key, value)
         return data
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -158,6 +171,11 @@ class PretrainedConfig(BaseModel):
     @classmethod
     def _from_alias(cls, name: str, value: Any) -> Any:
         """Translate a value given under ``name`` to the field's own terms; for subclasses whose files use others."""
+        return value
+
+    @classmethod
+    def _to_alias(cls, name: str, value: Any) -> Any:
+        """Translate a field's value to the terms of ``name``: the inverse of ``_from_alias``."""
         return value
 
     @classmethod

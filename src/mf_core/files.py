@@ -56,7 +56,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
             import yaml
 
             data = yaml.safe_load(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} cannot be read", value=str(path), why=str(error)) from error
     except Exception as error:
         if type(error).__module__.startswith("yaml"):

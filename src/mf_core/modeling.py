@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from .config import PretrainedConfig
+    from .hub import Source
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -79,6 +80,7 @@ class PretrainedModel(nn.Cell):
                 value=checkpoint.name, hint="use AutoModel, which picks the class",
             )
         config = cls.config_class.from_dict(checkpoint.config, **overrides)
+        _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
         with skip_init():
             model = cls(config)
         model.load(checkpoint)
@@ -91,12 +93,8 @@ class PretrainedModel(nn.Cell):
             FileMissingError, DownloadError, IntegrityError: They cannot be had.
             WeightsError: They do not fit.
         """
-        if checkpoint.weights is None:
-            raise FileMissingError(
-                f"{checkpoint.name!r} has no weights", value=checkpoint.name, why=checkpoint.note or None,
-                hint="name a checkpoint that has, or build a model with random weights by from_config(config)",
-            )
-        load_weights(self, checkpoint.weights, prefix=self.checkpoint_prefix, ignored=self.ignored_keys)
+        source = _check_weights(checkpoint)
+        load_weights(self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys)
 
     def save_pretrained(
         self, directory: str | Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
@@ -132,3 +130,13 @@ class PretrainedModel(nn.Cell):
         from .generation import generate
 
         return generate(self, input_ids, **options)
+
+
+def _check_weights(checkpoint: Checkpoint) -> Source:
+    """Return where a checkpoint's weights are; raise FileMissingError where there are none to be had."""
+    if checkpoint.weights is None:
+        raise FileMissingError(
+            f"{checkpoint.name!r} has no weights", value=checkpoint.name, why=checkpoint.note or None,
+            hint="name a checkpoint that has, or build a model with random weights by from_config(config)",
+        )
+    return checkpoint.weights

@@ -17,7 +17,6 @@ import os
 import re
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -174,21 +173,22 @@ def _discover() -> list[PluginRecord]:
     records = []
     for name in names - {""}:
         for dist in _installed(name):
-            if _identity(dist)[0]:
-                records.extend(_records_of(name, dist))
+            declared, version = _identity(dist)
+            if declared:
+                records.extend(_records_of(name, version, dist))
                 break  # the first on the path counts, where it is installed twice
     return sorted(records, key=lambda r: (r.distribution, r.name, r.group))
 
 
 def _installed(name: str | None = None) -> Iterable[Any]:
     """Return the distributions (of that name) along ``sys.path``; what does not exist there would be tried as a zip."""
-    path = [entry for entry in sys.path if os.path.exists(entry or ".")]
+    path = [entry or "." for entry in sys.path if os.path.exists(entry or ".")]  # "" would be listed every time
     return importlib_metadata.distributions(name=name, path=path)
 
 
-def _records_of(name: str, dist: Any) -> list[PluginRecord]:
+def _records_of(name: str, version: str, dist: Any) -> list[PluginRecord]:
     """Return a distribution's records. Where it offers this interface, what it offers for others is left out."""
-    version, location = _identity(dist)[1], _editable_source(dist) or str(dist.locate_file(""))
+    location = _editable_source(dist) or str(dist.locate_file(""))
     try:
         entry_points = [entry for entry in dist.entry_points if _GROUP.match(entry.group)]
     except Exception as error:
@@ -271,6 +271,8 @@ def _load(record: PluginRecord, manager: pluggy.PluginManager, claims: dict[str,
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may fail in any way: sys.exit() at import, a panic of an extension module
+        import traceback
+
         record.state, record.error = "failed", error
         record.traceback = "".join(traceback.format_exception(error))
         missing = isinstance(error, ModuleNotFoundError) and error.name == record.module.partition(".")[0]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from .errors import ArgumentError, did_you_mean
+from .errors import ArgumentError, ArgumentTypeError, did_you_mean
 from .files import write_json
 from .tokenization import PretrainedTokenizer
 
@@ -25,6 +25,9 @@ class PretrainedProcessor(ABC):
         tokenizer: The tokenizer; None takes ``default_tokenizer``'s.
         max_length: Number of ids in a row: longer texts are cut, shorter ones padded.
         return_tensors: ``"ms"``, ``"np"`` or None for lists.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: An argument is out of range or of the wrong type.
     """
 
     options: ClassVar[tuple[str, ...]] = ("max_length", "return_tensors")
@@ -38,10 +41,21 @@ class PretrainedProcessor(ABC):
         max_length: int = 128,
         return_tensors: Literal["np", "ms"] | None = "ms",
     ) -> None:
+        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
+            raise ArgumentError(f"max_length={max_length!r} is not a whole number of at least 1", value=max_length)
+        if return_tensors not in (None, "np", "ms"):
+            raise ArgumentError(
+                f"return_tensors={return_tensors!r} is not one of None, 'np', 'ms'", value=return_tensors
+            )
         if tokenizer is None:
             from .auto import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(self.default_tokenizer)
+        if not isinstance(tokenizer, PretrainedTokenizer):
+            raise ArgumentTypeError(
+                f"{type(self).__name__} takes a tokenizer, not {type(tokenizer).__name__}", value=tokenizer,
+                hint=f"{type(self).__name__}.from_pretrained(name_or_path) has a checkpoint's",
+            )
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.return_tensors = return_tensors
@@ -71,7 +85,9 @@ class PretrainedProcessor(ABC):
             )
         saved = read_json(checkpoint.tokenizer, PROCESSOR_CONFIG_FILE) if checkpoint.tokenizer is not None else {}
         kept = {name: saved[name] for name in cls.options if name in saved}
-        tokenizer = options.pop("tokenizer", None) or tokenizer_of(checkpoint)
+        tokenizer = options.pop("tokenizer", None)
+        if tokenizer is None:
+            tokenizer = tokenizer_of(checkpoint)
         return cls(tokenizer=tokenizer, **{**kept, **options})
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -85,7 +101,7 @@ class TextProcessor(PretrainedProcessor):
     """One text or a list of them, as rows of ``max_length`` ids."""
 
     def __call__(self, text: str | list[str]) -> dict[str, Any]:
-        """Return ``{"text": ids}``, ids being ``(1 or len(text), max_length)`` int32."""
+        """Return ``{"text": ids}``, ids being ``(1 or len(text), max_length)``: int32, or int64 for numpy."""
         rows = self.tokenizer(
             [text] if isinstance(text, str) else text,
             padding="max_length", truncation=True, max_length=self.max_length, return_tensors=self.return_tensors,

@@ -154,7 +154,7 @@ class Registry:
         """Tell whether ``find`` would find something or a conflict, rather than nothing."""
         self._load()
         owner, bare = _split(name)
-        return any(owner in (None, entry.owner) for entry in self._claims(kind, bare))
+        return bool(self._claims(kind, bare, owner))
 
     def find(self, kind: str, name: str, owner: str | None = None) -> Entry:
         """Return the claim to a name.
@@ -170,9 +170,7 @@ class Registry:
         """
         self._load()
         asked_owner, bare = _split(name)
-        claims = self._claims(kind, bare)
-        if asked_owner is not None:
-            claims = [entry for entry in claims if entry.owner == asked_owner]
+        claims = self._claims(kind, bare, asked_owner)
         if not claims:
             raise self._unknown(kind, name)
         if len(claims) == 1:
@@ -208,10 +206,12 @@ class Registry:
         if kind != "task":
             self._runtime["export"][target.__name__] = Entry("export", target.__name__, RUNTIME, target)
 
-    def _claims(self, kind: str, name: str) -> list[Entry]:
-        if name in self._runtime[kind]:
-            return [self._runtime[kind][name]]
-        return self._entries[kind].get(name, [])
+    def _claims(self, kind: str, name: str, owner: str | None = None) -> list[Entry]:
+        """Return the claims to a name: the user's own alone where there is one, or the named owner's."""
+        runtime, claims = self._runtime[kind].get(name), self._entries[kind].get(name, [])
+        if owner is not None:
+            return [entry for entry in (*filter(None, [runtime]), *claims) if entry.owner == owner]
+        return [runtime] if runtime else claims
 
     def _load(self) -> None:
         if self._records is not None:

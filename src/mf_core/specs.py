@@ -133,12 +133,10 @@ class ModelSpec(_FamilySpec):
         _check_names(self, "heads", self.heads)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TokenizerSpec(_FamilySpec):
     """The family's tokenizer class (a :class:`mf_core.PretrainedTokenizer`)."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProcessorSpec(_FamilySpec):
     """The family's processor class (a :class:`mf_core.PretrainedProcessor`)."""
 

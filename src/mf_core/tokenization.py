@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -17,7 +18,7 @@ from .errors import (
     IntegrityError,
     did_you_mean,
 )
-from .files import write_json
+from .files import write_json, write_text
 
 if TYPE_CHECKING:
     import tokenizers
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .hub import Source
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+
+#: Where other libraries' older checkpoints have the special tokens.
+_SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 
 #: Longer than any context: what files write for "no limit".
 NO_LIMIT = 10**18
@@ -72,10 +76,14 @@ class PretrainedTokenizer(ABC):
         self.bos_token, self.eos_token, self.pad_token, self.unk_token = bos_token, eos_token, pad_token, unk_token
         self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
         self.padding_side, self.truncation_side = padding_side, truncation_side
-        self.model_max_length = int(model_max_length)
+        if isinstance(model_max_length, bool) or not isinstance(model_max_length, Real) or not model_max_length >= 1:
+            raise ConfigError(
+                f"model_max_length={model_max_length!r} is not a number of at least 1", value=model_max_length
+            )
+        self.model_max_length: int = int(min(model_max_length, NO_LIMIT))
         for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
             token = getattr(self, name)
-            if token is not None and self.token_to_id(token) is None:
+            if token is not None and (not isinstance(token, str) or self.token_to_id(token) is None):
                 raise ConfigError(f"{name}={token!r} is not in the vocabulary", value=token)
 
     # What a family says ---------------------------------------------------------------------------------------------
@@ -132,9 +140,10 @@ class PretrainedTokenizer(ABC):
                 f"{checkpoint.name!r} has no vocabulary", value=checkpoint.name, why=checkpoint.note or None,
                 hint="name a preset, a directory or a hub repository that has the tokenizer's files",
             )
-        saved = read_json(checkpoint.tokenizer, TOKENIZER_CONFIG_FILE)
+        source = checkpoint.tokenizer
+        saved = {**read_json(source, _SPECIAL_TOKENS_FILE), **read_json(source, TOKENIZER_CONFIG_FILE)}
         kept = {name: _content(saved[name]) for name in cls.options if name in saved}
-        return cls.load(checkpoint.tokenizer, **{**kept, **options})
+        return cls.load(source, **{**kept, **options})
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the vocabulary and ``tokenizer_config.json`` into ``directory``, which is made if need be."""
@@ -202,7 +211,7 @@ class PretrainedTokenizer(ABC):
 
         Raises:
             ArgumentTypeError: ``text`` is neither a string nor a list of strings.
-            ArgumentError: The options contradict each other, or rows of unequal length are to make a tensor.
+            ArgumentError: The options contradict each other, or rows of unequal length, or none, are to make a tensor.
             InputTooLongError: A text exceeds ``max_length`` and ``truncation`` is off.
         """
         texts = [text] if isinstance(text, str) else self._texts(text)
@@ -211,7 +220,14 @@ class PretrainedTokenizer(ABC):
                 f"return_tensors={return_tensors!r} is not one of None, 'np', 'ms'", value=return_tensors
             )
         if padding not in (True, False, "longest", "max_length"):
-            raise ArgumentError(f"padding={padding!r} is not one of True, False, 'longest', 'max_length'", value=padding)
+            raise ArgumentError(
+                f"padding={padding!r} is not one of True, False, 'longest', 'max_length'", value=padding
+            )
+        if truncation not in (True, False):
+            raise ArgumentError(
+                f"truncation={truncation!r} is neither True nor False", value=truncation,
+                hint="texts are cut to max_length on the tokenizer's truncation_side",
+            )
         limit = self._limit(max_length, truncation, padding)
         rows = [self._row(item, add_special_tokens, limit if truncation else None) for item in texts]
         width = max((len(ids) for ids, _ in rows), default=0)
@@ -258,7 +274,7 @@ class PretrainedTokenizer(ABC):
         return [self.unk_token_id if (i := self.token_to_id(token)) is None else i for token in tokens]
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | list[str | None] | None:
-        """Return the token of an id, or of each of a list."""
+        """Return the token of an id, or of each of a list; None for ids that the vocabulary lacks."""
         return self.id_to_token(ids) if isinstance(ids, int) else [self.id_to_token(index) for index in ids]
 
     def _limit(self, max_length: int | None, truncation: bool, padding: bool | str) -> int | None:
@@ -305,12 +321,14 @@ class PretrainedTokenizer(ABC):
         result: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": [], "attention_mask": []}
         if offsets:
             result["offset_mapping"] = []
+        pad = self.pad_token_id
         for ids, spans in rows:
             missing = 0 if width is None else width - len(ids)
-            pad = self.pad_token_id
             if missing and pad is None:
                 raise ArgumentError("padding needs a pad token", hint="pass pad_token=… to from_pretrained")
-            columns = [(ids, pad), ([0] * len(ids), 0), ([1] * len(ids), 0), (spans, (0, 0))]
+            columns: list[tuple[list[Any], Any]] = [
+                (ids, pad), ([0] * len(ids), 0), ([1] * len(ids), 0), (spans, (0, 0))
+            ]  # fmt: skip
             for name, (column, fill) in zip(result, columns, strict=False):
                 padding = [fill] * missing
                 result[name].append(padding + column if self.padding_side == "left" else column + padding)
@@ -329,6 +347,7 @@ class FastTokenizer(PretrainedTokenizer):
         self.backend = backend
         backend.no_padding()
         backend.no_truncation()
+        backend.post_processor = None  # it would trim the offsets
         super().__init__(**options)
 
     @classmethod
@@ -336,11 +355,21 @@ class FastTokenizer(PretrainedTokenizer):
         """Read ``tokenizer.json``."""
         path = source.path("tokenizer.json")
         assert path is not None
-        return cls(read_tokenizer_json(path), **options)  # type: ignore[call-arg]
+        return cls(read_tokenizer_json(path), **options)  # type: ignore[call-arg,arg-type]
 
     def save_vocabulary(self, directory: Path) -> None:
-        """Write ``tokenizer.json``."""
-        self.backend.save(str(directory / "tokenizer.json"))
+        """Write ``tokenizer.json``, with a post-processor that adds BOS and EOS as a call here does."""
+        self.backend.post_processor = self._post_processor()
+        write_text(directory / "tokenizer.json", self.backend.to_str(pretty=True))
+        self.backend.post_processor = None
+
+    def _post_processor(self) -> tokenizers.processors.PostProcessor:
+        from tokenizers.processors import TemplateProcessing
+
+        before = [self.bos_token] if self.add_bos_token and self.bos_token is not None else []
+        after = [self.eos_token] if self.add_eos_token and self.eos_token is not None else []
+        ids = {token: self.token_to_id(token) for token in (*before, *after)}
+        return TemplateProcessing(single=[*before, "$A", *after], special_tokens=list(ids.items()))
 
     def encode_text(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See the base class."""
@@ -357,7 +386,7 @@ class FastTokenizer(PretrainedTokenizer):
 
     def id_to_token(self, index: int) -> str | None:
         """See the base class."""
-        return self.backend.id_to_token(index)
+        return self.backend.id_to_token(index) if 0 <= index < 2**32 else None
 
     def __len__(self) -> int:
         """See the base class."""
@@ -405,7 +434,9 @@ def _plain_ids(ids: Any) -> list[int]:
     if hasattr(ids, "asnumpy"):
         ids = ids.asnumpy()
     values = ids.tolist() if hasattr(ids, "tolist") else ids
-    values = [values] if isinstance(values, int) else list(values)
+    if not isinstance(values, Iterable):
+        values = [values]
+    values = list(values)
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         raise ArgumentTypeError(f"decode takes a flat list of ids, not {values!r:.80}", value=values)
     return values
@@ -414,6 +445,8 @@ def _plain_ids(ids: Any) -> list[int]:
 def _tensor(rows: list[Any], kind: str) -> Any:
     import numpy as np
 
+    if not rows:
+        raise ArgumentError("an empty list of texts makes no tensor", value=rows)
     if len({len(row) for row in rows}) > 1:
         raise ArgumentError(
             "rows of unequal length make no tensor", value=[len(row) for row in rows], hint="pass padding=True"

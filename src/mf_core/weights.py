@@ -16,7 +16,7 @@ from mindspore import dtype as mstype
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
+from .errors import ArgumentError, FileMissingError, IntegrityError, WeightsError, describe
 from .files import atomic_path, write_json
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ def find_files(source: Source) -> list[Path]:
     if index is not None:
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise IntegrityError(f"{index} is not an index of shards", value=str(index), why=str(error)) from error
+            if not names or not all(isinstance(name, str) for name in names):
+                raise ValueError("its weight_map names no files")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise IntegrityError(
+                f"{index} is not an index of shards", value=str(index), why=describe(error)
+            ) from error
         return [path for name in names if (path := source.path(name)) is not None]
     pickled = next((name for name in _PICKLED if source.path(name, required=False) is not None), None)
     raise FileMissingError(
@@ -125,11 +129,17 @@ def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: t
 
 
 def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path) -> None:
-    if tuple(array.shape) != tuple(parameter.shape) or kind not in _NUMPY:
+    if kind not in _NUMPY:
+        raise WeightsError(
+            f"{name!r} in {path.name} is of the type {kind}, which is not read", value=name,
+            hint=f"save it in one of: {', '.join(_NUMPY)}",
+        )
+    if tuple(array.shape) != tuple(parameter.shape):
         raise WeightsError(
             f"{name!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {tuple(parameter.shape)}",
             value=name, hint="check that config.json and the weights are of one model",
         )
+    array = np.require(array, requirements="A")  # a header of odd length leaves the numbers across word boundaries
     if kind == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
     wanted = np.float16 if parameter.dtype == mstype.float16 else np.float32
@@ -157,14 +167,26 @@ def save_weights(
 
     Returns:
         The files written.
+
+    Raises:
+        ArgumentError: ``dtype`` or ``shard_size`` is out of range.
+        WeightsError: A number is too large for ``dtype``.
     """
     if dtype not in (None, "float32", "float16"):
         raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
+    if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
+        raise ArgumentError(f"shard_size={shard_size!r} is not a whole number of bytes", value=shard_size)
     tensors = dict(model.parameters_and_names())
 
     def array_of(name: str) -> np.ndarray:
         array = to_numpy(tensors[name])
-        return np.ascontiguousarray(array if dtype is None else array.astype(dtype, copy=False))
+        try:
+            with np.errstate(over="raise"):
+                return np.ascontiguousarray(array if dtype is None else array.astype(dtype, copy=False))
+        except FloatingPointError as error:
+            raise WeightsError(
+                f"{name!r} holds numbers too large for {dtype}", value=name, hint="save it as float32"
+            ) from error
 
     def size_of(name: str) -> int:
         item = np.dtype(dtype).itemsize if dtype else (2 if tensors[name].dtype == mstype.float16 else 4)

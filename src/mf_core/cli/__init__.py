@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 ``mf doctor`` found a fault; 2 a mistake in what was asked
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import warnings
@@ -28,12 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_commands(commands)
     options = parser.parse_args(argv)
     if options.version:
-        print(env.core_version())
+        print(env.version_of("mf-framework") or "not installed")
         return 0
     if not hasattr(options, "run"):
         parser.print_help()
         return 2
-    logging.getLogger("mf_core").setLevel(logging.ERROR)  # what the log would say, commands print in their own words
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         code: int = options.run(options)

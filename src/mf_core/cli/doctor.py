@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..backend import load_backend
 from ..errors import ConflictError, MFError
-from ..hub import cache_dir
 from ..registry import registry
-from .env import core_version, version_of
+from .env import version_of
 from .table import print_json
 
 Level = Literal["ok", "warning", "error"]
@@ -62,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _versions() -> Iterator[Finding]:
-    yield Finding("ok", "mf-framework", core_version())
+    yield Finding("ok", "mf-framework", version_of("mf-framework") or "not installed")
     mindspore, numpy = version_of("mindspore"), version_of("numpy")
     if mindspore is None:
         yield Finding("error", "mindspore", "not installed", "pip install mf-cpu-backend")
@@ -83,8 +80,7 @@ def _plugins() -> Iterator[Finding]:
             yield Finding("warning", subject, record.reason)
         else:
             where = _last_frame(record.error)
-            hint = getattr(record.error, "hint", None) or f"report it to the authors of {record.distribution}"
-            yield Finding("error", subject, f"{record.state}: {record.reason}{where}", hint)
+            yield Finding("error", subject, f"{record.state}: {record.reason}{where}", record.hint)
 
 
 def _last_frame(error: BaseException) -> str:
@@ -105,6 +101,8 @@ def _conflicts() -> Iterator[Finding]:
 
 
 def _backends(names: list[str], required: bool = False) -> Iterator[Finding]:
+    from ..backend import load_backend
+
     if not names:
         yield Finding("error", "backends", "none is installed", "pip install mf-cpu-backend")
     for name in names:
@@ -121,11 +119,15 @@ def _backends(names: list[str], required: bool = False) -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
+    from ..hub import cache_dir
+
     folder = cache_dir()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):
         yield Finding("error", "cache", f"{folder} cannot be written", "set MF_CACHE to a folder of yours")
         return
+    import shutil
+
     free = shutil.disk_usage(existing).free / 1e9
     level: Level = "warning" if free < 2 else "ok"
     yield Finding(level, "cache", f"{_home(folder)}, {free:.0f} GB free", "free some space" if level != "ok" else "")

@@ -8,9 +8,6 @@ import platform
 import sys
 from typing import Any
 
-import importlib_metadata
-
-from ..hub import cache_dir
 from ..registry import registry
 from .table import print_json
 
@@ -39,13 +36,10 @@ def add_commands(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def core_version() -> str:
-    """Return the installed version of the core."""
-    return version_of("mf-framework") or "not installed"
-
-
 def version_of(package: str) -> str | None:
     """Return an installed package's version, or None."""
+    import importlib_metadata
+
     try:
         return importlib_metadata.version(package)
     except importlib_metadata.PackageNotFoundError:
@@ -54,8 +48,10 @@ def version_of(package: str) -> str | None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the environment."""
+    from ..hub import cache_dir
+
     data = {
-        "mf-framework": core_version(),
+        "mf-framework": version_of("mf-framework"),
         "python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "packages": {name: version_of(name) for name in _PACKAGES},

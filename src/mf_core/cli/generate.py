@@ -44,6 +44,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(options: argparse.Namespace) -> Any:
+    import logging
+
+    logging.getLogger("mf_core").setLevel(logging.ERROR)  # what it would say stands in the summary
     from ..pipelines import pipeline
 
     passed = {name: getattr(options, name) for name in _PASSED if getattr(options, name) is not None}

@@ -102,7 +102,7 @@ class TopK:
 class TopP:
     """Keeps the nucleus: what is left when the least likely tokens, summing to at most ``1 - p``, are removed.
 
-    Of tied tokens the lower ids are removed first; the most likely token stays.
+    Of tied tokens the lower ids are removed first (transformers leaves that open); the most likely token stays.
     ``TopPLogitsWarper``; Holtzman et al. 2020, section 3.1.
     """
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from mf_core import PretrainedConfig
 from mf_core.config import DType
-from mf_core.errors import ConfigError
+from mf_core.errors import ConfigError, UnsupportedError
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
+G = TypeVar("G", bound="GPT2Config")
 
 #: ``activation_function`` of a checkpoint -> ``hidden_act`` here, where "gelu" means the tanh form.
 _ACTIVATIONS = {
@@ -125,20 +126,38 @@ class GPT2Config(PretrainedConfig):
         """Width of the feed-forward layer."""
         return self.intermediate_size or self.expand_ratio * self.hidden_size
 
+    @classmethod
+    def from_dict(cls: type[G], data: Mapping[str, Any], **overrides: Any) -> G:
+        """See the base class; raise UnsupportedError for a checkpoint with layers that this model has not."""
+        if data.get("add_cross_attention"):
+            raise UnsupportedError(
+                "add_cross_attention=True is not supported", value=True,
+                why="such a checkpoint is the decoder of an encoder-decoder model, and has weights for attention to it",
+                hint="use a checkpoint of GPT-2 itself, which reads one text",
+            )
+        ratio, width = data.get("expand_ratio"), data.get("n_embd")
+        if isinstance(ratio, int) and isinstance(width, int) and data.get("n_inner") == ratio * width:
+            data = {**data, "n_inner": None}  # to_file_dict wrote it, for readers that know no expand_ratio
+        return super().from_dict(data, **overrides)
+
     def to_file_dict(self) -> dict[str, Any]:
         """See the base class; in the terms of Hugging Face's checkpoints."""
         data = super().to_file_dict()
-        data["activation_function"] = _TO_FILE[self.hidden_act]
-        data["n_inner"] = None if self.ffn_size == 4 * self.hidden_size else self.ffn_size
+        if self.intermediate_size is None and self.expand_ratio != 4:
+            data["n_inner"] = self.ffn_size
         return data
 
     @classmethod
     def _from_alias(cls, name: str, value: Any) -> Any:
         if name != "activation_function":
             return value
-        if value not in _ACTIVATIONS:
+        if not isinstance(value, str) or value not in _ACTIVATIONS:
             raise ConfigError(
                 f"activation_function={value!r} is not supported", value=value,
                 hint=f"it may be one of: {', '.join(_ACTIVATIONS)}",
             )
         return _ACTIVATIONS[value]
+
+    @classmethod
+    def _to_alias(cls, name: str, value: Any) -> Any:
+        return _TO_FILE[value] if name == "activation_function" else value

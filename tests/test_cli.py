@@ -1,0 +1,143 @@
+"""The command ``mf`` as a user runs it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def mf(*args, stdin="", **environment):
+    """Run ``mf`` and return exit code, standard output and standard error."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from mf_core.cli import main; sys.exit(main())", *args],
+        input=stdin, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_generate_prints_the_story_and_who_served_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = mf("generate", "--model", "gpt2_tiny", "--seed", "7", "--max-length", "60", "Once upon a time")
+    assert code == 0
+    assert out.startswith("Once upon a time")
+    assert "tokens/s" in err
+    assert "gpt2_tiny, by mf-gpt2" in err
+    assert "by mf-cpu-backend" in err
+    assert "float32" in err
+    assert os.listdir(tmp_path) == []
+    again = mf("generate", "--seed", "7", "--max-length", "60", "--json", "-", stdin="Once upon a time")
+    data = json.loads(again[1])
+    assert data["text"] == out.rstrip("\n")
+    assert data["tokens"] > 10
+    assert data["model_plugin"].startswith("mf-gpt2 ")
+
+
+def test_greedy_and_stop():
+    code, out, _ = mf("generate", "--greedy", "--stop", ".", "Once upon a time")
+    assert code == 0
+    assert "." not in out
+
+
+def test_chat_goes_on_line_after_line_until_the_input_ends():
+    code, out, err = mf("chat", "--seed", "1", "--max-new-tokens", "5", stdin="Once upon a time\n\n")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert "Ctrl-D" in err
+
+
+def test_chat_survives_what_cannot_be_continued():
+    code, out, err = mf("chat", "--max-length", "4", stdin="one two three four five six\nA\n")
+    assert code == 0
+    assert "max_length=4" in err
+    assert len(out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("generate", "--model", "gpt3_tiny", "x"), ("MF104", "gpt3_tiny", "gpt2_tiny")),
+        (("generate", "--model", "pangualpha_2_6b", "x"), ("MF106", "pip install mf-pangualpha")),
+        (("generate", "--model", "./nowhere", "x"), ("MF301", "./nowhere")),
+        (("generate", ""), ("MF202", "empty")),
+        (("generate", "--top-p", "0", "x"), ("MF202", "top_p=0.0")),
+        (("generate", "--backend", "ascend", "x"), ("MF106", "pip install mf-ascend-backend")),
+        (("generate", "--model", "gpt2_13b", "x"), ("MF301", "gpt2_13b", "MF_MODELS")),
+    ],
+)
+def test_a_users_mistake_is_told_without_a_stack_trace(args, words):
+    code, out, err = mf(*args)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("mf: ")
+    for word in words:
+        assert word in err
+    assert "Traceback" not in err
+
+
+def test_usage():
+    assert mf()[0] == 2
+    assert mf("nonsense")[0] == 2
+    code, out, _ = mf("--version")
+    assert code == 0
+    assert out.strip()[0].isdigit()
+
+
+def test_models_lists_presets():
+    code, out, _ = mf("models")
+    assert code == 0
+    for name in ("gpt2", "gpt2_medium", "gpt2_large", "gpt2_xl", "gpt2_13b", "gpt2_tiny"):
+        assert any(line.split()[0] == name for line in out.splitlines())
+    rows = json.loads(mf("models", "--json")[1])
+    tiny = next(row for row in rows if row["name"] == "gpt2_tiny")
+    assert tiny["distribution"] == "mf-gpt2"
+    assert tiny["license"] == "Apache-2.0"
+
+
+def test_plugins_lists_states():
+    rows = {row["distribution"]: row for row in json.loads(mf("plugins", "--json", MF_PLUGINS_BLOCK="gpt2")[1])}
+    assert rows["mf-cpu-backend"]["state"] == "loaded"
+    assert rows["mf-gpt2"]["state"] == "blocked"
+    code, out, _ = mf("plugins", "--verbose")
+    assert code == 0
+    assert "mf-gpt2:gpt2 (mf_gpt2.plugin)" in out
+
+
+def test_plugin_settings_are_warned_of_in_plain_words():
+    code, _, err = mf("models", MF_PLUGINS="gpt3")
+    assert code == 0
+    assert err.startswith("mf: warning: ")
+    assert "MF_PLUGINS names 'gpt3'" in err
+    assert "did you mean 'gpt2'" in err
+
+
+def test_doctor_finds_nothing_here_and_something_where_it_is():
+    code, out, _ = mf("doctor")
+    assert code == 0
+    assert "backend cpu" in out
+    findings = json.loads(mf("doctor", "--json")[1])
+    assert {finding["level"] for finding in findings} <= {"ok", "warning"}
+    code, out, _ = mf("doctor", MF_PLUGINS="")
+    assert code == 1
+    assert "pip install mf-cpu-backend" in out
+    code, out, _ = mf("doctor", "--backend", "ascend")
+    assert code == 1
+    assert "mf-ascend-backend" in out
+
+
+def test_env_says_versions_and_settings():
+    data = json.loads(mf("env", "--json", MF_NUM_THREADS="1")[1])
+    assert data["packages"]["mindspore"].startswith("2.")
+    assert data["variables"]["MF_NUM_THREADS"] == "1"
+    assert "mf-gpt2:gpt2" in data["plugins"]
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    code = subprocess.run(
+        f"{sys.executable} -c 'import sys; from mf_core.cli import main; sys.exit(main())' env | head -1; "
+        "exit ${PIPESTATUS[0]}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert code.returncode == 0
+    assert "Traceback" not in code.stderr

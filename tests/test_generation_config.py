@@ -1,0 +1,202 @@
+"""GenerationConfig: what is accepted, what is refused and how it is said."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+from mf_core.errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from mf_core.generation.config import GenerationConfig
+
+from_kwargs = GenerationConfig.from_kwargs
+
+
+def test_defaults_are_greedy_without_limits():
+    config = GenerationConfig()
+    assert (config.do_sample, config.temperature, config.top_k, config.top_p) == (False, 1.0, 0, 1.0)
+    assert (config.max_length, config.max_new_tokens, config.eos_token_id, config.seed) == (None, None, None, None)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.top_k = 3  # type: ignore[misc]
+
+
+def test_values_are_normalised():
+    config = GenerationConfig(
+        max_length=np.int64(9),
+        temperature=1,
+        top_p=np.float32(0.5),
+        do_sample=np.True_,
+        eos_token_id=[np.int32(1), 2],
+        stop="\n",
+    )
+    assert (config.max_length, config.temperature, config.top_p, config.do_sample) == (9, 1.0, 0.5, True)
+    assert [type(v) for v in (config.max_length, config.temperature, config.top_p)] == [int, float, float]
+    assert (config.eos_token_id, config.stop) == ((1, 2), ("\n",))
+    assert GenerationConfig(stop=["a", "b"]).stop == ("a", "b")
+
+
+@pytest.mark.parametrize(("given", "ids"), [(None, ()), (5, (5,)), ((5, 6), (5, 6)), ([], ())])
+def test_eos_ids(given, ids):
+    assert GenerationConfig(eos_token_id=given).eos_ids == ids
+
+
+def test_explicit_values_override_the_defaults():
+    config = from_kwargs({"top_k": 5, "do_sample": True, "eos_token_id": 2}, top_k=3, eos_token_id=None)
+    assert (config.top_k, config.do_sample, config.eos_token_id) == (3, True, None)
+
+
+def test_defaults_are_not_changed():
+    defaults = {"max_length": 10}
+    from_kwargs(defaults, max_new_tokens=4, top_k=2)
+    assert defaults == {"max_length": 10}
+
+
+def test_unknown_keyword_is_refused_with_close_names():
+    with pytest.raises(ArgumentError, match="no argument 'temprature'") as caught:
+        from_kwargs({}, temprature=0.7)
+    assert caught.value.hint == "did you mean 'temperature'?"
+    with pytest.raises(ArgumentError) as caught:
+        from_kwargs({}, zzz=1)
+    assert "repetition_penalty" in str(caught.value.hint)
+    with pytest.raises(ArgumentError, match="no argument 'max_len'"):
+        from_kwargs({"max_len": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("max_length", "50", "an int or None"),
+        ("max_length", 50.0, "an int or None"),
+        ("max_new_tokens", True, "an int or None"),
+        ("min_length", None, "an int"),
+        ("top_k", 2.5, "an int"),
+        ("top_k", False, "an int"),
+        ("temperature", "hot", "a float"),
+        ("temperature", True, "a float"),
+        ("top_p", None, "a float"),
+        ("do_sample", 1, "a bool"),
+        ("do_sample", None, "a bool"),
+        ("seed", 1.5, "an int or None"),
+        ("eos_token_id", "</s>", "an int, a tuple of ints or None"),
+        ("eos_token_id", (1, "2"), "an int, a tuple of ints or None"),
+        ("stop", 3, "a str or a tuple of str"),
+        ("stop", ["a", 3], "a str or a tuple of str"),
+        ("stop", None, "a str or a tuple of str"),
+    ],
+)
+def test_wrong_type_names_field_value_and_type(name, value, expected):
+    for make in (lambda: GenerationConfig(**{name: value}), lambda: from_kwargs({}, **{name: value})):
+        with pytest.raises(ArgumentTypeError) as caught:
+            make()
+        assert caught.value.what.startswith(f"{name}={value!r} is of type {type(value).__name__}")
+        assert caught.value.what.endswith(f"expected {expected}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [
+        ("top_p", 0, "in (0, 1]"),
+        ("top_p", 1.01, "in (0, 1]"),
+        ("top_p", -0.5, "in (0, 1]"),
+        ("top_p", float("nan"), "in (0, 1]"),
+        ("temperature", 0, "more than 0"),
+        ("temperature", -1.0, "more than 0"),
+        ("temperature", float("inf"), "finite"),
+        ("temperature", float("nan"), "finite"),
+        ("repetition_penalty", 0.0, "more than 0"),
+        ("top_k", -1, "at least 0"),
+        ("max_length", 0, "at least 1"),
+        ("max_new_tokens", 0, "at least 1"),
+        ("min_length", -1, "at least 0"),
+        ("min_new_tokens", -1, "at least 0"),
+        ("seed", -1, "at least 0"),
+        ("num_beams", 0, "at least 1"),
+        ("num_return_sequences", 0, "at least 1"),
+        ("eos_token_id", -1, "at least 0"),
+        ("eos_token_id", (3, -1), "at least 0"),
+        ("pad_token_id", -1, "at least 0"),
+        ("stop", "", "non-empty"),
+    ],
+)
+def test_out_of_range_names_value_and_limit(name, value, limit):
+    with pytest.raises(ArgumentError) as caught:
+        from_kwargs({}, **{name: value})
+    assert caught.value.what.startswith(f"{name}=")
+    assert limit in caught.value.what
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p"])
+def test_zero_suggests_greedy(name):
+    with pytest.raises(ArgumentError) as caught:
+        from_kwargs({}, **{name: 0.0})
+    assert "do_sample=False" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("value", [1e-9, 1.0])
+def test_limits_of_top_p_are_accepted(value):
+    assert GenerationConfig(top_p=value).top_p == value
+
+
+@pytest.mark.parametrize(("low", "high"), [("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")])
+def test_min_is_at_most_max(low, high):
+    assert getattr(from_kwargs({}, **{low: 5, high: 5}), low) == 5
+    with pytest.raises(ArgumentError, match=f"{low}=6 is more than {high}=5"):
+        from_kwargs({high: 5}, **{low: 6})
+
+
+def test_beam_search_is_unsupported():
+    with pytest.raises(UnsupportedError, match="num_beams=4: beam search isn't in this version"):
+        from_kwargs({}, num_beams=4)
+
+
+def test_several_sequences_need_sampling():
+    with pytest.raises(ArgumentError, match="identical") as caught:
+        from_kwargs({}, num_return_sequences=2)
+    assert caught.value.hint == "do_sample=True"
+    assert from_kwargs({"do_sample": True}, num_return_sequences=2).num_return_sequences == 2
+    assert from_kwargs({}, num_return_sequences=2, seed=1).do_sample
+
+
+def test_both_limits_are_refused():
+    with pytest.raises(ArgumentError, match="both max_length=9 and max_new_tokens=3") as caught:
+        from_kwargs({"max_length": 20}, max_length=9, max_new_tokens=3)
+    assert "one of them" in str(caught.value.hint)
+
+
+def test_an_explicit_limit_replaces_the_other_default():
+    config = from_kwargs({"max_length": 20}, max_new_tokens=3)
+    assert (config.max_length, config.max_new_tokens) == (None, 3)
+    config = from_kwargs({"max_new_tokens": 3}, max_length=20)
+    assert (config.max_length, config.max_new_tokens) == (20, None)
+    config = from_kwargs({"max_length": 20}, max_length=None, max_new_tokens=3)
+    assert (config.max_length, config.max_new_tokens) == (None, 3)
+    config = from_kwargs({"max_length": 20}, max_new_tokens=None)
+    assert (config.max_length, config.max_new_tokens) == (20, None)
+
+
+@pytest.mark.parametrize("keyword", [{"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.9}, {"seed": 0}])
+def test_a_sampling_keyword_turns_sampling_on(keyword):
+    assert from_kwargs({}, **keyword).do_sample
+    assert from_kwargs({"do_sample": False}, **keyword).do_sample
+
+
+@pytest.mark.parametrize("keyword", [{"repetition_penalty": 1.2}, {"max_length": 9}, {"seed": None}])
+def test_other_keywords_do_not(keyword):
+    assert not from_kwargs({"top_k": 5}, **keyword).do_sample
+
+
+def test_sampling_keywords_with_do_sample_false_are_ignored_with_a_warning():
+    with pytest.warns(UserWarning, match=r"do_sample=False: ignored temperature=0\.0, top_k=3") as caught:
+        config = from_kwargs({"top_k": 5}, do_sample=False, top_k=3, temperature=0)
+    assert len(caught) == 1
+    assert (config.do_sample, config.top_k, config.temperature) == (False, 5, 1.0)
+
+
+def test_no_warning_for_the_defaults():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not from_kwargs({"top_k": 5, "do_sample": True}, do_sample=False).do_sample
+
+
+def test_every_field_is_documented():
+    assert all(f"        {field.name}: " in GenerationConfig.__doc__ for field in dataclasses.fields(GenerationConfig))

@@ -1,0 +1,167 @@
+"""``pipeline()`` for text generation, with the shipped model."""
+
+import warnings
+
+import pytest
+from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, pipeline
+from mf_core.errors import ArgumentError, ArgumentTypeError, BackendError, InputTooLongError, NotInstalledError
+from mf_core.errors import NotRegisteredError
+
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def generate():
+    return pipeline("text_generation", "gpt2_tiny", max_length=60)
+
+
+def text_of(result):
+    ((text,),) = [item["text_generation_text"] for item in result]
+    return text
+
+
+def test_a_string_gives_one_dict_with_one_text_that_begins_with_the_prompt(generate):
+    result = generate(PROMPT, seed=1)
+    assert list(result[0]) == ["text_generation_text"]
+    assert text_of(result).startswith(PROMPT)
+    assert len(text_of(result)) > len(PROMPT)
+
+
+def test_a_list_gives_each_prompt_its_own_text(generate):
+    prompts = [PROMPT, "One morning, when the", "In a"]
+    together = generate(prompts, do_sample=False)
+    assert [text_of([item]) for item in together] == [text_of(generate(p, do_sample=False)) for p in prompts]
+    assert generate(prompts, do_sample=False, batch_size=2) == together
+
+
+def test_stream_yields_the_same_text_in_pieces(generate):
+    stream = generate(PROMPT, seed=4, stream=True)
+    pieces = list(stream)
+    assert len(pieces) > 5
+    assert "".join(pieces) == text_of(generate(PROMPT, seed=4))
+    assert stream.tokens > 5
+    assert stream.finish_reason in ("eos", "length")
+    assert 0 < stream.first_token_seconds <= stream.seconds
+
+
+def test_stream_holds_back_half_a_character(generate):
+    tokenizer = generate.tokenizer
+    ids = tokenizer.encode("naïve 🦊!", add_special_tokens=False)
+    assert len(ids) > 9  # the fox is four tokens
+    stream = generate("x", do_sample=False, stream=True)
+    texts = [tokenizer.decode_ids(ids[:n], True) for n in range(1, len(ids) + 1)]
+    shown = [text[: stream._ready(text)] for text in texts]
+    assert all(later.startswith(earlier) for earlier, later in zip(shown, shown[1:], strict=False))
+    assert not any("\ufffd" in text for text in shown)
+    assert shown[-1] == "naïve 🦊!"
+
+
+def test_stop_ends_the_text_before_the_string(generate):
+    whole = text_of(generate(PROMPT, do_sample=False))
+    word = whole.split()[8]
+    cut = text_of(generate(PROMPT, do_sample=False, stop=word))
+    assert cut == whole[: whole.index(word, len(PROMPT))]
+    stream = generate(PROMPT, do_sample=False, stop=[word], stream=True)
+    assert "".join(stream) == cut
+    assert stream.finish_reason == "stop"
+
+
+def test_return_full_text_and_scores(generate):
+    result = generate(PROMPT, do_sample=False, return_full_text=False, return_scores=True)
+    assert PROMPT + text_of(result) == text_of(generate(PROMPT, do_sample=False))
+    (score,) = result[0]["scores"]
+    assert -100 < score < 0
+
+
+def test_several_texts_of_one_prompt(generate):
+    (result,) = generate(PROMPT, seed=1, num_return_sequences=3)
+    assert len(set(result["text_generation_text"])) == 3
+
+
+def test_a_sampling_keyword_turns_sampling_on():
+    greedy = pipeline("text_generation", "gpt2_tiny", do_sample=False, max_length=40)
+    texts = {text_of(greedy(PROMPT, top_k=50, temperature=3.0, seed=n)) for n in range(4)}
+    assert len(texts) > 1
+    with pytest.warns(UserWarning, match="ignored top_k=3"):
+        assert text_of(greedy(PROMPT, do_sample=False, top_k=3)) == text_of(greedy(PROMPT))
+
+
+def test_keywords_of_the_call_come_before_those_of_the_pipeline(generate):
+    assert len(generate.tokenizer.encode(text_of(generate(PROMPT, do_sample=False)), add_special_tokens=False)) <= 60
+    short = generate(PROMPT, do_sample=False, max_new_tokens=2)
+    assert text_of(generate(PROMPT, do_sample=False)).startswith(text_of(short))
+    assert len(text_of(short)) < 40
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "error", "message"),
+    [
+        ("", {}, ArgumentError, "prompt 0 is empty"),
+        (["a", ""], {}, ArgumentError, "prompt 1 is empty"),
+        ([], {}, ArgumentTypeError, r"not \[\]"),
+        (3, {}, ArgumentTypeError, "not int"),
+        (["a", None], {}, ArgumentTypeError, "prompt 1 is a NoneType"),
+        (PROMPT, {"top_p": 0}, ArgumentError, r"top_p=0\.0 must be in \(0, 1\]"),
+        (PROMPT, {"topk": 3}, ArgumentError, "no argument 'topk'"),
+        (PROMPT, {"temperature": "hot"}, ArgumentTypeError, "temperature='hot'"),
+        (PROMPT, {"max_length": 2}, InputTooLongError, "max_length=2"),
+        (PROMPT, {"batch_size": 0}, ArgumentError, "batch_size=0"),
+        ("word " * 300, {}, InputTooLongError, "context is 256"),
+        ([PROMPT, PROMPT], {"stream": True}, ArgumentError, "stream=True takes one prompt"),
+    ],
+)
+def test_mistakes_are_named(generate, inputs, options, error, message):
+    with pytest.raises(error, match=message):
+        generate(inputs, **options)
+
+
+def test_building_names_mistakes_too():
+    with pytest.raises(ArgumentError, match="no argument 'max_lenght'") as caught:
+        pipeline("text_generation", "gpt2_tiny", max_lenght=3)
+    assert "max_length" in caught.value.hint
+    with pytest.raises(NotRegisteredError, match="task 'text_generatoin'") as caught:
+        pipeline("text_generatoin", "gpt2_tiny")
+    assert "text_generation" in caught.value.why
+    with pytest.raises(ArgumentError, match="backend='torch'"):
+        pipeline("text_generation", "gpt2_tiny", backend="torch")
+    with pytest.raises(BackendError, match="uses the backend 'cpu'") as caught:
+        pipeline("text_generation", "gpt2_tiny", device_target="ascend")
+    with pytest.raises(NotInstalledError, match="pangualpha_2_6b"):
+        pipeline("text_generation", "pangualpha_2_6b")
+    with pytest.raises(ArgumentError, match="which tokenizer"):
+        pipeline("text_generation", AutoModel.from_pretrained("gpt2_tiny"))
+
+
+def test_objects_and_the_other_spelling_of_the_task():
+    model, tokenizer = AutoModel.from_pretrained("gpt2_tiny"), AutoTokenizer.from_pretrained("gpt2_tiny")
+    named = pipeline("text-generation", "gpt2_tiny")
+    made = pipeline(task="text_generation", model=model, tokenizer=tokenizer)
+    assert made(PROMPT, seed=2) == named(PROMPT, seed=2)
+
+
+def test_the_documents_blocks_with_a_stand_in_for_the_weights(tmp_path, monkeypatch):
+    """The pipeline part of the high-level document, GPT-2's vocabulary and all, over a small model called ``gpt2``."""
+    config = GPT2Config(hidden_size=32, num_layers=2, num_heads=4)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    AutoTokenizer.from_pretrained("gpt2").save_pretrained(tmp_path / "gpt2")
+    monkeypatch.setenv("MF_MODELS", str(tmp_path))
+
+    text_generation = pipeline(task="text_generation", model="gpt2", max_length=50)
+    first = text_generation("I love Beijing, because", top_k=3)
+
+    tok = GPT2Tokenizer.from_pretrained("gpt2")
+    gpt_model = GPT2LMHeadModel.from_pretrained("gpt2")
+    text_generation = pipeline(task="text_generation", model=gpt_model, tokenizer=tok, max_length=50)
+    second = text_generation("I love Beijing, because", top_k=3)
+
+    for result in (first, second):
+        assert text_of(result).startswith("I love Beijing, because")
+    stream = text_generation("I love Beijing, because", top_k=3, stream=True)
+    assert "".join(stream).startswith("I love Beijing, because")
+    assert stream.tokens + 5 <= 50  # the prompt has five tokens, and max_length counts them
+
+
+def test_nothing_is_warned_of_in_ordinary_use(generate):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generate(PROMPT, top_k=3)
