@@ -25,6 +25,7 @@ def main() -> None:
 
     import torch
     import transformers
+
     from mf_core import AutoModel, get_backend
 
     torch.manual_seed(0)
@@ -48,7 +49,8 @@ def main() -> None:
 
         start = time.perf_counter()
         first = run_ours()
-        print(f"first call: {time.perf_counter() - start:.2f} s, compiling included; equal ids: {first == run_theirs()}")
+        seconds = time.perf_counter() - start
+        print(f"first call: {seconds:.2f} s, compiling included; equal ids: {first == run_theirs()}")
         speeds: dict[str, list[float]] = {"ours": [], "transformers": []}
         for _ in range(options.runs):
             for name, run in (("ours", run_ours), ("transformers", run_theirs)):
@@ -56,7 +58,8 @@ def main() -> None:
                 run()
                 speeds[name].append(options.new / (time.perf_counter() - start))
         for name, values in speeds.items():
-            print(f"{name:13s} {statistics.median(values):6.1f} tokens/s  (min {min(values):.1f}, max {max(values):.1f})")
+            spread = f"(min {min(values):.1f}, max {max(values):.1f})"
+            print(f"{name:13s} {statistics.median(values):6.1f} tokens/s  {spread}")
         ratios = [a / b for a, b in zip(speeds["ours"], speeds["transformers"], strict=True)]
         print(f"ratio         {statistics.median(ratios):6.2f}  (min {min(ratios):.2f}, max {max(ratios):.2f})")
 

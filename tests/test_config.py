@@ -416,6 +416,24 @@ def test_mindformers_yaml_of_a_class_that_nobody_has(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("model:\n  model_config:\n", "the model_config in '.*' is a NoneType, not a mapping"),
+        ("model:\n  model_config: GPT2Config\n", "the model_config in '.*' is a str, not a mapping"),
+        ("model:\n  model_config: [1, 2]\n", "the model_config in '.*' is a list, not a mapping"),
+        ("model:\n  model_config:\n    type: 3\n", "the type in '.*' is 3, not the name of a class"),
+        ("type: [GPT2Config]\n", r"the type in '.*' is \['GPT2Config'\], not the name of a class"),
+    ],
+)
+def test_yaml_whose_layout_is_wrong_says_where(content, message, tmp_path):
+    path = tmp_path / "run_gpt2.yaml"
+    path.write_text(content)
+    with pytest.raises(IntegrityError, match=message) as caught:
+        AutoConfig.from_pretrained(path)
+    assert str(path) in caught.value.what
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.json", b'{"model_type": "gpt2", ', "cannot be read"),

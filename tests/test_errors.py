@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from mf_core import errors
 from mf_core.errors import ConfigError, MFError, close_names, did_you_mean
 

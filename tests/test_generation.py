@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+
 from mf_core import GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.errors import ArgumentError, ArgumentTypeError, InputTooLongError, UnsupportedError
 from mf_core.generation import engine

@@ -1,11 +1,19 @@
 """``pipeline()`` for text generation, with the shipped model."""
 
 import warnings
+from itertools import pairwise
 
 import pytest
+
 from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, pipeline
-from mf_core.errors import ArgumentError, ArgumentTypeError, BackendError, InputTooLongError, NotInstalledError
-from mf_core.errors import NotRegisteredError
+from mf_core.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    BackendError,
+    InputTooLongError,
+    NotInstalledError,
+    NotRegisteredError,
+)
 
 PROMPT = "Once upon a time"
 
@@ -51,7 +59,7 @@ def test_stream_holds_back_half_a_character(generate):
     stream = generate("x", do_sample=False, stream=True)
     texts = [tokenizer.decode_ids(ids[:n], True) for n in range(1, len(ids) + 1)]
     shown = [text[: stream._ready(text)] for text in texts]
-    assert all(later.startswith(earlier) for earlier, later in zip(shown, shown[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
     assert not any("\ufffd" in text for text in shown)
     assert shown[-1] == "naïve 🦊!"
 

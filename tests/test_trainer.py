@@ -5,9 +5,18 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
+
 from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
-from mf_core.errors import ArgumentError, ArgumentTypeError, DataError, FileMissingError, InputTooLongError
-from mf_core.errors import NotRegisteredError, TrainingError, UnsupportedError
+from mf_core.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DataError,
+    FileMissingError,
+    InputTooLongError,
+    NotRegisteredError,
+    TrainingError,
+    UnsupportedError,
+)
 
 
 def small_model(**changes):

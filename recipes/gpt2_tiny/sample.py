@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import score
+
 from mf_core import pipeline
 
 

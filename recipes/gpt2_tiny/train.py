@@ -19,8 +19,8 @@ import numpy as np
 
 from mf_core import AutoConfig, AutoModel, AutoTokenizer, PretrainedTokenizer, Trainer, TrainingArguments, set_seed
 
-#: Row lengths: the beginnings of stories, where a hero is named and named again, then whole stories. A small model takes
-#: long to learn that a name comes back; over short rows it is soon found, and then holds over long ones.
+#: Row lengths: the beginnings of stories, where a hero is named and named again, then whole stories. A small model
+#: takes long to learn that a name comes back; over short rows it is soon found, and then holds over long ones.
 BEGINNING, WHOLE = 97, 217
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .checkpoint import Checkpoint, locate
 from .errors import ArgumentError, ArgumentTypeError, IntegrityError, UnsupportedError
 from .registry import Entry, registry
-from .specs import BackendSpec, ConfigSpec, ModelSpec, TaskSpec
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
@@ -204,12 +203,13 @@ def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
 def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
     """Find the tokenizer or processor class: by the family, or by the class that its own file names."""
     if "model_type" not in checkpoint.config and checkpoint.tokenizer is not None:
-        from .tokenization import read_class_name
+        from .processing import PretrainedProcessor
+        from .tokenization import PretrainedTokenizer, read_class_name
 
         class_name = read_class_name(checkpoint.tokenizer, kind)
         if class_name is not None:
             entry = registry.find("export", class_name)
-            if isinstance(entry.spec, (ConfigSpec, ModelSpec, TaskSpec, BackendSpec)):
+            if not issubclass(entry.load(), PretrainedTokenizer if kind == "tokenizer" else PretrainedProcessor):
                 raise IntegrityError(f"{checkpoint.name!r} names {class_name!r} as its {kind}", value=class_name)
             return entry
     return registry.find(kind, checkpoint.model_type, checkpoint.owner)

@@ -70,7 +70,7 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
     Raises:
         NotRegisteredError, NotInstalledError, ConflictError: Nothing goes by that name, or two things do.
         FileMissingError, DownloadError, IntegrityError: It is there, but its configuration is not or cannot be read.
-        ArgumentError: A revision is given for what has none.
+        ArgumentError: A revision is given for what has none, or a file that is no configuration.
     """
     if not isinstance(name_or_path, (str, Path)):
         raise ArgumentTypeError(
@@ -89,11 +89,16 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
             raise FileMissingError(f"there is no file {name!r}", value=name)
         if revision is not None:
             raise ArgumentError(f"the file {name!r} takes no revision ({revision!r})", value=revision)
-        return Checkpoint(name, _flatten(read_config_file(path)), note=f"{name} is a configuration file")
-    mirror = _local_mirror(name)
+        return Checkpoint(name, _flatten(read_config_file(path), name), note=f"{name} is a configuration file")
+    is_path = isinstance(name_or_path, Path) or name.startswith((".", "/", "~"))
+    mirror = None if is_path else _local_mirror(name)
     if mirror is not None:
         return mirror
-    if isinstance(name_or_path, Path) or name.startswith((".", "/", "~")):
+    if os.path.isfile(path):
+        raise ArgumentError(
+            f"{name!r} is a file, and no configuration", value=name, hint=f"name its directory: {str(path.parent)!r}"
+        )
+    if is_path:
         raise FileMissingError(f"there is no directory {name!r}", value=name)
     if _HUB_ID.match(name):
         source = _open(f"hub:{name}", revision=revision)
@@ -120,6 +125,10 @@ def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
     mirror = _local_mirror(name.rpartition(":")[2], tokenizer)
     if mirror is not None:
         return replace(mirror, owner=entry.owner)
+    if revision is not None and not preset.weights:
+        raise ArgumentError(
+            f"{name!r} takes no revision ({revision!r})", value=revision, why=preset.weights_note or None
+        )
     weights = _open(preset.weights, revision=revision, sha256=preset.sha256) if preset.weights else None
     tokenizer = tokenizer or weights
     config = {"model_type": entry.model_type, **preset.config}
@@ -137,13 +146,19 @@ def _local_mirror(name: str, tokenizer: Source | None = None) -> Checkpoint | No
     return None
 
 
-def _flatten(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def _flatten(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the fields of a configuration file, also of MindFormers' layout (``model: {model_config: {type: …}}``)."""
     inner = data.get("model", data)
     inner = inner.get("model_config", inner) if isinstance(inner, Mapping) else data
+    if not isinstance(inner, Mapping):
+        raise IntegrityError(
+            f"the model_config in {name!r} is a {type(inner).__name__}, not a mapping of fields", value=inner
+        )
     fields = dict(inner)
     class_name = fields.pop("type", None)
     if class_name is not None and "model_type" not in fields:
+        if not isinstance(class_name, str):
+            raise IntegrityError(f"the type in {name!r} is {class_name!r}, not the name of a class", value=class_name)
         fields["model_type"] = registry.find("export", class_name).model_type
     return fields
 

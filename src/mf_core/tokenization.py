@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -18,7 +17,7 @@ from .errors import (
     IntegrityError,
     did_you_mean,
 )
-from .files import write_json, write_text
+from .files import read_config_file, write_json, write_text
 
 if TYPE_CHECKING:
     import tokenizers
@@ -73,6 +72,9 @@ class PretrainedTokenizer(ABC):
         for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
             if side not in ("left", "right"):
                 raise ConfigError(f"{name}={side!r} is neither 'left' nor 'right'", value=side)
+        for name, flag in (("add_bos_token", add_bos_token), ("add_eos_token", add_eos_token)):
+            if not isinstance(flag, bool):
+                raise ConfigError(f"{name}={flag!r} is neither True nor False", value=flag)
         self.bos_token, self.eos_token, self.pad_token, self.unk_token = bos_token, eos_token, pad_token, unk_token
         self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
         self.padding_side, self.truncation_side = padding_side, truncation_side
@@ -275,7 +277,9 @@ class PretrainedTokenizer(ABC):
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | list[str | None] | None:
         """Return the token of an id, or of each of a list; None for ids that the vocabulary lacks."""
-        return self.id_to_token(ids) if isinstance(ids, int) else [self.id_to_token(index) for index in ids]
+        if isinstance(ids, (int, Integral)):
+            return self.id_to_token(int(ids))
+        return [self.id_to_token(int(index)) for index in ids]
 
     def _limit(self, max_length: int | None, truncation: bool, padding: bool | str) -> int | None:
         if max_length is None:
@@ -416,13 +420,7 @@ def read_class_name(source: Source, kind: str) -> str | None:
 def read_json(source: Source, filename: str) -> dict[str, Any]:
     """Return a JSON file's mapping; empty where the source has no such file."""
     path = source.path(filename, required=False)
-    if path is None:
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise IntegrityError(f"{path} is not valid JSON", value=str(path), why=str(error)) from error
-    return data if isinstance(data, dict) else {}
+    return {} if path is None else read_config_file(path)
 
 
 def _content(value: Any) -> Any:
@@ -437,9 +435,9 @@ def _plain_ids(ids: Any) -> list[int]:
     if not isinstance(values, Iterable):
         values = [values]
     values = list(values)
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in values):
         raise ArgumentTypeError(f"decode takes a flat list of ids, not {values!r:.80}", value=values)
-    return values
+    return [int(value) for value in values]
 
 
 def _tensor(rows: list[Any], kind: str) -> Any:

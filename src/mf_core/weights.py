@@ -142,9 +142,18 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path) ->
     array = np.require(array, requirements="A")  # a header of odd length leaves the numbers across word boundaries
     if kind == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
-    wanted = np.float16 if parameter.dtype == mstype.float16 else np.float32
-    tensor = Tensor.from_numpy(array.astype(wanted, copy=False))
+    wanted = "float16" if parameter.dtype == mstype.float16 else "float32"
+    tensor = Tensor.from_numpy(_cast(array, wanted, name, "set param_init_type to float32"))
     parameter.set_data(tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor)
+
+
+def _cast(array: np.ndarray, dtype: str, name: str, hint: str) -> np.ndarray:
+    """Return an array in another type, itself where it has that; raise WeightsError where a number becomes infinite."""
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype, copy=False)
+    except FloatingPointError as error:
+        raise WeightsError(f"{name!r} holds numbers too large for {dtype}", value=name, hint=hint) from error
 
 
 def to_numpy(parameter: Any) -> np.ndarray:
@@ -180,13 +189,7 @@ def save_weights(
 
     def array_of(name: str) -> np.ndarray:
         array = to_numpy(tensors[name])
-        try:
-            with np.errstate(over="raise"):
-                return np.ascontiguousarray(array if dtype is None else array.astype(dtype, copy=False))
-        except FloatingPointError as error:
-            raise WeightsError(
-                f"{name!r} holds numbers too large for {dtype}", value=name, hint="save it as float32"
-            ) from error
+        return np.ascontiguousarray(array if dtype is None else _cast(array, dtype, name, "save it as float32"))
 
     def size_of(name: str) -> int:
         item = np.dtype(dtype).itemsize if dtype else (2 if tensors[name].dtype == mstype.float16 else 4)

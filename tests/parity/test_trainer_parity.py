@@ -10,6 +10,7 @@ def test_twenty_steps_of_training(tmp_path):
     """The same weights and batches: losses and weights after 20 steps of AdamW with warm-up, cosine and clipping."""
     import torch
     import transformers
+
     from mf_core import AutoModel, Trainer, TrainingArguments
 
     torch.manual_seed(0)
@@ -56,6 +57,7 @@ def test_twenty_steps_of_training(tmp_path):
 def test_schedules(kind):
     import torch
     import transformers
+
     from mf_core import TrainingArguments
     from mf_core.trainer.schedule import schedule
 

@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from mf_cpu_backend.cores import core_count
+
 from mf_core import get_backend
 from mf_core.backend import load_backend
 from mf_core.errors import BackendError, ConfigError
-from mf_cpu_backend.cores import core_count
 
 
 def python(code, cwd=None, **environment):

@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+
 from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.errors import ArgumentTypeError, BackendError, ConfigError, FileMissingError
 

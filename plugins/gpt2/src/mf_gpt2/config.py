@@ -135,16 +135,17 @@ class GPT2Config(PretrainedConfig):
                 why="such a checkpoint is the decoder of an encoder-decoder model, and has weights for attention to it",
                 hint="use a checkpoint of GPT-2 itself, which reads one text",
             )
-        ratio, width = data.get("expand_ratio"), data.get("n_embd")
-        if isinstance(ratio, int) and isinstance(width, int) and data.get("n_inner") == ratio * width:
-            data = {**data, "n_inner": None}  # to_file_dict wrote it, for readers that know no expand_ratio
+        ratio, width, inner = data.get("expand_ratio"), data.get("n_embd"), data.get("intermediate_size", 0)
+        if inner is None and isinstance(ratio, int) and isinstance(width, int) and data.get("n_inner") == ratio * width:
+            data = {**data, "n_inner": None}  # to_file_dict wrote both
         return super().from_dict(data, **overrides)
 
     def to_file_dict(self) -> dict[str, Any]:
         """See the base class; in the terms of Hugging Face's checkpoints."""
         data = super().to_file_dict()
         if self.intermediate_size is None and self.expand_ratio != 4:
-            data["n_inner"] = self.ffn_size
+            # The first is for readers that know no expand_ratio, the second tells that it was not given.
+            data.update(n_inner=self.ffn_size, intermediate_size=None)
         return data
 
     @classmethod

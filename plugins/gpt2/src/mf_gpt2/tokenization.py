@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import tokenizers
 
-from mf_core.errors import FileMissingError, IntegrityError
+from mf_core.errors import ConfigError, FileMissingError, IntegrityError
 from mf_core.hub import Source
 from mf_core.tokenization import FastTokenizer, read_tokenizer_json
 
@@ -49,7 +49,8 @@ class GPT2Tokenizer(FastTokenizer):
         specials = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), _END)
         chosen = {**specials, **{name: token for name, token in options.items() if token is not None}}
         # Special tokens are found in text as wholes; they must be in the vocabulary already (the base class checks).
-        known = {chosen[name] for name in specials if backend.token_to_id(chosen[name]) is not None}
+        tokens = {chosen[name] for name in specials if isinstance(chosen[name], str)}
+        known = {token for token in tokens if backend.token_to_id(token) is not None}
         backend.add_special_tokens([tokenizers.AddedToken(t, normalized=False, special=True) for t in sorted(known)])
         super().__init__(backend, **chosen)
         if backend.model.unk_token is None and self.unk_token in known:
@@ -84,6 +85,8 @@ class GPT2Tokenizer(FastTokenizer):
 
 def _prefix_space(backend: tokenizers.Tokenizer, wanted: bool | None) -> bool:
     """Let a tokenizer put a space before texts as ``wanted``, where it is for it to say; return what it does."""
+    if wanted is not None and not isinstance(wanted, bool):
+        raise ConfigError(f"add_prefix_space={wanted!r} is neither True nor False", value=wanted)
     splitter = backend.pre_tokenizer
     if not isinstance(splitter, tokenizers.pre_tokenizers.ByteLevel):
         return bool(wanted)

@@ -111,6 +111,7 @@ def test_greedy_ids(pair):
 )
 def test_variants_of_the_architecture(changes, tmp_path):
     import mindspore as ms
+
     from mf_core import AutoModel
 
     theirs = reference(**changes)
@@ -122,6 +123,7 @@ def test_variants_of_the_architecture(changes, tmp_path):
 
 def test_sharded_checkpoint_loads(pair, tmp_path):
     import mindspore as ms
+
     from mf_core import AutoModel
 
     theirs, ours, _ = pair
@@ -148,6 +150,7 @@ def test_what_we_save_transformers_loads(pair, tmp_path, shard_size):
 def test_shipped_model_gives_the_same_text_in_transformers(tmp_path):
     import torch
     import transformers
+
     from mf_core import AutoModel, AutoTokenizer, pipeline
 
     AutoModel.from_pretrained("gpt2_tiny").save_pretrained(tmp_path)
