@@ -1,6 +1,7 @@
 # Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.10, 3.11 or 3.12 and a package index.
 
 VENV ?= .venv
+PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 # The first interpreter that runs and is of a version that MindSpore has wheels for; or name one: make demo PYTHON=…
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \

@@ -11,7 +11,7 @@ _PRESETS = (
         config={
             "vocab_size": 1024, "hidden_size": 128, "num_layers": 4, "num_heads": 4, "seq_length": 256,
             "bos_token_id": 0, "eos_token_id": 0, "unk_token_id": 0, "pad_token_id": 1,
-            "max_decode_length": 256, "initializer_range": 0.08,
+            "max_decode_length": 256, "temperature": 0.7, "initializer_range": 0.08,
             "embedding_dropout_prob": 0.0, "hidden_dropout_rate": 0.0, "attention_dropout_rate": 0.0,
         },
         weights="package:mf_gpt2/data/tiny",
