@@ -12,6 +12,7 @@ import argparse
 import time
 
 import numpy as np
+
 from mf_core.generation.config import GenerationConfig
 from mf_core.generation.logits import Sampler, build_processors
 
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args()
 
-    print(f"numpy {np.__version__}, vocabulary {options.vocab}, {options.history} ids in each row, {options.steps} steps")
+    print(f"numpy {np.__version__}, vocabulary {options.vocab}, {options.history} ids a row, {options.steps} steps")
     for batch in options.batch:
         print(f"batch {batch}")
         for name, times in measure(batch, options.vocab, options.history, options.steps).items():

@@ -208,7 +208,7 @@ class PluginEnvironment:
         bytecode = str(self.wheelhouse.folder / "bytecode")
         environment = {**kept, "HOME": str(self.home), "PYTHONPYCACHEPREFIX": bytecode, **variables}
         done = subprocess.run(
-            [str(self.python), *arguments], cwd=self.home, env=environment, capture_output=True, text=True, timeout=60
+            [str(self.python), *arguments], cwd=self.home, env=environment, capture_output=True, text=True, timeout=300
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,14 @@ from mf_core.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from mf_core.generation.config import GenerationConfig
 
 from_kwargs = GenerationConfig.from_kwargs
+
+INTS = [
+    "max_length", "max_new_tokens", "min_length", "min_new_tokens", "top_k", "num_beams", "num_return_sequences",
+    "eos_token_id", "pad_token_id", "seed",
+]  # fmt: skip
+FLOATS = ["temperature", "top_p", "repetition_penalty"]
+MAY_BE_NONE = ["max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed"]
+ALL = [field.name for field in dataclasses.fields(GenerationConfig)]
 
 
 def test_defaults_are_greedy_without_limits():
@@ -33,6 +42,43 @@ def test_values_are_normalised():
     assert [type(v) for v in (config.max_length, config.temperature, config.top_p)] == [int, float, float]
     assert (config.eos_token_id, config.stop) == ((1, 2), ("\n",))
     assert GenerationConfig(stop=["a", "b"]).stop == ("a", "b")
+
+
+@pytest.mark.parametrize("name", INTS)
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint16])
+def test_numpy_integers_become_ints(name, kind):
+    value = getattr(GenerationConfig(**{name: kind(1)}), name)
+    assert (value, type(value)) == (1, int)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("kind", [int, np.int64, np.float16, np.float32, np.float64])
+def test_numpy_and_whole_numbers_become_floats(name, kind):
+    value = getattr(GenerationConfig(**{name: kind(1)}), name)
+    assert (value, type(value)) == (1.0, float)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(np.True_, True), (np.False_, False)])
+def test_numpy_bools_become_bools(value, expected):
+    assert GenerationConfig(do_sample=value).do_sample is expected
+
+
+@pytest.mark.parametrize("name", INTS + FLOATS)
+@pytest.mark.parametrize("value", [True, False, np.True_, "1", 1j, [1.5], {}, np.array([1, 2])], ids=repr)
+def test_neither_a_bool_nor_anything_else_is_a_number(name, value):
+    with pytest.raises(ArgumentTypeError) as caught:
+        GenerationConfig(**{name: value})
+    assert caught.value.what.startswith(f"{name}={value!r} is of type {type(value).__name__}, expected a")
+    assert caught.value.value is value
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_none_is_accepted_only_where_it_means_something(name):
+    if name in MAY_BE_NONE:
+        assert getattr(GenerationConfig(**{name: None}), name) is None
+    else:
+        with pytest.raises(ArgumentTypeError, match=f"{name}=None is of type NoneType"):
+            GenerationConfig(**{name: None})
 
 
 @pytest.mark.parametrize(("given", "ids"), [(None, ()), (5, (5,)), ((5, 6), (5, 6)), ([], ())])
@@ -79,6 +125,9 @@ def test_unknown_keyword_is_refused_with_close_names():
         ("seed", 1.5, "an int or None"),
         ("eos_token_id", "</s>", "an int, a tuple of ints or None"),
         ("eos_token_id", (1, "2"), "an int, a tuple of ints or None"),
+        ("eos_token_id", (1, True), "an int, a tuple of ints or None"),
+        ("stop", {"a"}, "a str or a tuple of str"),
+        ("stop", b"a", "a str or a tuple of str"),
         ("stop", 3, "a str or a tuple of str"),
         ("stop", ["a", 3], "a str or a tuple of str"),
         ("stop", None, "a str or a tuple of str"),
@@ -116,13 +165,18 @@ def test_wrong_type_names_field_value_and_type(name, value, expected):
         ("eos_token_id", (3, -1), "at least 0"),
         ("pad_token_id", -1, "at least 0"),
         ("stop", "", "non-empty"),
+        ("stop", ("a", ""), "non-empty"),
+        ("repetition_penalty", float("inf"), "finite"),
+        ("repetition_penalty", float("nan"), "finite"),
     ],
 )
 def test_out_of_range_names_value_and_limit(name, value, limit):
     with pytest.raises(ArgumentError) as caught:
         from_kwargs({}, **{name: value})
-    assert caught.value.what.startswith(f"{name}=")
+    normal = float(value) if name in FLOATS else (value,) if value == "" else value
+    assert caught.value.what.startswith(f"{name}={normal!r} must be ")
     assert limit in caught.value.what
+    np.testing.assert_equal(caught.value.value, normal)
 
 
 @pytest.mark.parametrize("name", ["temperature", "top_p"])
@@ -130,6 +184,37 @@ def test_zero_suggests_greedy(name):
     with pytest.raises(ArgumentError) as caught:
         from_kwargs({}, **{name: 0.0})
     assert "do_sample=False" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("max_length", 1), ("max_new_tokens", 1), ("min_length", 0), ("min_new_tokens", 0), ("top_k", 0),
+        ("num_beams", 1), ("num_return_sequences", 1), ("eos_token_id", 0), ("pad_token_id", 0), ("seed", 0),
+    ],
+)  # fmt: skip
+def test_the_least_integer_is_accepted_and_one_less_is_not(name, least):
+    assert getattr(GenerationConfig(**{name: least}), name) == least
+    with pytest.raises(ArgumentError, match=f"{name}={least - 1} must be at least {least}"):
+        GenerationConfig(**{name: least - 1})
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_an_int_beyond_all_floats_is_out_of_range(name, value):
+    with pytest.raises(ArgumentError, match=f"{name}=-?inf must be"):
+        GenerationConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["temperature", "repetition_penalty"])
+def test_scales_that_make_float32_logits_overflow_are_refused(name):
+    for value in (1e-30, 1e30):
+        assert getattr(GenerationConfig(**{name: value}), name) == value
+    for value in (5e-324, 1e-40, 1e39):
+        with pytest.raises(ArgumentError, match="must be between 1e-30 and 1e30") as caught:
+            GenerationConfig(**{name: value})
+        assert caught.value.what.startswith(f"{name}={value!r} ")
+        assert ("do_sample=False" in str(caught.value.hint)) == (name == "temperature" and value < 1)
 
 
 @pytest.mark.parametrize("value", [1e-9, 1.0])
@@ -190,6 +275,28 @@ def test_sampling_keywords_with_do_sample_false_are_ignored_with_a_warning():
         config = from_kwargs({"top_k": 5}, do_sample=False, top_k=3, temperature=0)
     assert len(caught) == 1
     assert (config.do_sample, config.top_k, config.temperature) == (False, 5, 1.0)
+
+
+@pytest.mark.parametrize("keyword", [{"temperature": 0.7}, {"top_k": 3}, {"top_p": 0.9}, {"seed": 4}])
+def test_every_sampling_keyword_is_ignored_with_do_sample_false(keyword):
+    ((name, value),) = keyword.items()
+    with pytest.warns(UserWarning, match=f"ignored {name}={value!r}"):
+        assert from_kwargs({}, do_sample=False, **keyword) == GenerationConfig()
+
+
+def test_the_warning_is_of_the_callers_line():
+    pytest.importorskip("mindspore")
+    from mf_core.modeling import PretrainedModel
+
+    model = SimpleNamespace(max_positions=4, config=SimpleNamespace(vocab_size=5))
+    with pytest.warns(UserWarning, match="ignored top_k=3") as caught, pytest.raises(ArgumentError, match="the id 9"):
+        PretrainedModel.generate(model, [9], do_sample=False, top_k=3)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_an_ignored_keyword_must_have_the_right_type_all_the_same():
+    with pytest.raises(ArgumentTypeError, match="top_k='3'"):
+        from_kwargs({}, do_sample=False, top_k="3")
 
 
 def test_no_warning_for_the_defaults():

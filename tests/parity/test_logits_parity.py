@@ -17,7 +17,7 @@ from mf_core.generation.logits import (
 
 pytestmark = pytest.mark.parity
 
-VOCABS = [2, 17, 1000, 50257]
+VOCABS = [2, 5, 17, 1000, 50257]
 KINDS = ["random", "ties", "forbidden"]
 
 
@@ -121,6 +121,37 @@ def test_log_softmax():
     _, logits = make("forbidden", 1000)
     expected = torch.from_numpy(logits).log_softmax(-1).numpy()
     np.testing.assert_allclose(log_softmax(logits), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+@pytest.mark.parametrize("vocab", [5, 1000, 50257])
+def test_rows_of_different_lengths_equal_each_row_by_itself(vocab, batch):
+    """Padding apart: ``transformers`` is given one row at a time, without any."""
+    import transformers
+
+    rng = np.random.default_rng(batch)
+    logits = rng.normal(scale=4.0, size=(batch, vocab)).astype(np.float32)
+    prompts = rng.integers(1, 12, batch).tolist()
+    history = [rng.integers(0, vocab, prompt + 3) for prompt in prompts]
+    config = GenerationConfig(
+        do_sample=True, temperature=0.8, top_k=20, top_p=0.95, repetition_penalty=1.4,
+        min_length=9, min_new_tokens=4, eos_token_id=(1, 3),
+    )  # fmt: skip
+    out = logits
+    for processor in build_processors(config, prompts):
+        out = processor(history, out)
+    for row, (prompt, ids) in enumerate(zip(prompts, history, strict=True)):
+        chain = transformers.LogitsProcessorList(
+            [
+                transformers.RepetitionPenaltyLogitsProcessor(1.4),
+                transformers.MinLengthLogitsProcessor(9, [1, 3]),
+                transformers.MinNewTokensLengthLogitsProcessor(prompt, 4, [1, 3]),
+                transformers.TemperatureLogitsWarper(0.8),
+                transformers.TopKLogitsWarper(20),
+                transformers.TopPLogitsWarper(0.95),
+            ]
+        )
+        np.testing.assert_array_equal(out[row : row + 1], theirs(chain, ids[None], logits[row : row + 1]))
 
 
 @pytest.mark.parametrize("kind", ["random", "ties"])

@@ -123,5 +123,15 @@ def test_a_failed_compilation_leaves_no_file_behind_in_the_working_directory(tmp
     assert "WARNING" not in err
 
 
+def test_mindspore_that_has_computed_already_is_taken_as_it_is():
+    code, out, err = python(
+        "import mindspore as ms; print(ms.ops.ones((2,), ms.float32).sum())\n"
+        "from mf_core import pipeline\n"
+        "print(pipeline('text_generation', 'gpt2_tiny')('One', max_new_tokens=2, seed=1) != [])"
+    )
+    assert code == 0, err
+    assert out.splitlines() == ["2.0", "True"]
+
+
 def test_describe_names_device_threads_and_type():
     assert load_backend("CPU").describe().startswith("cpu, ")

@@ -42,7 +42,7 @@ class GenerationConfig:
         min_length: No end-of-sequence id before prompt and continuation have this many tokens.
         min_new_tokens: No end-of-sequence id before the continuation has this many tokens.
         do_sample: Draw from the distribution; False takes the most likely token, and ignores temperature, top_k, top_p.
-        temperature: Divides the logits; > 0.
+        temperature: Divides the logits; > 0 (1e-30 to 1e30).
         top_k: Keep the k most likely tokens; 0 is off.
         top_p: Keep the smallest set of likely tokens whose probabilities reach ``top_p``; in (0, 1], 1 is off.
         repetition_penalty: > 1 makes tokens of the prompt and continuation less likely to come again; > 0, 1 is off.
@@ -112,7 +112,8 @@ class GenerationConfig:
             given["do_sample"] = True
         elif sampling and not given["do_sample"]:
             ignored = ", ".join(f"{name}={given.pop(name)!r}" for name in sampling)
-            warnings.warn(f"do_sample=False: ignored {ignored}", UserWarning, stacklevel=3)
+            # Both ways here, a model's generate and a pipeline's call, have one function between.
+            warnings.warn(f"do_sample=False: ignored {ignored}", UserWarning, stacklevel=4)
         return cls(**(merged | given))
 
     @property
@@ -168,7 +169,10 @@ def _typed(name: str, value: Any) -> Any:
         expected = "a str or a tuple of str"
     elif name in _FLOATS:
         if isinstance(value, Real) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:  # an int beyond the largest float
+                return -math.inf if value < 0 else math.inf
         expected = "a float"
     elif name == "eos_token_id" and isinstance(value, (list, tuple)):
         if all(_is_int(each) for each in value):
@@ -204,6 +208,9 @@ def _check_range(name: str, value: Any) -> None:
         if not (0 < value < math.inf):
             limit = "finite and more than 0"
             hint = _GREEDY if name == "temperature" and value == 0 else None
+        elif not 1e-30 <= value <= 1e30:
+            limit = "between 1e-30 and 1e30, or float32 logits overflow"
+            hint = _GREEDY if name == "temperature" and value < 1 else None
     elif name == "stop" and "" in value:
         limit, hint = "of non-empty strings", "stop=() for none"
     if limit:

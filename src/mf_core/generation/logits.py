@@ -211,7 +211,9 @@ def _forbid(logits: Logits, ids: tuple[int, ...], rows: list[bool]) -> Logits:
     if not any(rows):
         return logits
     out = logits.copy()
-    out[np.ix_(np.flatnonzero(rows), _in_vocabulary(ids, logits.shape[-1]))] = _FORBIDDEN
+    inside = [index for index in ids if 0 <= index < logits.shape[-1]]  # by Python: an id may be too large for NumPy
+    for row in np.flatnonzero(rows):
+        out[row, inside] = _FORBIDDEN
     return out
 
 

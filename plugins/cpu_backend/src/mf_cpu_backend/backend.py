@@ -53,7 +53,15 @@ class CPUBackend(DeviceBackend):
         # When a graph does not compile, MindSpore writes rank_0/om/analyze_fail.ir here, or else into the working
         # directory. It reads the variable at that moment, so it has to stay set.
         os.environ.setdefault("MS_OM_PATH", str(Path(tempfile.gettempdir()) / f"mindspore-{os.getpid()}"))
-        ms.set_device("CPU", device_id)
+        in_use = ms.get_context("device_target")
+        try:
+            ms.set_device("CPU", device_id)
+        except RuntimeError as error:  # MindSpore has computed already, which settles its device
+            if in_use != "CPU":
+                raise BackendError(
+                    f"MindSpore computes on {in_use} in this process already", value=in_use,
+                    hint="make the first model before calling MindSpore yourself, or set its device to CPU",
+                ) from error
         # The thread that calls works along with the kernels' pool, so the pool is one smaller than the cores given.
         pool = max(1, core_count() - 1)
         for set_threads, count in (
