@@ -34,6 +34,7 @@ lint: $(VENV)/.test-installed
 
 bench: $(VENV)/.parity-installed
 	$(BIN)/python benchmarks/listing.py
+	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/decode.py
 
 # Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").

@@ -238,3 +238,13 @@ def test_tokenizer_is_deterministic_and_reads_any_text(stories: list[str], tmp_p
         assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
     assert tokenizer.encode("<|endoftext|>One<|pad|>").ids[0::2] == [0, 1]
     assert max(len(tokenizer.encode(story).ids) for story in stories) < build_tokenizer.CONTEXT - 1
+
+
+def test_the_shipped_model_tells_stories_that_the_grammar_accepts():
+    from mf_core import pipeline
+
+    generate = pipeline("text_generation", "gpt2_tiny")
+    (result,) = generate("Once upon a time", seed=1, num_return_sequences=20)
+    report = score.score(result["text_generation_text"])
+    assert report.distinct == report.accepted
+    assert report.share >= 0.4  # 72.5 % of 200; of 20, far fewer would mean other weights or a broken sampler
