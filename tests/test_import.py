@@ -215,7 +215,7 @@ PLUGINS = {path.name: path for path in sorted(ROOT.glob("plugins/*/src/*")) if p
 #: The core's layers, lowest first. A module that is not listed is above them all.
 LAYERS = (
     {"errors", "specs", "hookspecs", "plugins", "registry"},
-    {"files", "hub", "checkpoint", "config", "tokenization", "processing"},
+    {"files", "hub", "checkpoint", "config", "tokenization", "fast_tokenization", "processing"},
     {"backend", "seed", "nn", "weights", "modeling"},
     {"generation", "data", "parallel", "context"},
     {"auto", "pipelines", "trainer", "tasks"},

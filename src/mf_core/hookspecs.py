@@ -121,7 +121,7 @@ def mf_tokenizers() -> Sequence[TokenizerSpec]:  # type: ignore[empty-body]
     special tokens must be in the vocabulary. It also has ``save_vocabulary(directory)``, ``encode_text(text)``, which
     returns ids and their character offsets, ``decode_ids(ids, skip_special_tokens)``, ``token_to_id``, ``id_to_token``
     and ``__len__``; the base class does special tokens, padding, truncation and tensors.
-    :class:`mf_core.tokenization.FastTokenizer` is complete for a ``tokenizer.json``.
+    :class:`mf_core.fast_tokenization.FastTokenizer` is complete for a ``tokenizer.json``.
     """
 
 
