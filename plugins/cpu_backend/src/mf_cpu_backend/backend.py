@@ -22,7 +22,9 @@ class CPUBackend(DeviceBackend):
     """MindSpore on the CPU: always there, computes in fp32.
 
     Environment variables:
-        MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give.
+        MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give. MindSpore
+            always has a pool of its own beside the calling thread, so 1 still lets two threads run; to hold a process
+            to one core, bind it (``taskset``) or limit its container.
         GLOG_v: MindSpore's log level, if you want more than errors.
         MS_OM_PATH: Where MindSpore writes its record of a failed compilation; default: the temporary directory.
     """
