@@ -136,10 +136,7 @@ class AutoModel(_Auto):
             FileMissingError: There are no weights. Nothing is ever initialised at random instead.
             WeightsError: They do not fit.
         """
-        checkpoint = locate(name_or_path, revision)
-        entry = registry.find(cls.kind, checkpoint.model_type, checkpoint.owner)
-        model: PretrainedModel = entry.load().from_checkpoint(checkpoint, **overrides)
-        return model
+        return model_of(locate(name_or_path, revision), cls.kind, **overrides)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **overrides: Any) -> PretrainedModel:
@@ -192,6 +189,13 @@ class AutoProcessor(_Auto):
         checkpoint = locate(name_or_path, revision)
         processor: PretrainedProcessor = _companion(cls.kind, checkpoint).load().from_checkpoint(checkpoint, **options)
         return processor
+
+
+def model_of(checkpoint: Checkpoint, kind: str, **overrides: Any) -> PretrainedModel:
+    """Return the model, of the kind ``"model:<head>"``, of a checkpoint that has been located."""
+    entry = registry.find(kind, checkpoint.model_type, checkpoint.owner)
+    model: PretrainedModel = entry.load().from_checkpoint(checkpoint, **overrides)
+    return model
 
 
 def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:

@@ -197,3 +197,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return ``"did you mean 'a' or 'b'?"`` for the close names, or None where nothing is close."""
     names = close_names(name, known)
     return f"did you mean {' or '.join(repr(n) for n in names)}?" if names else None
+
+
+def check_options(given: Iterable[str], known: Iterable[str], whose: str, noun: str = "argument") -> None:
+    """Raise ArgumentError, with close names, for the first of ``given`` that is not ``known``."""
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise ArgumentError(
+                f"{whose} has no {noun} {name!r}", value=name,
+                hint=did_you_mean(name, names) or f"its {noun}s are: {', '.join(names)}",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import ArgumentError, ArgumentTypeError, did_you_mean
+from .errors import ArgumentError, ArgumentTypeError
 from .registry import registry
 
 if TYPE_CHECKING:
@@ -87,15 +87,13 @@ def pipeline(
 
 
 def _model(given: str | PretrainedModel, head: str, revision: str | None) -> PretrainedModel:
+    from .auto import model_of
     from .checkpoint import locate
     from .modeling import PretrainedModel
 
     if isinstance(given, PretrainedModel):
         return given
-    checkpoint = locate(given, revision)
-    entry = registry.find(f"model:{head}", checkpoint.model_type, checkpoint.owner)
-    model: PretrainedModel = entry.load().from_checkpoint(checkpoint)
-    return model
+    return model_of(locate(given, revision), f"model:{head}")
 
 
 def _tokenizer(
@@ -114,13 +112,3 @@ def _tokenizer(
             hint="pass tokenizer=AutoTokenizer.from_pretrained(…)",
         )
     return AutoTokenizer.from_pretrained(model, revision=revision)
-
-
-def check_options(given: dict[str, Any], known: tuple[str, ...], whose: str) -> None:
-    """Raise ArgumentError for the first of ``given`` that is not ``known``."""
-    for name in given:
-        if name not in known:
-            raise ArgumentError(
-                f"{whose} has no argument {name!r}", value=name,
-                hint=did_you_mean(name, known) or f"its arguments are: {', '.join(known)}",
-            )

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from .errors import ArgumentError, ArgumentTypeError, did_you_mean
+from .errors import ArgumentError, ArgumentTypeError, check_options
 from .files import write_json
 from .tokenization import PretrainedTokenizer
 
@@ -77,12 +77,7 @@ class PretrainedProcessor(ABC):
         from .auto import tokenizer_of
         from .tokenization import read_json
 
-        unknown = [name for name in options if name not in (*cls.options, "tokenizer")]
-        if unknown:
-            raise ArgumentError(
-                f"{cls.__name__} has no option {unknown[0]!r}", value=unknown[0],
-                hint=did_you_mean(unknown[0], cls.options) or f"its options are: tokenizer, {', '.join(cls.options)}",
-            )
+        check_options(options, ("tokenizer", *cls.options), cls.__name__, "option")
         saved = read_json(checkpoint.tokenizer, PROCESSOR_CONFIG_FILE) if checkpoint.tokenizer is not None else {}
         kept = {name: saved[name] for name in cls.options if name in saved}
         tokenizer = options.pop("tokenizer", None)

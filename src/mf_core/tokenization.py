@@ -14,7 +14,7 @@ from .errors import (
     ConfigError,
     FileMissingError,
     InputTooLongError,
-    did_you_mean,
+    check_options,
 )
 from .files import read_config_file, write_json
 
@@ -128,12 +128,7 @@ class PretrainedTokenizer(ABC):
     @classmethod
     def from_checkpoint(cls: type[T], checkpoint: Checkpoint, **options: Any) -> T:
         """Return the tokenizer of a checkpoint that has been located."""
-        unknown = [name for name in options if name not in cls.options]
-        if unknown:
-            raise ArgumentError(
-                f"{cls.__name__} has no option {unknown[0]!r}", value=unknown[0],
-                hint=did_you_mean(unknown[0], cls.options) or f"its options are: {', '.join(cls.options)}",
-            )
+        check_options(options, cls.options, cls.__name__, "option")
         if checkpoint.tokenizer is None:
             raise FileMissingError(
                 f"{checkpoint.name!r} has no vocabulary", value=checkpoint.name, why=checkpoint.note or None,

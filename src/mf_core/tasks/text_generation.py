@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
 from ..generation.engine import Continuation, FinishReason, defaults, prepare, run
 from ..modeling import PretrainedModel
-from ..pipelines import Pipeline, check_options
+from ..pipelines import Pipeline
 from ..tokenization import PretrainedTokenizer
 
 _OWN = ("batch_size", "stream", "return_full_text", "return_scores")

@@ -12,7 +12,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 
-from ..auto import AutoTokenizer
+from ..auto import AutoTokenizer, model_of
 from ..backend import get_backend
 from ..checkpoint import locate
 from ..errors import ArgumentTypeError, DataError, TrainingError, UnsupportedError
@@ -124,10 +124,7 @@ class Trainer:
                 f"model is a name, a path or a model object, not {type(model).__name__}", value=model,
                 hint="model='gpt2', or model=AutoModel.from_config(config) for random weights",
             )
-        checkpoint = locate(model)
-        entry = registry.find(f"model:{head}", checkpoint.model_type, checkpoint.owner)
-        loaded: PretrainedModel = entry.load().from_checkpoint(checkpoint)
-        return loaded
+        return model_of(locate(model), f"model:{head}")
 
     def train(self) -> TrainResult:
         """Train, and save model and tokenizer to ``args.output_dir``.
