@@ -15,6 +15,7 @@ from mindspore import Tensor, nn  # noqa: E402
 from .checkpoint import Checkpoint, locate  # noqa: E402
 from .errors import ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
 from .files import CONFIG_FILE, write_json  # noqa: E402
+from .nn.dropout import number_sites  # noqa: E402
 from .nn.init import initializing, skip_init  # noqa: E402
 from .weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
 
@@ -64,6 +65,7 @@ class PretrainedModel(nn.Cell):
         name = getattr(self.config, "checkpoint_name_or_path", None)
         if name and initializing():
             self.load(locate(name))
+        number_sites(self)
         self.set_train(False)
 
     @classmethod

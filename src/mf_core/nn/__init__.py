@@ -10,11 +10,13 @@ from .attention import (
     split_heads,
     write_cache,
 )
+from .dropout import Dropout, set_random_key
 from .init import ms_dtype, parameter, skip_init
 from .layers import ACTIVATIONS, Embedding, LayerNorm, Linear
 
 __all__ = [
     "ACTIVATIONS",
+    "Dropout",
     "Embedding",
     "LayerNorm",
     "Linear",
@@ -26,6 +28,7 @@ __all__ = [
     "ms_dtype",
     "parameter",
     "positions",
+    "set_random_key",
     "skip_init",
     "split_heads",
     "write_cache",

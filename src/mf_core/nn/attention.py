@@ -47,7 +47,8 @@ def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:
     """Return the bias for ``length`` tokens that see themselves, what is before them, and no padding.
 
     Args:
-        attention_mask: ``(B, length)``, 1 for tokens; None: no padding.
+        attention_mask: ``(B, length)``, 1 for tokens; or ``(B, length, length)``, 1 where a query (second axis) may see
+            a key (third axis), as for documents packed into one row; None: no padding.
         length: S.
 
     Returns:
@@ -56,7 +57,8 @@ def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:
     places = ops.arange(length)
     visible = (places.reshape((1, -1)) <= places.reshape((-1, 1))).reshape((1, 1, length, length))
     if attention_mask is not None:
-        visible = ops.logical_and(visible, (attention_mask != 0).reshape((-1, 1, 1, length)))
+        shape = (-1, 1, 1, length) if attention_mask.ndim == 2 else (-1, 1, length, length)
+        visible = ops.logical_and(visible, (attention_mask != 0).reshape(shape))
     return (1.0 - ops.cast(visible, mstype.float32)) * MASKED
 
 

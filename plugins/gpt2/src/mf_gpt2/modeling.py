@@ -12,6 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mf_core import PretrainedModel
 from mf_core.nn import (
     ACTIVATIONS,
+    Dropout,
     Embedding,
     LayerNorm,
     Linear,
@@ -50,8 +51,8 @@ class GPT2Attention(nn.Cell):
         self.c_attn = Linear(width, 3 * width, std=std, param_dtype=kind, dtype=dtype)
         # The residual stream adds up 2 * num_layers of these, so they begin smaller (section 2.3).
         self.c_proj = Linear(width, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.attn_dropout = nn.Dropout(p=config.attention_dropout_rate)
-        self.resid_dropout = nn.Dropout(p=config.hidden_dropout_rate)
+        self.attn_dropout = Dropout(config.attention_dropout_rate)
+        self.resid_dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(
         self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
@@ -76,7 +77,7 @@ class GPT2MLP(nn.Cell):
         self.c_fc = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
         self.c_proj = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
         self.act = ACTIVATIONS[config.hidden_act]
-        self.dropout = nn.Dropout(p=config.hidden_dropout_rate)
+        self.dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(self, x: Tensor) -> Tensor:
         """``(B, S, E)`` to the same."""
@@ -112,7 +113,7 @@ class GPT2Model(nn.Cell):
         size, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
         self.wte = Embedding(config.vocab_size, size, std=std, param_dtype=kind, dtype=dtype)
         self.wpe = Embedding(config.seq_length, size, std=std, param_dtype=kind, dtype=dtype)
-        self.drop = nn.Dropout(p=config.embedding_dropout_prob)
+        self.drop = Dropout(config.embedding_dropout_prob)
         self.h = nn.CellList([GPT2Block(config, layer, dtype) for layer in range(config.num_layers)])
         self.ln_f = _norm(config)
         self.num_layers = config.num_layers
@@ -156,8 +157,9 @@ class GPT2LMHeadModel(PretrainedModel):
 
         Args:
             input_ids: ``(B, S)`` int32.
-            attention_mask: ``(B, S)``, 1 for tokens and 0 for padding; None: no padding.
-            position_ids: ``(B, S)`` int32; None: counted from 0, without padding.
+            attention_mask: ``(B, S)``, 1 for tokens and 0 for padding, or ``(B, S, S)``, 1 where a token (second axis)
+                may look at another (third axis) that is not after it; None: no padding.
+            position_ids: ``(B, S)`` int32; None: counted from 0, without padding. To be given with a mask of three axes.
 
         Returns:
             ``(B, S, V)`` fp32.

@@ -1,0 +1,80 @@
+"""Dropout whose draws are a function of a key, so that a run can be repeated, resumed and recomputed exactly.
+
+MindSpore's own dropout keeps a hidden state in its kernel, which can be neither read nor set. Here the draws come from a
+key of two numbers that the training loop sets before each step (:func:`set_random_key`), from the layer's number in the
+model, and from the element's place.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+#: Not a weight of any model: it is kept out of the cells that read it.
+_KEY = Parameter(Tensor(np.array([1, 2], np.int32)), name="mf_random_key", requires_grad=False)
+
+
+def set_random_key(*numbers: int) -> None:
+    """Set what dropout draws from; the same numbers give the same draws.
+
+    Args:
+        *numbers: Any whole numbers of at least 0, such as a seed and a step.
+    """
+    state = np.random.SeedSequence(numbers).generate_state(2).view(np.int32)
+    # Not set_data: a graph that has used a parameter does not see what that puts in.
+    ops.assign(_KEY, Tensor(state))
+
+
+class Dropout(nn.Cell):
+    """Sets elements to 0 with probability ``p`` and scales the others by ``1 / (1 - p)``, in training mode only.
+
+    Element ``(i, j)`` of the input, seen as a matrix of its last axis, is kept where ``r[i] * c[j]``, a 32-bit product
+    of hashes of the row and the column, is above the threshold that ``p`` gives. The draws change with the key alone: a
+    training loop of your own calls :func:`set_random_key` with a new step before each step.
+
+    Args:
+        p: Probability of dropping, from 0 to below 1.
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"p={p!r} is not from 0 to below 1")
+        self.p = p
+        self.scale = 1.0 / (1.0 - p)
+        self.threshold = int(p * 2**32) - 2**31
+        self.__dict__["key"] = _KEY  # past the cell's own attributes, which would make it a weight
+        self.set_site(0)
+
+    def set_site(self, number: int) -> None:
+        """Tell two layers of one model apart; :meth:`mf_core.PretrainedModel.post_init` numbers them."""
+        self.row_salt, self.column_salt = (
+            int(n) for n in np.random.SeedSequence((number,)).generate_state(2).view(np.int32)
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the same shape."""
+        if not self.training or self.p == 0:
+            return x
+        columns = x.shape[-1]
+        rows = x.size // columns
+        row = _mix(ops.cast(ops.arange(rows), ms.int32) + (self.key[0] + self.row_salt))
+        column = ops.bitwise_or(_mix(ops.cast(ops.arange(columns), ms.int32) + (self.key[1] + self.column_salt)), 1)
+        kept = row.reshape((-1, 1)) * column.reshape((1, -1)) >= self.threshold
+        return x * (ops.cast(kept, x.dtype) * self.scale).reshape(x.shape)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Spread the bits of int32 numbers (the multiply-and-shift rounds of MurmurHash3's finaliser)."""
+    x = x * -1640531527
+    x = ops.bitwise_xor(x, ops.bitwise_right_shift(x, Tensor(15, ms.int32)))
+    x = x * -2048144789
+    return ops.bitwise_xor(x, ops.bitwise_right_shift(x, Tensor(13, ms.int32)))
+
+
+def number_sites(model: nn.Cell) -> None:
+    """Give each dropout of a model its number, by its place in the model."""
+    found = [cell for _, cell in model.cells_and_names() if isinstance(cell, Dropout)]
+    for number, cell in enumerate(found, 1):
+        cell.set_site(number)
