@@ -159,7 +159,8 @@ class GPT2LMHeadModel(PretrainedModel):
             input_ids: ``(B, S)`` int32.
             attention_mask: ``(B, S)``, 1 for tokens and 0 for padding, or ``(B, S, S)``, 1 where a token (second axis)
                 may look at another (third axis) that is not after it; None: no padding.
-            position_ids: ``(B, S)`` int32; None: counted from 0, without padding. To be given with a mask of three axes.
+            position_ids: ``(B, S)`` int32; None: counted from 0, without padding; to be given with a
+                mask of three axes.
 
         Returns:
             ``(B, S, V)`` fp32.
