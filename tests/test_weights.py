@@ -185,13 +185,13 @@ def test_saving_that_fails_leaves_the_old_file_whole(model, saved, monkeypatch):
 def test_options_out_of_range(options, model, tmp_path):
     (name, value) = next(iter(options.items()))
     with pytest.raises(ArgumentError, match=f"{name}={value!r}"):
-        save_weights(model, tmp_path, **options)
+        save_weights(dict(model.parameters_and_names()), tmp_path, **options)
     assert names_in(tmp_path) == []
 
 
 def test_saving_returns_the_files(model, tmp_path):
-    assert save_weights(model, tmp_path / "new") == [tmp_path / "new" / FILE]
-    files = save_weights(model, tmp_path / "parts", shard_size=40_000)
+    assert save_weights(dict(model.parameters_and_names()), tmp_path / "new") == [tmp_path / "new" / FILE]
+    files = save_weights(dict(model.parameters_and_names()), tmp_path / "parts", shard_size=40_000)
     assert files == find_files(open_source(str(tmp_path / "parts")))
 
 

@@ -20,17 +20,30 @@ if TYPE_CHECKING:
     from .backend import DeviceBackend as DeviceBackend
     from .backend import get_backend as get_backend
     from .config import PretrainedConfig as PretrainedConfig
+    from .context import ContextConfig as ContextConfig
+    from .context import ParallelContextConfig as ParallelContextConfig
+    from .context import init_context as init_context
     from .errors import MFError as MFError
     from .hookspecs import hookimpl as hookimpl
+    from .lora import LoraConfig as LoraConfig
+    from .lora import add_lora as add_lora
+    from .lora import load_adapter as load_adapter
+    from .lora import merge_lora as merge_lora
+    from .lora import save_adapter as save_adapter
     from .modeling import PretrainedModel as PretrainedModel
     from .pipelines import Pipeline as Pipeline
     from .pipelines import pipeline as pipeline
     from .processing import PretrainedProcessor as PretrainedProcessor
     from .seed import set_seed as set_seed
     from .tokenization import PretrainedTokenizer as PretrainedTokenizer
+    from .trainer import Callback as Callback
+    from .trainer import EvalPrediction as EvalPrediction
     from .trainer import Trainer as Trainer
+    from .trainer import TrainerControl as TrainerControl
+    from .trainer import TrainerState as TrainerState
     from .trainer import TrainingArguments as TrainingArguments
     from .trainer import TrainingRecipe as TrainingRecipe
+    from .trainer import TrainResult as TrainResult
 
 #: Public name -> the module that defines it.
 _MODULES = {
@@ -39,19 +52,32 @@ _MODULES = {
     "AutoModelForCausalLM": "auto",
     "AutoProcessor": "auto",
     "AutoTokenizer": "auto",
+    "Callback": "trainer",
+    "ContextConfig": "context",
     "DeviceBackend": "backend",
+    "EvalPrediction": "trainer",
+    "LoraConfig": "lora",
     "MFError": "errors",
+    "ParallelContextConfig": "context",
     "Pipeline": "pipelines",
     "PretrainedConfig": "config",
     "PretrainedModel": "modeling",
     "PretrainedProcessor": "processing",
     "PretrainedTokenizer": "tokenization",
+    "TrainResult": "trainer",
     "Trainer": "trainer",
+    "TrainerControl": "trainer",
+    "TrainerState": "trainer",
     "TrainingArguments": "trainer",
     "TrainingRecipe": "trainer",
+    "add_lora": "lora",
     "get_backend": "backend",
     "hookimpl": "hookspecs",
+    "init_context": "context",
+    "load_adapter": "lora",
+    "merge_lora": "lora",
     "pipeline": "pipelines",
+    "save_adapter": "lora",
     "set_seed": "seed",
 }
 

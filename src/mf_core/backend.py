@@ -93,6 +93,21 @@ class DeviceBackend(ABC):
         """Return one line for people: device, threads, type."""
         return f"{self.name}, {self.default_dtype}"
 
+    def memory_used(self) -> int:
+        """Return the most memory, in bytes, that the process has used on the device; here: resident memory."""
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+    def memory_total(self) -> int | None:
+        """Return the device's memory in bytes; None where it is not known."""
+        return None
+
+    def peak_flops(self, dtype: str) -> float | None:
+        """Return the most floating-point operations a second that the device does in ``dtype``; None: not known."""
+        return None
+
 
 _state: dict[str, Any] = {"selected": None, "ready": None}
 _said: set[str] = set()

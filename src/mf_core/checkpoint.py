@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError
-from .files import CONFIG_FILE, read_config_file
+from .errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
+from .files import ADAPTER_FILE, CONFIG_FILE, read_config_file
 from .registry import Entry, registry
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Checkpoint:
         tokenizer: Where the vocabulary is; None likewise.
         owner: The distribution whose preset it is, if it is one.
         note: Why there are no weights.
+        adapter: Where the adapters to be put on the weights are, if what the user typed holds adapters.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Checkpoint:
     tokenizer: Source | None = None
     owner: str | None = None
     note: str = ""
+    adapter: Source | None = None
 
     @property
     def model_type(self) -> str:
@@ -59,7 +61,7 @@ class Checkpoint:
 
 
 def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
-    """Find a checkpoint.
+    """Find a checkpoint; of a directory or repository that holds only adapters, the model that these are for.
 
     Args:
         name_or_path: In this order: a preset (``"gpt2"``, ``"mf-gpt2:gpt2"``), a directory, a ``.json`` or ``.yaml``
@@ -72,6 +74,35 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
         FileMissingError, DownloadError, IntegrityError: It is there, but its configuration is not or cannot be read.
         ArgumentError: A revision is given for what has none, or a file that is no configuration.
     """
+    found = _find(name_or_path, revision)
+    adapter = found.weights
+    file = adapter.path(ADAPTER_FILE, required=False) if adapter is not None and not found.config else None
+    return found if file is None else replace(_base(file, found.name), adapter=adapter)
+
+
+def _base(file: Path, name: str) -> Checkpoint:
+    """Return the checkpoint that the file of the adapter ``name`` says it is for."""
+    data = read_config_file(file)
+    base = data.get("base_model_name_or_path")
+    hint = "load_adapter(model, directory) puts it on a model of your own"
+    if not isinstance(base, str) or not base:
+        raise IntegrityError(
+            f"{name!r} holds an adapter, and does not say for which model", value=base,
+            why=f"{file} has no base_model_name_or_path", hint=hint,
+        )
+    try:
+        found = _find(base, data.get("revision"))
+        if not found.config:
+            raise FileMissingError(f"{base!r} has no {CONFIG_FILE}", value=base)
+    except MFError as error:
+        raise type(error)(
+            f"the model {base!r}, which the adapter {name!r} is for, cannot be had", value=base, why=describe(error),
+            hint=hint,
+        ) from error  # fmt: skip
+    return found
+
+
+def _find(name_or_path: str | Path, revision: str | None) -> Checkpoint:
     if not isinstance(name_or_path, (str, Path)):
         raise ArgumentTypeError(
             f"a checkpoint is given by name or path, not {type(name_or_path).__name__}", value=name_or_path
@@ -101,21 +132,19 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
     if is_path:
         raise FileMissingError(f"there is no directory {name!r}", value=name)
     if _HUB_ID.match(name):
-        source = _open(f"hub:{name}", revision=revision)
-        config_path = source.path(CONFIG_FILE)
-        assert config_path is not None
-        return Checkpoint(name, read_config_file(config_path), source, source)
+        return _opened(_open(f"hub:{name}", revision=revision), name)
     entry = registry.find("preset", name)  # says what is known, close, or to be installed
     return _preset(entry, name, revision)
 
 
 def _directory(path: Path, name: str, revision: str | None = None) -> Checkpoint:
-    source = _open(str(path), revision=revision)
+    return _opened(_open(str(path), revision=revision), name)
+
+
+def _opened(source: Source, name: str) -> Checkpoint:
     config_path = source.path(CONFIG_FILE, required=False)
-    if config_path is None:
-        # A tokenizer's directory need not have a config; its own file then names the class.
-        return Checkpoint(name, {}, source, source)
-    return Checkpoint(name, read_config_file(config_path), source, source)
+    # Neither a tokenizer nor an adapter need have a config: the files of their own say what they are for.
+    return Checkpoint(name, {} if config_path is None else read_config_file(config_path), source, source)
 
 
 def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:

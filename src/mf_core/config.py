@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, Valida
 
 from .errors import ConfigError, did_you_mean
 from .files import CONFIG_FILE, write_json
+from .settings import explain
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -188,9 +189,5 @@ class PretrainedConfig(BaseModel):
 
     @classmethod
     def _explain(cls, error: ValidationError) -> ConfigError:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        value = first.get("input")
-        message = first["msg"].removeprefix("Value error, ")
-        what = f"{cls.__name__}: {place}={value!r}: {message}" if place else f"{cls.__name__}: {message}"
-        return ConfigError(what, value=value if place else None)
+        what, value = explain(cls.__name__, error)
+        return ConfigError(what, value=value)

@@ -164,6 +164,18 @@ class TrainingError(MFError, RuntimeError):
     code = "MF502"
 
 
+class CheckpointError(MFError, OSError):
+    """A checkpoint could not be written, or does not belong to the run that is to go on from it."""
+
+    code = "MF503"
+
+
+class OutOfMemoryError(MFError, MemoryError):
+    """There is not enough memory for a step."""
+
+    code = "MF504"
+
+
 class PluginWarning(UserWarning):
     """A plugin was left out, or a plugin setting names nothing that is installed."""
 

@@ -59,6 +59,16 @@ class FastTokenizer(PretrainedTokenizer):
         encoding = self.backend.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """See the base class; the library's threads share the texts, unless a subclass encodes in its own way."""
+        if type(self).encode_text is not FastTokenizer.encode_text:
+            return super().encode_batch(texts)
+        checked = self._texts(texts)
+        try:
+            return [encoding.ids for encoding in self.backend.encode_batch_fast(checked, add_special_tokens=False)]
+        except (UnicodeEncodeError, TypeError):
+            return super().encode_batch(texts)  # which says what is wrong with which text
+
     def decode_ids(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """See the base class."""
         return self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)

@@ -14,6 +14,8 @@ from .errors import IntegrityError
 
 #: A model's configuration, in its directory.
 CONFIG_FILE = "config.json"
+#: Settings of adapters and the name of the model that they are for, in a directory that holds adapters.
+ADAPTER_FILE = "adapter_config.json"
 
 
 @contextmanager

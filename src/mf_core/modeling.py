@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -16,7 +17,8 @@ from .checkpoint import Checkpoint, locate  # noqa: E402
 from .errors import ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
 from .files import CONFIG_FILE, write_json  # noqa: E402
 from .nn.dropout import number_sites  # noqa: E402
-from .nn.init import initializing, skip_init  # noqa: E402
+from .nn.init import initializing, ms_dtype, skip_init  # noqa: E402
+from .nn.layers import Embedding, Linear  # noqa: E402
 from .weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from .config import PretrainedConfig
     from .hub import Source
+    from .lora import LoraConfig
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -39,15 +42,24 @@ class PretrainedModel(nn.Cell):
         checkpoint_prefix: What parameter names begin with in checkpoints of the whole model and lack in those of its
             body, such as ``"transformer."``.
         ignored_keys: Regular expressions of names in checkpoints that are no weights.
+        attention_cells: What the attention of a block is called in it.
+        lora_targets: Names, or their ends, of the linear layers that get LoRA adapters unless said otherwise.
 
     Attributes:
         config: The configuration.
         compute_dtype: Name of the type that the backend chose to compute in.
+        name_or_path: The checkpoint whose weights the model was given, as it was named; None if there is none.
+        lora_config: Settings of the LoRA adapters that the model has; None if there are none.
     """
 
     config_class: ClassVar[type[PretrainedConfig]]
     checkpoint_prefix: ClassVar[str] = ""
     ignored_keys: ClassVar[tuple[str, ...]] = ()
+    attention_cells: ClassVar[tuple[str, ...]] = ("attn", "attention", "self_attn")
+    lora_targets: ClassVar[tuple[str, ...]] = ()
+
+    name_or_path: str | None = None
+    lora_config: LoraConfig | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
         if not isinstance(config, self.config_class):
@@ -64,7 +76,7 @@ class PretrainedModel(nn.Cell):
         """Load the checkpoint that the configuration names, if it names one, and leave training mode."""
         name = getattr(self.config, "checkpoint_name_or_path", None)
         if name and initializing():
-            self.load(locate(name))
+            self.load(locate(name), in_place=False)
         number_sites(self)
         self.set_train(False)
 
@@ -85,21 +97,39 @@ class PretrainedModel(nn.Cell):
         _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
         with skip_init():
             model = cls(config)
-        model.load(checkpoint)
+        model.load(checkpoint, in_place=False)
+        if checkpoint.adapter is not None:
+            from .lora.files import fill
+
+            fill(model, checkpoint.adapter)
         return model
 
-    def load(self, checkpoint: Checkpoint) -> None:
+    def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
         """Put a located checkpoint's weights into this model.
+
+        Args:
+            checkpoint: Where they are.
+            in_place: False maps the files into a model that has not been used yet, which copies nothing.
 
         Raises:
             FileMissingError, DownloadError, IntegrityError: They cannot be had.
             WeightsError: They do not fit.
         """
         source = _check_weights(checkpoint)
-        load_weights(self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys)
+        adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
+        load_weights(
+            self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
+            in_place=in_place,
+        )  # fmt: skip
+        self.name_or_path = checkpoint.name
 
     def save_pretrained(
-        self, directory: str | Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
+        self,
+        directory: str | Path,
+        *,
+        dtype: str | None = None,
+        shard_size: int = SHARD_SIZE,
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Write ``config.json`` and the weights into ``directory``, in the form that ``from_pretrained`` reads.
 
@@ -107,10 +137,20 @@ class PretrainedModel(nn.Cell):
             directory: Made if need be.
             dtype: ``"float32"`` or ``"float16"``; None keeps the parameters' own.
             shard_size: Most bytes in a weights file; beyond it they are split.
+            weights: What to write in place of the model's weights as they are now, such as an earlier copy of them.
+
+        Raises:
+            UnsupportedError: The model has LoRA adapters.
         """
-        saved = dtype or next((str(p.dtype).lower() for p in self.get_parameters()), "float32")
+        if self.lora_config is not None:
+            raise UnsupportedError(
+                "a model with LoRA adapters is not saved as a whole", value=self.lora_config,
+                hint="save_adapter(model, directory) writes them; merge_lora(model) folds them into the weights",
+            )
+        tensors: Mapping[str, Any] = dict(self.parameters_and_names()) if weights is None else weights
+        saved = dtype or next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
         data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": saved}
-        save_weights(self, Path(directory), dtype=dtype, shard_size=shard_size)
+        save_weights(tensors, Path(directory), dtype=dtype, shard_size=shard_size)
         write_json(Path(directory) / CONFIG_FILE, data)
 
     def num_parameters(self) -> int:
@@ -121,6 +161,38 @@ class PretrainedModel(nn.Cell):
     def cache_shape(self) -> tuple[int, int, int]:
         """Layers, key-value heads and head width of the model's cache; models that cannot decode have none."""
         raise UnsupportedError(f"{type(self).__name__} has no key-value cache, so it cannot generate")
+
+    @property
+    def blocks(self) -> Sequence[nn.Cell]:
+        """The repeated layers, in order: what is recomputed, and where a pipeline may be cut. None where unknown."""
+        return ()
+
+    def set_compute_dtype(self, dtype: str) -> None:
+        """Compute in another type from now on; the weights stay as they are.
+
+        Args:
+            dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
+
+        Raises:
+            BackendError: The backend has not got it.
+        """
+        config = self.config.replace(compute_dtype=dtype)
+        self.compute_dtype = get_backend().compute_dtype(config)
+        for _, cell in self.cells_and_names():
+            if isinstance(cell, (Linear, Embedding)):
+                cell.dtype = ms_dtype(self.compute_dtype)
+
+    def flops_per_token(self, length: int) -> int:
+        """Return the floating-point operations of training on one token in a row of ``length``.
+
+        6 for each weight, and 12 for each unit of a layer and position that attention looks at (Chowdhery et al., 2022,
+        appendix B).
+        """
+        try:
+            layers, heads, width = self.cache_shape
+        except UnsupportedError:
+            return 6 * self.num_parameters()
+        return 6 * self.num_parameters() + 12 * layers * heads * width * length
 
     @property
     def max_positions(self) -> int:

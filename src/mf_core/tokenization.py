@@ -240,6 +240,10 @@ class PretrainedTokenizer(ABC):
         """Return the ids of one text."""
         return self._row(self._texts([text])[0], add_special_tokens, None)[0]
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without BOS and EOS. A subclass may do many at once."""
+        return [self._row(text, False, None)[0] for text in self._texts(texts)]
+
     def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids (a list, an array or a tensor of one dimension).
 

@@ -6,12 +6,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -92,7 +92,15 @@ def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray, str]]:
         yield name, array, kind
 
 
-def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: tuple[str, ...] = ()) -> None:
+def load_weights(
+    model: nn.Cell,
+    source: Source,
+    *,
+    prefix: str = "",
+    ignored: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    in_place: bool = False,
+) -> None:
     """Put a checkpoint's weights into a model, each file mapped.
 
     Args:
@@ -101,13 +109,16 @@ def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: t
         prefix: What the model's names begin with in checkpoints of the whole model (``"transformer."``), and lack in
             those of its body.
         ignored: Regular expressions of names in the checkpoint that are no weights.
+        optional: Of parameters that stay as they are where the checkpoint has them not.
+        in_place: Copy into the memory that the parameters have, for a model that compiled graphs have used: they do not
+            see memory that takes its place.
 
     Raises:
         FileMissingError, IntegrityError: No files, or broken ones.
         WeightsError: A parameter is missing, left over, or of another shape or kind.
     """
     parameters = dict(model.parameters_and_names())
-    missing = set(parameters)
+    missing = {name for name in parameters if not any(re.search(pattern, name) for pattern in optional)}
     left_over = []
     for path in find_files(source):
         for name, array, kind in read_tensors(path):
@@ -116,7 +127,7 @@ def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: t
                 if not any(re.search(pattern, name) for pattern in ignored):
                     left_over.append(name)
                 continue
-            _put(parameters[key], array, kind, name, path)
+            _put(parameters[key], array, kind, name, path, in_place)
             missing.discard(key)
     if missing or left_over:
         parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
@@ -128,7 +139,7 @@ def load_weights(model: nn.Cell, source: Source, *, prefix: str = "", ignored: t
         )
 
 
-def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path) -> None:
+def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in_place: bool) -> None:
     if kind not in _NUMPY:
         raise WeightsError(
             f"{name!r} in {path.name} is of the type {kind}, which is not read", value=name,
@@ -144,7 +155,11 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path) ->
         array = (array.astype(np.uint32) << 16).view(np.float32)
     wanted = "float16" if parameter.dtype == mstype.float16 else "float32"
     tensor = Tensor.from_numpy(_cast(array, wanted, name, "set param_init_type to float32"))
-    parameter.set_data(tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor)
+    tensor = tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor
+    if in_place:
+        ops.assign(parameter, tensor)
+    else:
+        parameter.set_data(tensor)
 
 
 def _cast(array: np.ndarray, dtype: str, name: str, hint: str) -> np.ndarray:
@@ -157,19 +172,21 @@ def _cast(array: np.ndarray, dtype: str, name: str, hint: str) -> np.ndarray:
 
 
 def to_numpy(parameter: Any) -> np.ndarray:
-    """Return a parameter's values; bfloat16 as fp32."""
+    """Return the values of a parameter, or of an array that is one already; bfloat16 as fp32."""
+    if isinstance(parameter, np.ndarray):
+        return parameter
     tensor = parameter.astype(mstype.float32) if parameter.dtype == mstype.bfloat16 else parameter
     array: np.ndarray = tensor.asnumpy()
     return array
 
 
 def save_weights(
-    model: nn.Cell, directory: Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
+    tensors: Mapping[str, Any], directory: Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
 ) -> list[Path]:
-    """Write a model's weights, in shards with an index when they exceed ``shard_size`` bytes.
+    """Write weights, in shards with an index when they exceed ``shard_size`` bytes.
 
     Args:
-        model: Its parameters' names become the tensors'.
+        tensors: Name -> parameter or numpy array.
         directory: Where to; made if need be. Files take their place only when whole.
         dtype: ``"float32"`` or ``"float16"``; None keeps each parameter's own (bfloat16 becomes float32).
         shard_size: Most bytes in a file.
@@ -185,14 +202,13 @@ def save_weights(
         raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
     if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
         raise ArgumentError(f"shard_size={shard_size!r} is not a whole number of bytes", value=shard_size)
-    tensors = dict(model.parameters_and_names())
 
     def array_of(name: str) -> np.ndarray:
         array = to_numpy(tensors[name])
         return np.ascontiguousarray(array if dtype is None else _cast(array, dtype, name, "save it as float32"))
 
     def size_of(name: str) -> int:
-        item = np.dtype(dtype).itemsize if dtype else (2 if tensors[name].dtype == mstype.float16 else 4)
+        item = np.dtype(dtype).itemsize if dtype else (2 if str(tensors[name].dtype).lower() == "float16" else 4)
         return int(item * math.prod(tensors[name].shape))
 
     shards = _split(list(tensors), size_of, shard_size)

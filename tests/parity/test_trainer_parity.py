@@ -1,17 +1,36 @@
-"""Training steps against torch, and schedules against transformers."""
+"""Training against torch and ``transformers``: 20 steps with each optimizer, and the schedules."""
 
 import numpy as np
 import pytest
 
 pytestmark = pytest.mark.parity
 
+ROWS = [np.random.default_rng(7).integers(0, 300, 33).astype(np.int32) for _ in range(48)]
+DECAY, RATES = 0.1, {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.1, "adagrad": 1e-2, "adafactor": 1e-3}
 
-def test_twenty_steps_of_training(tmp_path):
-    """The same weights and batches: losses and weights after 20 steps of AdamW with warm-up, cosine and clipping."""
+
+def theirs_of(name, model, rate):
+    import torch
+    import transformers
+
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": DECAY},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    if name == "adafactor":  # as transformers' Trainer makes it
+        return transformers.Adafactor(groups, lr=rate, scale_parameter=False, relative_step=False)
+    classes = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad}
+    return classes[name](groups, lr=rate)
+
+
+@pytest.mark.parametrize("name", sorted(RATES))
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_twenty_steps(tmp_path, name, accumulation):
     import torch
     import transformers
 
     from mf_core import AutoModel, Trainer, TrainingArguments
+    from mf_core.trainer.loader import Loader
 
     torch.manual_seed(0)
     config = transformers.GPT2Config(n_layer=2, n_embd=64, n_head=4, vocab_size=300, n_positions=64)
@@ -19,24 +38,21 @@ def test_twenty_steps_of_training(tmp_path):
     theirs.save_pretrained(tmp_path / "hf")
     off = dict.fromkeys(("embedding_dropout_prob", "hidden_dropout_rate", "attention_dropout_rate"), 0.0)
     ours = AutoModel.from_pretrained(tmp_path / "hf", **off)
-    rng = np.random.default_rng(0)
-    rows = [rng.integers(0, 300, 33).astype(np.int32) for _ in range(48)]
+    rate = RATES[name]
     args = TrainingArguments(
-        output_dir=str(tmp_path / "out"), batch_size=4, learning_rate=1e-3, weight_decay=0.1, warmup_steps=5,
-        lr_scheduler_type="cosine", max_steps=20, logging_steps=1, max_grad_norm=0.5,
+        output_dir=str(tmp_path / "out"), batch_size=4, gradient_accumulation_steps=accumulation, learning_rate=rate,
+        weight_decay=DECAY, optim=name, warmup_steps=5, lr_scheduler_type="cosine", max_steps=20, logging_steps=1,
+        max_grad_norm=0.5, save_strategy="no",
     )  # fmt: skip
-    trainer = Trainer(task="text_generation", model=ours, args=args, train_dataset=rows)
+    trainer = Trainer(args, task="text_generation", model=ours, train_dataset=ROWS)
     losses = list(trainer.train().losses.values())
 
-    groups = [
-        {"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.1},
-        {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    optimizer = theirs_of(name, theirs, rate)
     scheduler = transformers.get_cosine_schedule_with_warmup(optimizer, 5, 20)
-    total, epoch = trainer._plan()
-    for loss, (batch,) in zip(losses, trainer._steps(epoch, total), strict=True):
-        ids = torch.tensor(batch).long()
+    groups = Loader(trainer.recipe, ROWS, args).groups()
+    for number, loss in enumerate(losses):
+        ids = torch.tensor(np.concatenate([batch[0] for batch in next(groups).batches])).long()
+        assert len(ids) == 4 * accumulation
         logits = theirs(ids[:, :-1]).logits
         expected = torch.nn.functional.cross_entropy(logits.reshape(-1, 300), ids[:, 1:].reshape(-1))
         optimizer.zero_grad()
@@ -44,11 +60,14 @@ def test_twenty_steps_of_training(tmp_path):
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
         optimizer.step()
         scheduler.step()
-        assert abs(expected.item() - loss) < 1e-5
-    weights = {name: p.asnumpy() for name, p in ours.parameters_and_names()}
-    for name, tensor in theirs.state_dict().items():
-        if name in weights:
-            assert np.abs(tensor.numpy() - weights[name]).max() < 1e-5, name
+        assert abs(expected.item() - loss) < 1e-5, number
+    weights = {parameter: p.asnumpy() for parameter, p in ours.parameters_and_names()}
+    checked = 0
+    for parameter, tensor in theirs.state_dict().items():
+        if parameter in weights:
+            assert np.abs(tensor.numpy() - weights[parameter]).max() < 1e-5, parameter
+            checked += 1
+    assert checked == len(weights)
 
 
 @pytest.mark.parametrize(

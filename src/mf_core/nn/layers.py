@@ -39,9 +39,10 @@ class Linear(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        y = ops.matmul(rows, ops.cast(self.weight, self.dtype))
+        y = ops.MatMul()(rows, ops.cast(self.weight, self.dtype))
         if self.bias is not None:
-            y = y + ops.cast(self.bias, self.dtype)
+            # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
+            y = ops.BiasAdd()(y, ops.cast(self.bias, self.dtype))
         return y.reshape(x.shape[:-1] + (self.out_features,))
 
 
@@ -106,6 +107,15 @@ def gelu_exact(x: Tensor) -> Tensor:
     return x * 0.5 * (1.0 + ops.erf(x * 0.7071067811865476))
 
 
+def fast_gelu(x: Tensor) -> Tensor:
+    """GELU's approximation ``x * sigmoid(1.702 * x)`` (Hendrycks and Gimpel, 2016, section 2).
+
+    What CANN calls FastGelu, ``x / (1 + exp(-1.702 |x|)) * exp(0.851 (x - |x|))``, is the same function; in this form
+    nothing becomes NaN in fp16.
+    """
+    return x * ops.sigmoid(1.702 * x)
+
+
 def relu(x: Tensor) -> Tensor:
     """Rectifier."""
     return ops.relu(x)
@@ -120,6 +130,7 @@ def silu(x: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu_tanh,
     "gelu_exact": gelu_exact,
+    "fast_gelu": fast_gelu,
     "relu": relu,
     "silu": silu,
 }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ..errors import DataError, FileMissingError, InputTooLongError
+from ..data import open_records, pack, rows
+from ..errors import ArgumentError, DataError
 from ..modeling import PretrainedModel
 from ..trainer.recipe import TrainingRecipe
+
+#: The label of what is no target, in what ``compute_metrics`` gets.
+IGNORED = -100
+
+Batch = tuple[np.ndarray, ...]
 
 
 class CausalLMRecipe(TrainingRecipe):
@@ -21,10 +26,10 @@ class CausalLMRecipe(TrainingRecipe):
 
     Datasets it takes:
 
-    * a path to ``.jsonl`` (a ``text`` a line) or ``.txt`` (a document a blank-line-separated paragraph): documents are
-      tokenised, ended with EOS, joined, and cut into blocks of ``seq_length + 1``, the last one padded;
-    * a list of strings: likewise;
-    * a sequence or iterable of id arrays, or of dicts with ``input_ids``, all of one length: used as they are;
+    * what :func:`mf_core.data.open_records` reads: paths to jsonl, txt, MindRecord, TFRecord and npy files, lists,
+      map-style objects and iterables. Texts are tokenised, ended with EOS and packed into rows of ``max_seq_length + 1``
+      ids as ``args.packing`` says; of a ``prompt`` with its ``completion`` only the latter is learnt. Rows of ids, all of
+      one length, are used as they are;
     * a ``mindspore.dataset`` object with a column ``input_ids``, whose own batching is kept.
 
     A row of n ids makes n - 1 targets: each id predicts the next one. A target counts where its input id is not the pad
@@ -33,85 +38,97 @@ class CausalLMRecipe(TrainingRecipe):
 
     head: ClassVar[str] = "causal_lm"
 
-    def examples(self, dataset: Any) -> Sequence[np.ndarray]:
+    @property
+    def length(self) -> int:
+        """Ids in a row: the model's context, or ``max_seq_length``, and one."""
+        context, asked = self.model.max_positions, self.args.max_seq_length
+        if asked is not None and asked > context:
+            raise ArgumentError(
+                f"max_seq_length={asked} is more than the model's context of {context}", value=asked,
+                hint=f"set it to {context} or less",
+            )  # fmt: skip
+        return (asked or context) + 1
+
+    def examples(
+        self, dataset: Any, name: str = "train_dataset"
+    ) -> Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]:
+        """See the base class; an example is a dict with ``input_ids``, and ``loss_mask`` and ``segment_ids`` if any."""
+        records = open_records(dataset, name=name, on_bad_record=self.args.on_bad_record)
+        if records.kind == "ids":
+            return rows(records, vocab_size=int(self.model.config.vocab_size), max_length=self.length)
+        if self.tokenizer is None:
+            raise DataError(f"{name} is text, and there is no tokenizer", hint="pass Trainer(tokenizer=…)")
+        workers = self.args.dataloader_num_workers
+        return pack(records, self.tokenizer, self.length, mode=self.args.packing, workers=workers, name=name)
+
+    def collate(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
+        """Return ``(ids, mask)``, and ``(ids, mask, positions, segments)`` for packed documents kept apart.
+
+        ids is ``(B, S + 1)``; mask ``(B, S)``, 1.0 where a target counts; positions and segments ``(B, S)``.
+        """
+        ids = np.stack([example["input_ids"] for example in examples]).astype(np.int32, copy=False)
+        pad = getattr(self.model.config, "pad_token_id", None)
+        counted = np.ones(ids[:, 1:].shape, bool) if pad is None else ids[:, :-1] != pad
+        if "loss_mask" in examples[0]:
+            # A completion's first id is a target though the prompt before it might end in the pad id.
+            counted = np.stack([example["loss_mask"] for example in examples])[:, 1:] != 0
+        if "segment_ids" not in examples[0]:
+            return ids, counted.astype(np.float32)
+        segments = np.stack([example["segment_ids"] for example in examples]).astype(np.int32, copy=False)
+        counted &= (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] != 0)
+        return ids, counted.astype(np.float32), _restarted(segments[:, :-1]), segments[:, :-1].copy()
+
+    def fill(self, examples: Sequence[Mapping[str, Any]], size: int) -> Sequence[Mapping[str, Any]]:
         """See the base class."""
-        if isinstance(dataset, (str, Path)):
-            return self._pack(_read_texts(Path(dataset)), str(dataset))
-        items = list(dataset)
-        if not items:
-            raise DataError("the train_dataset is empty", value=dataset)
-        if all(isinstance(item, str) for item in items):
-            return self._pack(items, "the train_dataset")
-        rows = [self._row(item, number) for number, item in enumerate(items)]
-        for number, row in enumerate(rows):
-            if row.shape != rows[0].shape:
-                raise DataError(
-                    f"record {number} has {row.size} ids, record 0 has {rows[0].size}", value=number,
-                    hint="give rows of one length, or texts, which are packed",
-                )
-        return rows
+        first = examples[0]
+        nothing = {**first, "loss_mask": np.zeros(len(first["input_ids"]), np.uint8)}
+        masked = [example if "loss_mask" in example else {**example, "loss_mask": self._default_mask(example)}
+                  for example in examples]  # fmt: skip
+        return [*masked, *[nothing] * (size - len(examples))] if len(examples) < size else examples
 
-    def collate(self, examples: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Return ``(ids,)``: ``(batch, n)`` int32."""
-        return (np.stack(examples),)
+    def _default_mask(self, example: Mapping[str, Any]) -> np.ndarray:
+        pad = getattr(self.model.config, "pad_token_id", None)
+        mask = np.ones(len(example["input_ids"]), np.uint8)
+        if pad is not None:
+            mask[1:] = example["input_ids"][:-1] != pad
+        return mask
 
-    def batches(self, dataset: Any) -> Iterator[tuple[np.ndarray, ...]] | None:
+    def batches(self, dataset: Any, name: str = "train_dataset") -> Iterable[Batch] | None:
         """See the base class; for ``mindspore.dataset`` objects."""
-        if not hasattr(dataset, "create_dict_iterator"):
-            return None
-        return self._columns(dataset)
+        return self._columns(dataset, name) if hasattr(dataset, "create_dict_iterator") else None
+
+    def _columns(self, dataset: Any, name: str) -> Iterator[Batch]:
+        for number, record in enumerate(dataset.create_dict_iterator(num_epochs=1, output_numpy=True)):
+            if "input_ids" not in record:
+                raise DataError(
+                    f"{name} has no column 'input_ids'; it has: {', '.join(record)}", value=list(record),
+                    hint="name it: GeneratorDataset(…, column_names=['input_ids'])",
+                )
+            columns = {key: np.asarray(record[key]) for key in ("input_ids", "loss_mask", "segment_ids") if key in record}
+            if columns["input_ids"].ndim == 1:
+                columns = {key: value[None] for key, value in columns.items()}
+            whole = [{key: value[i] for key, value in columns.items()} for i in range(len(columns["input_ids"]))]
+            checked = rows(
+                open_records(whole, name=f"{name}, batch {number}"),
+                vocab_size=int(self.model.config.vocab_size), max_length=self.length,
+            )  # fmt: skip
+            yield self.collate(list(checked))
 
     def network(self) -> nn.Cell:
         """See the base class."""
         return CausalLMLoss(self.model)
 
-    def _columns(self, dataset: Any) -> Iterator[tuple[np.ndarray, ...]]:
-        for number, record in enumerate(dataset.create_dict_iterator(num_epochs=1, output_numpy=True)):
-            if "input_ids" not in record:
-                raise DataError(
-                    f"the dataset has no column 'input_ids'; it has: {', '.join(record)}", value=list(record),
-                    hint="name it: GeneratorDataset(…, column_names=['input_ids'])",
-                )
-            ids = np.asarray(record["input_ids"])
-            rows = ids[None] if ids.ndim == 1 else ids
-            yield (np.stack([self._row(row, number) for row in rows]),)
+    def metrics(self, loss: float) -> Mapping[str, float]:
+        """Return the perplexity."""
+        return {"perplexity": math.exp(loss) if loss < 700 else math.inf}
 
-    def _row(self, item: Any, number: int) -> np.ndarray:
-        ids = np.asarray(item["input_ids"] if isinstance(item, dict) and "input_ids" in item else item)
-        if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.size < 2:
-            raise DataError(
-                f"record {number} is not a row of at least two ids: {str(item)[:80]!r}", value=number,
-                hint="a record is an array of ids, or a dict with the key 'input_ids'",
-            )
-        context = self.model.max_positions
-        if ids.size > context + 1:
-            raise InputTooLongError(
-                f"record {number} has {ids.size} ids; a row may have {context + 1}, the model's context and one",
-                value=ids.size,
-            )
-        vocab = int(self.model.config.vocab_size)
-        if ids.min() < 0 or ids.max() >= vocab:
-            raise DataError(f"record {number} has an id outside the vocabulary of {vocab}", value=number)
-        return ids.astype(np.int32)
+    def predictor(self) -> nn.Cell:
+        """See the base class: the most likely next ids ``(B, S)``, and the true ones."""
+        return _NextIds(self.model)
 
-    def _pack(self, texts: Sequence[str], whose: str) -> Sequence[np.ndarray]:
-        tokenizer = self.tokenizer
-        if tokenizer is None:
-            raise DataError(f"{whose} is text, and there is no tokenizer", hint="pass Trainer(tokenizer=…)")
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        stream: list[int] = []
-        for text in texts:
-            stream += tokenizer.encode(text, add_special_tokens=False) + end
-        size = self.model.max_positions + 1
-        if len(stream) < 2:
-            raise DataError(f"{whose} holds no text", value=whose)
-        pad = tokenizer.pad_token_id
-        missing = -len(stream) % size
-        if missing and pad is not None:
-            stream += [pad] * missing
-        elif missing and len(stream) > size:  # nothing to pad with: the rest of the last block is left out
-            stream = stream[: len(stream) - len(stream) % size]
-        return list(np.array(stream, np.int32).reshape(-1, min(size, len(stream))))
+    def tokens(self, batch: Batch) -> int:
+        """See the base class."""
+        return int(batch[1].size)
 
 
 class CausalLMLoss(nn.Cell):
@@ -124,41 +141,46 @@ class CausalLMLoss(nn.Cell):
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
-        pad = getattr(model.config, "pad_token_id", None)
-        self.pad = -1 if pad is None else pad
         self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
 
-    def construct(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """``ids`` is ``(B, S + 1)`` int32."""
-        inputs, labels = ids[:, :-1], ids[:, 1:].reshape((-1,))
-        logits = self.model(inputs)
+    def construct(
+        self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`CausalLMRecipe.collate` for the shapes."""
+        labels = ids[:, 1:].reshape((-1,))
+        logits = _logits(self.model, ids, positions, segments)
         vocab = logits.shape[-1]
         losses, _ = self.cross_entropy(logits.reshape((-1, vocab)), ops.one_hot(labels, vocab, self.on, self.off))
-        counted = ops.cast(inputs.reshape((-1,)) != self.pad, ms.float32)
+        counted = mask.reshape((-1,))
         targets = counted.sum()
         return (losses * counted).sum() / ops.maximum(targets, self.on), targets
 
 
-def _read_texts(path: Path) -> list[str]:
-    """Return the documents of a ``.jsonl`` or ``.txt`` file."""
-    if not path.is_file():
-        raise FileMissingError(f"there is no file {str(path)!r}", value=str(path))
-    if path.suffix == ".txt":
-        return [part.strip() for part in path.read_text(encoding="utf-8").split("\n\n") if part.strip()]
-    if path.suffix != ".jsonl":
-        raise DataError(f"{path} is neither .jsonl nor .txt", value=str(path))
-    texts = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}:{number} is not a JSON object with the key 'text'", value=line[:80], why=str(error)
-            ) from error
-        if not isinstance(text, str):
-            raise DataError(f"{path}:{number}: 'text' is a {type(text).__name__}, not a string", value=text)
-        texts.append(text)
-    return texts
+class _NextIds(nn.Cell):
+    def __init__(self, model: PretrainedModel) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    def construct(
+        self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        best = ops.argmax(_logits(self.model, ids, positions, segments), -1)
+        labels = ids[:, 1:]
+        return ops.cast(best, ms.int32), ops.select(mask > 0, labels, ops.full_like(labels, IGNORED))
+
+
+def _logits(model: PretrainedModel, ids: Tensor, positions: Tensor | None, segments: Tensor | None) -> Tensor:
+    inputs = ids[:, :-1]
+    if segments is None:
+        return model(inputs)
+    visible = ops.cast(segments.expand_dims(1) == segments.expand_dims(2), ms.int32)
+    return model(inputs, visible, positions)
+
+
+def _restarted(segments: np.ndarray) -> np.ndarray:
+    """Return each place's number within its own segment, from 0."""
+    places = np.arange(segments.shape[1], dtype=np.int32)[None]
+    begins = np.ones(segments.shape, bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    return (places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)).astype(np.int32)

@@ -1,23 +1,39 @@
-"""Training: the arguments, the recipe that a task brings, and the loop."""
+"""Training: the arguments, the recipe that a task brings, callbacks, and the trainer."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .arguments import TrainingArguments as TrainingArguments
-    from .loop import Trainer as Trainer
+    from .callbacks import Callback as Callback
+    from .evaluation import EvalPrediction as EvalPrediction
     from .loop import TrainResult as TrainResult
     from .recipe import TrainingRecipe as TrainingRecipe
+    from .state import TrainerControl as TrainerControl
+    from .state import TrainerState as TrainerState
+    from .trainer import Trainer as Trainer
 
-__all__ = ["TrainResult", "Trainer", "TrainingArguments", "TrainingRecipe"]
+_MODULES = {
+    "Callback": "callbacks",
+    "EvalPrediction": "evaluation",
+    "TrainResult": "loop",
+    "Trainer": "trainer",
+    "TrainerControl": "state",
+    "TrainerState": "state",
+    "TrainingArguments": "arguments",
+    "TrainingRecipe": "recipe",
+}
 
-_MODULES = {"TrainingArguments": "arguments", "Trainer": "loop", "TrainResult": "loop", "TrainingRecipe": "recipe"}
+#: What needs no mindspore.
+_LIGHT = {"Callback", "TrainerControl", "TrainerState", "TrainingArguments"}
+
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:  # the arguments need no mindspore
+    if name in _MODULES:
         import importlib
 
-        if name != "TrainingArguments":
+        if name not in _LIGHT:
             from ..backend import import_mindspore
 
             import_mindspore()  # let the backend say how, before the module does

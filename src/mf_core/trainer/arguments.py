@@ -2,141 +2,202 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from ..errors import ArgumentError, UnsupportedError, did_you_mean
+from ..settings import Settings
 
 Scheduler = Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"]
+Optimizer = Literal["adamw", "adam", "sgd", "adagrad", "adafactor"]
+Interval = Literal["no", "steps", "epoch"]
 Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-#: Fields that this version takes at their default only, so that a script which sets one is told.
-_NOT_YET = (
-    "use_parallel", "profile", "only_save_strategy", "gradient_accumulation_steps", "optim", "save_strategy",
-    "integrated_save", "save_steps", "save_seconds", "save_total_limit", "load_best_model_at_end",
-    "metric_for_best_model", "early_stopping_patience", "resume_from_checkpoint", "auto_trans_ckpt", "resume_training",
-    "do_eval", "eval_strategy", "eval_steps", "eval_step_interval", "eval_epoch_interval", "logging_dir", "report_to",
-    "dtype", "recompute",
-)  # fmt: skip
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class TrainingArguments(BaseModel):
+class TrainingArguments(Settings):
     """Settings of a training run.
 
     Attributes:
-        output_dir: Where the trained model is saved; the only place that is written to.
-        batch_size: Rows of a batch; another name of ``per_device_train_batch_size``.
-        per_device_train_batch_size: Rows of a batch on each device.
-        learning_rate: Peak learning rate.
-        weight_decay: Decoupled weight decay; not on biases and norms.
-        adam_beta1, adam_beta2, adam_epsilon: AdamW's own (Loshchilov and Hutter, 2019).
-        max_grad_norm: Gradients are scaled down to this global norm; 0 leaves them.
+        output_dir: Where checkpoints, metrics and the trained model are written; the only place that is written to.
+        use_parallel: Train on several devices; the context must have been set up for them (``init_context``).
+        profile: Write MindSpore's profile of the run into ``output_dir/profile``.
+
+        per_device_train_batch_size: Rows of a batch on each device; also called ``batch_size``.
+        per_device_eval_batch_size: Rows of a batch in evaluation.
+        gradient_accumulation_steps: Batches that make one step. The gradient is the mean over all their targets.
         num_train_epochs: Passes over the data.
         max_steps: Number of steps, in place of epochs, when positive.
+        max_seq_length: Longest row in tokens; None: the model's context.
+        packing: How texts become rows: ``"join"`` (one after the other, cut anywhere), ``"apart"`` (whole documents,
+            which do not see each other, positions counted anew) or ``"none"`` (one document a row).
+        on_bad_record: ``"error"``, or ``"skip"`` to leave bad records out and count them.
+        dataloader_num_workers: Processes that tokenise, for tokenizers that have no threads of their own.
+
+        optim: ``adamw`` (also ``AdamWeightDecay``), ``adam``, ``sgd``, ``adagrad``, ``adafactor``, as torch and
+            ``transformers`` define them.
+        learning_rate: Peak learning rate.
+        weight_decay: Not on biases and norms. Decoupled in adamw and adafactor, added to the gradient in the others.
+        adam_beta1, adam_beta2, adam_epsilon: Of adamw and adam.
+        max_grad_norm: Gradients are scaled down to this global norm; 0 leaves them.
         lr_scheduler_type: Shape of the learning rate after warm-up.
         lr_end: Where a polynomial schedule ends.
         lr_num_cycles: Of ``cosine_with_restarts``.
         warmup_steps: Steps in which the rate rises from 0.
         warmup_ratio: That as a share of all steps; used when ``warmup_steps`` is 0.
-        logging_steps: Steps between progress lines.
-        seed: Of dropout; :meth:`Trainer.train` seeds MindSpore's generators with it.
-        data_seed: Of the order of the data; None: ``seed``.
-        sink_mode: Accepted; where the device cannot sink data, a warning says that it is off.
-        sink_size: Accepted together with ``sink_mode``.
-        dataloader_num_workers: Accepted; batches are made in the main process.
+        max_nan_steps: Steps in a row whose loss or gradient is not finite that are left out; one more ends the run.
 
-    The other fields of the interface are known, and refused when set to anything but their default: this version's
-    trainer does not have what they stand for.
+        dtype: Type to compute in; None: the model's own. The weights that are trained are fp32 in any case. With
+            ``"float16"`` the loss is scaled, and the scale moves as overflows come or stay away.
+        initial_loss_scale: Where that scale begins.
+        recompute: Compute activations anew in the backward pass rather than keep them.
+        seed: Of dropout, and of global generators that the dataset may draw from.
+        data_seed: Of the order of the data; None: ``seed``.
+
+        save_strategy: When to write checkpoints: ``"steps"`` (every ``save_steps``), ``"epoch"``, ``"seconds"``
+            (every ``save_seconds``) or ``"no"``.
+        save_steps, save_seconds: How often.
+        save_total_limit: Keep this many checkpoints, the newest and the best; None: all.
+        integrated_save: Write whole weights, not one file a device.
+        only_save_strategy: Only write how the weights are split over devices, and do not train.
+        resume_training: Go on from the last checkpoint in ``output_dir``, exactly as if the run had not stopped.
+        resume_from_checkpoint: Go on from this one.
+        auto_trans_ckpt: Take checkpoints that were written on another number of devices.
+
+        do_eval: Evaluate while training: after each epoch, unless ``eval_strategy`` or an interval says otherwise.
+        eval_strategy: ``"no"``, ``"steps"`` (every ``eval_steps``) or ``"epoch"``.
+        eval_steps: Steps between evaluations; None: ``logging_steps``.
+        eval_step_interval, eval_epoch_interval: MindFormers' names: evaluate every so many steps or epochs; -1: not.
+        metric_for_best_model: What makes an evaluation the best: ``"loss"``, or another that evaluation returns.
+        greater_is_better: Whether more of it is better; None: unless its name ends in ``loss`` or ``perplexity``.
+        load_best_model_at_end: End with the weights of the best evaluation.
+        early_stopping_patience: Stop after so many evaluations in a row that were not the best so far.
+
+        logging_steps: Steps between log lines. Losses are brought to the host then, and at no other step.
+        logging_dir: Where event files go; None: ``output_dir/logs``.
+        report_to: ``"tensorboard"``, or None. ``metrics.jsonl`` in ``output_dir`` is written in any case.
+        sink_mode, sink_size: Accepted; where the device cannot sink data, a warning says that it is off.
+
+        lora_rank, lora_alpha, lora_dropout, lora_targets: Of ``Trainer(pet_method="lora")``; see
+            :class:`mf_core.LoraConfig`.
 
     Raises:
         ArgumentError: A field is unknown or out of range.
-        UnsupportedError: A field asks for what this version has not.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    aliases: ClassVar[Mapping[str, str]] = {"batch_size": "per_device_train_batch_size"}
 
     output_dir: str = "./output"
     use_parallel: bool = False
     profile: bool = False
-    only_save_strategy: bool = False
-    sink_mode: bool = False
-    sink_size: int = 1
-    batch_size: Positive = 8
+
     per_device_train_batch_size: Positive = 8
     per_device_eval_batch_size: Positive = 8
+    gradient_accumulation_steps: Positive = 1
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
+    max_steps: Annotated[int, Field(ge=-1)] = -1
+    max_seq_length: Positive | None = None
+    packing: Literal["join", "apart", "none"] = "join"
+    on_bad_record: Literal["error", "skip"] = "error"
+    dataloader_num_workers: NotNegative = 0
+
+    optim: Optimizer = "adamw"
     learning_rate: Annotated[float, Field(ge=0)] = 5e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_beta1: Fraction = 0.9
     adam_beta2: Fraction = 0.999
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
-    max_steps: int = -1
-    gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: Scheduler = "linear"
     lr_end: Annotated[float, Field(ge=0)] = 0.0
     lr_num_cycles: Positive = 1
-    optim: Literal["adamw", "adam", "sgd", "adagrad", "adafactor", "AdamWeightDecay"] = "adamw"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: NotNegative = 0
     warmup_ratio: Fraction = 0.0
-    save_strategy: Literal["no", "steps", "epoch", "seconds"] = "no"
-    integrated_save: bool = True
+    max_nan_steps: NotNegative = 0
+
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    initial_loss_scale: Annotated[float, Field(ge=1)] = 65536.0
+    recompute: bool = False
+    seed: Seed = 42
+    data_seed: Seed | None = None
+
+    save_strategy: Literal["no", "steps", "epoch", "seconds"] = "steps"
     save_steps: Positive = 500
     save_seconds: Positive | None = None
     save_total_limit: Positive | None = None
-    load_best_model_at_end: bool = False
-    metric_for_best_model: str | None = None
-    early_stopping_patience: Positive | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    data_seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    integrated_save: bool = True
+    only_save_strategy: bool = False
+    resume_training: bool = False
     resume_from_checkpoint: str | None = None
     auto_trans_ckpt: bool = False
-    resume_training: bool = False
+
     do_eval: bool = False
-    eval_strategy: Literal["no", "steps", "epoch"] = "no"
+    eval_strategy: Interval = "no"
     eval_steps: Positive | None = None
     eval_step_interval: int = -1
     eval_epoch_interval: int = -1
+    metric_for_best_model: str = "loss"
+    greater_is_better: bool | None = None
+    load_best_model_at_end: bool = False
+    early_stopping_patience: Positive | None = None
+
     logging_steps: Positive = 10
     logging_dir: str | None = None
-    report_to: str | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
-    recompute: bool = False
-    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
+    report_to: Literal["tensorboard"] | None = None
+    sink_mode: bool = False
+    sink_size: int = 1
 
-    def __init__(self, **fields: Any) -> None:
-        """Build from keywords."""
-        for name in fields:
-            if name not in type(self).model_fields:
-                raise ArgumentError(
-                    f"TrainingArguments has no field {name!r}", value=name,
-                    hint=did_you_mean(name, type(self).model_fields) or "its docstring lists them",
-                )
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place, value = ".".join(map(str, first["loc"])), first.get("input")
-            message = first["msg"].removeprefix("Value error, ")
-            raise ArgumentError(
-                f"TrainingArguments: {place}={value!r}: {message}" if place else f"TrainingArguments: {message}",
-                value=value if place else None,
-            ) from error
-        for name in _NOT_YET:
-            default = type(self).model_fields[name].default
-            if getattr(self, name) not in (default, *(("AdamWeightDecay",) if name == "optim" else ())):
-                raise UnsupportedError(
-                    f"TrainingArguments: {name}={getattr(self, name)!r} is not in this version",
-                    value=getattr(self, name), hint=f"leave it at {default!r}",
-                )
+    lora_rank: Positive = 8
+    lora_alpha: Annotated[float, Field(gt=0)] = 16.0
+    lora_dropout: Fraction = 0.0
+    lora_targets: tuple[str, ...] | None = None
 
-    @model_validator(mode="before")
+    @field_validator("optim", mode="before")
     @classmethod
-    def _one_batch_size(cls, data: Any) -> Any:
-        names = ("batch_size", "per_device_train_batch_size")
-        given = {data[name] for name in names if name in data}
-        if len(given) > 1:
-            raise ValueError(f"{names[0]}={data[names[0]]} and {names[1]}={data[names[1]]} are the same setting")
-        return {**data, **dict.fromkeys(names, given.pop())} if given else data
+    def _optimizer_name(cls, name: Any) -> Any:
+        return "adamw" if name == "AdamWeightDecay" else name
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_report(cls, given: Any) -> Any:
+        names = [given] if isinstance(given, str) else given
+        if isinstance(names, (list, tuple)):  # transformers' forms
+            names = [name for name in names if name != "none"]
+            return names[0] if len(names) == 1 else (None if not names else given)
+        return given
+
+    @model_validator(mode="after")
+    def _together(self) -> TrainingArguments:
+        if self.max_steps == 0:
+            raise ValueError("max_steps=0 would train nothing; -1 leaves the number of steps to num_train_epochs")
+        if self.save_strategy == "seconds" and self.save_seconds is None:
+            raise ValueError("save_strategy='seconds' needs save_seconds")
+        for name in ("load_best_model_at_end", "early_stopping_patience"):
+            if getattr(self, name) and self.eval_every == (None, None):
+                raise ValueError(f"{name} needs evaluations: set eval_strategy, or do_eval=True")
+        if self.load_best_model_at_end and self.save_strategy == "no":
+            raise ValueError("load_best_model_at_end needs checkpoints: set save_strategy")
+        return self
+
+    @property
+    def eval_every(self) -> tuple[int | None, int | None]:
+        """Steps and epochs between evaluations; None: not by these."""
+        steps = self.eval_step_interval if self.eval_step_interval > 0 else None
+        epochs = self.eval_epoch_interval if self.eval_epoch_interval > 0 else None
+        if self.eval_strategy == "steps":
+            steps = self.eval_steps or steps or self.logging_steps
+        elif self.eval_strategy == "epoch":
+            epochs = epochs or 1
+        elif self.do_eval and steps is None and epochs is None:
+            steps, epochs = (self.eval_steps, None) if self.eval_steps else (None, 1)
+        return steps, epochs
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a greater ``metric_for_best_model`` is better."""
+        if self.greater_is_better is not None:
+            return self.greater_is_better
+        return not self.metric_for_best_model.endswith(("loss", "perplexity"))

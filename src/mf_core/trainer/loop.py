@@ -1,29 +1,27 @@
-"""The trainer."""
+"""The training loop."""
 
 from __future__ import annotations
 
-import math
+import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 
-from ..auto import AutoTokenizer, model_of
-from ..backend import get_backend
-from ..checkpoint import locate
-from ..errors import ArgumentTypeError, DataError, TrainingError, UnsupportedError
-from ..modeling import PretrainedModel
-from ..registry import registry
-from ..tokenization import PretrainedTokenizer
+from ..errors import ArgumentError, CheckpointError, TrainingError
 from .arguments import TrainingArguments
-from .progress import Progress
-from .recipe import TrainingRecipe
+from .callbacks import CallbackList
+from .checkpoints import CheckpointStore
+from .loader import Group, Loader
+from .memory import is_out_of_memory, out_of_memory
+from .rng import RandomState, state_to_json
 from .schedule import schedule
-from .step import TrainStep
+from .state import TrainerControl, TrainerState, Window
+from .termination import Termination
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,12 @@ class TrainResult:
     """What a run came to.
 
     Attributes:
-        steps: Steps taken.
-        loss: Mean loss of the last ``logging_steps`` steps.
+        steps: Steps taken, those before a resumption included.
+        loss: Mean loss of the last log line; NaN where nothing was trained.
         losses: Step -> mean loss since the last entry.
         tokens: Targets trained on.
         seconds: Time, compiling included.
+        metrics: Of the last evaluation, if there was one.
     """
 
     steps: int
@@ -43,190 +42,319 @@ class TrainResult:
     losses: dict[int, float]
     tokens: int
     seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
-class Trainer:
-    """Trains a model on a task.
+@dataclass
+class Parts:
+    """What the loop is given to work with.
+
+    Attributes:
+        model: The model.
+        loader: The training data.
+        step: Takes a step: ``run(number, rate, batches)`` gives loss, targets and gradient norm on the device.
+        evaluate: Evaluates the model; gives the metrics by name.
+        copy_tensors: Copies what a checkpoint holds, and returns what writes the copies into a folder.
+        store: Where checkpoints go.
+        tokens_of: Positions that the model computes for a batch.
+        flops_per_token: Of training on one position.
+        peak_flops: What the device could do in a second, if that is known.
+        memory_used: Bytes that the process has used.
+        rate_now: The learning rate, where an optimizer of the user's own decides it.
+    """
+
+    model: Any
+    loader: Loader
+    step: Any
+    evaluate: Callable[[], dict[str, float]]
+    copy_tensors: Callable[[], Callable[[Path], None]]
+    store: CheckpointStore
+    tokens_of: Callable[[tuple[np.ndarray, ...]], int]
+    flops_per_token: Callable[[int], int]
+    peak_flops: Callable[[], float | None]
+    memory_used: Callable[[], int]
+    rate_now: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A step whose results are still on the device."""
+
+    result: tuple[Any, Any, Any]
+    number: int
+    group: Group
+
+
+class TrainingLoop:
+    """Runs a training from where its state stands to its end.
 
     Args:
-        args: Settings; None: all defaults.
-        task: The task whose recipe (collation, loss) is used, such as ``"text_generation"``.
-        model: A preset, directory, hub repository, or model object.
-        model_name: The checkpoint whose tokenizer goes with a model object, when ``tokenizer`` is not given.
-        train_dataset: What the task's recipe takes; for text generation see
-            :class:`mf_core.tasks.causal_lm.CausalLMRecipe`.
-        eval_dataset: Kept for evaluation.
-        tokenizer: The tokenizer; None: the model's own, when the model is given by name.
-        image_processor, audio_processor, optimizers, wrapper, pet_method, callbacks, eval_callbacks, compute_metrics,
-            save_config: Known, and refused when set: this version has not what they stand for.
-
-    Raises:
-        NotRegisteredError: No plugin has the task, or the model.
-        UnsupportedError: The task cannot be trained, or an argument is not in this version.
+        parts: What it works with.
+        args: Settings.
+        state: Where the run stands; it is changed.
+        callbacks: Those of training.
+        eval_callbacks: Those of evaluation.
+        random: Python's and numpy's generators as the last step that was taken left them; for resumed runs.
     """
 
     def __init__(
         self,
-        args: TrainingArguments | None = None,
-        task: str = "general",
-        model: str | PretrainedModel | None = None,
-        model_name: str | None = None,
-        train_dataset: Any = None,
-        eval_dataset: Any = None,
-        tokenizer: PretrainedTokenizer | None = None,
-        image_processor: Any = None,
-        audio_processor: Any = None,
-        optimizers: Any = None,
-        wrapper: Any = None,
-        pet_method: str = "",
-        callbacks: Any = None,
-        eval_callbacks: Any = None,
-        compute_metrics: Any = None,
-        save_config: bool = False,
+        parts: Parts,
+        args: TrainingArguments,
+        state: TrainerState,
+        callbacks: CallbackList,
+        eval_callbacks: CallbackList,
+        random: RandomState | None = None,
     ) -> None:
-        later = {
-            "image_processor": image_processor, "audio_processor": audio_processor, "optimizers": optimizers,
-            "wrapper": wrapper, "pet_method": pet_method, "callbacks": callbacks, "eval_callbacks": eval_callbacks,
-            "compute_metrics": compute_metrics, "save_config": save_config,
-        }  # fmt: skip
-        for name, value in later.items():
-            if value:
-                raise UnsupportedError(f"Trainer: {name} is not in this version", value=value, hint="leave it out")
-        if args is not None and not isinstance(args, TrainingArguments):
-            raise ArgumentTypeError(f"args is a TrainingArguments, not {type(args).__name__}", value=args)
-        self.args = args or TrainingArguments()
-        self.task = task
-        recipe_class = self._recipe_class(task)
-        get_backend()
-        self.model = self._model(model, recipe_class.head)
-        named = model if isinstance(model, str) else model_name
-        self.tokenizer = tokenizer or (AutoTokenizer.from_pretrained(named) if named else None)
-        self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
-        self.recipe = recipe_class(self.model, self.tokenizer)
+        self.parts, self.args, self.state = parts, args, state
+        self.callbacks, self.eval_callbacks = callbacks, eval_callbacks
+        self.control = TrainerControl()
+        self._random = random
+        self._rate = schedule(args, state.max_steps)
+        self._pending: list[_Taken] = []
+        self._norm = 0.0
+        self._length = 0
+        self._metrics: dict[str, float] = {}
+        self._saved_step = state.global_step
+        self._clock = self._saved_at = time.monotonic()
 
-    @staticmethod
-    def _recipe_class(task: str) -> type[TrainingRecipe]:
-        entry = registry.find("task", task)
-        recipe = getattr(entry.spec, "recipe", None)
-        if recipe is None:
-            raise UnsupportedError(f"the task {task!r} of {entry.owner} cannot be trained: no recipe", value=task)
-        from ..registry import load_target
-
-        recipe_class: type[TrainingRecipe] = load_target(recipe, entry.owner)
-        return recipe_class
-
-    @staticmethod
-    def _model(model: str | PretrainedModel | None, head: str) -> PretrainedModel:
-        if isinstance(model, PretrainedModel):
-            return model
-        if not isinstance(model, str):
-            raise ArgumentTypeError(
-                f"model is a name, a path or a model object, not {type(model).__name__}", value=model,
-                hint="model='gpt2', or model=AutoModel.from_config(config) for random weights",
-            )
-        return model_of(locate(model), f"model:{head}")
-
-    def train(self) -> TrainResult:
-        """Train, and save model and tokenizer to ``args.output_dir``.
-
-        Seeds MindSpore's global generators, which dropout draws from, with ``args.seed``.
+    def run(self) -> TrainResult:
+        """Train to the end, or until a callback or SIGTERM stops it.
 
         Raises:
-            DataError: There is no data, or a record has the wrong form.
             TrainingError: The loss is not a number any more.
+            OutOfMemoryError: A step does not fit.
+            CheckpointError: A checkpoint cannot be written.
+            SystemExit: With the code 143, after a SIGTERM, when the checkpoint is written.
         """
-        args = self.args
-        if args.sink_mode:
-            warnings.warn("sink_mode: data is not sunk on this device; training runs step by step", stacklevel=2)
-        if self.train_dataset is None:
-            raise DataError("there is no train_dataset", hint="pass Trainer(train_dataset=…)")
-        ms.set_seed(args.seed)
-        total, epochs = self._plan()
-        rate = schedule(args, total)
-        self.model.set_train(True)
-        step = TrainStep(self.model, self.recipe.network(), args)
-        progress = Progress(total)
-        start = time.perf_counter()
-        tokens, losses = 0.0, {}
-        pending: list[tuple[Any, Any, Any]] = []
-        number = 0
-        try:
-            for number, batch in enumerate(self._steps(epochs, total), 1):
-                pending.append(step.run(number, rate(number - 1), batch))
-                if number % args.logging_steps == 0 or number == total:
-                    loss, counted, norm = self._read(pending, number)
-                    pending.clear()
-                    losses[number] = loss
-                    tokens += counted
-                    progress.log(number, loss, rate(number - 1), norm, counted)
-        finally:
-            progress.close()
-            self.model.set_train(False)
-        self.save_pretrained(args.output_dir)
-        return TrainResult(number, losses[number], losses, int(tokens), time.perf_counter() - start)
+        state = self.state
+        with Termination() as termination:
+            self._call("on_train_begin")
+            self._clock = self._saved_at = time.monotonic()
+            try:
+                while state.global_step < state.max_steps and not self._stopping(termination):
+                    self._run_epochs(termination)
+                if termination.asked:
+                    self._stop_for_sigterm()
+                if self.args.save_strategy != "no" and self._saved_step != state.global_step:
+                    self._save()
+                self.parts.store.wait()
+            except BaseException:
+                with suppress(CheckpointError):  # the first error is the one to tell
+                    self.parts.store.wait()
+                raise
+        self._call("on_train_end")
+        losses = {entry["step"]: entry["loss"] for entry in state.log_history if "loss" in entry}
+        last = losses[max(losses)] if losses else float("nan")
+        return TrainResult(state.global_step, last, losses, state.tokens, state.seconds, self._metrics)
 
-    def save_pretrained(self, directory: str) -> None:
-        """Write model and tokenizer into ``directory``."""
-        self.model.save_pretrained(directory)
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(directory)
+    def _stopping(self, termination: Termination) -> bool:
+        return termination.asked or self.control.should_training_stop
 
-    def _plan(self) -> tuple[int, Callable[[int], Iterator[tuple[np.ndarray, ...]]]]:
-        """Return the number of steps, and what gives an epoch's batches."""
-        args = self.args
-        own = self.recipe.batches(self.train_dataset)
-        if own is not None:
-            per_epoch = sum(1 for _ in own)
-            epoch = self._own_batches
-        else:
-            examples = self.recipe.examples(self.train_dataset)
-            size = args.per_device_train_batch_size
-            per_epoch = len(examples) // size
-            if per_epoch == 0:
-                raise DataError(
-                    f"there are {len(examples)} examples, fewer than a batch of {size}", value=len(examples),
-                    hint="lower batch_size or give more data",
-                )
-
-            def epoch(number: int) -> Iterator[tuple[np.ndarray, ...]]:
-                seed = args.seed if args.data_seed is None else args.data_seed
-                order = np.random.default_rng((seed, number)).permutation(len(examples))
-                for first in range(0, per_epoch * size, size):
-                    yield self.recipe.collate([examples[i] for i in order[first : first + size]])
-
-        if per_epoch == 0:
-            raise DataError("the train_dataset has no batches", value=self.train_dataset)
-        total = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
-        return total, epoch
-
-    def _own_batches(self, number: int) -> Iterator[tuple[np.ndarray, ...]]:
-        batches = self.recipe.batches(self.train_dataset)
-        assert batches is not None
-        return batches
-
-    @staticmethod
-    def _steps(
-        epoch: Callable[[int], Iterator[tuple[np.ndarray, ...]]], total: int
-    ) -> Iterator[tuple[np.ndarray, ...]]:
-        taken = number = 0
-        while taken < total:
-            for batch in epoch(number):
-                yield batch
-                taken += 1
-                if taken == total:
+    def _run_epochs(self, termination: Termination) -> None:
+        """Take steps to the end, or until a callback asks for the next pass over the data."""
+        state = self.state
+        groups = self.parts.loader.groups(state.epoch_number, state.batches_taken, self._random)
+        with closing(groups):  # type: ignore[type-var]
+            for group in groups:
+                self._take(group)
+                if state.global_step >= state.max_steps or self._stopping(termination):
                     return
-            number += 1
+                if self.control.should_epoch_stop and not group.ends_epoch:
+                    self.control.should_epoch_stop = False
+                    self._end_epoch(group)
+                    return
+                self.control.should_epoch_stop = False
 
-    @staticmethod
-    def _read(pending: list[tuple[Any, Any, Any]], number: int) -> tuple[float, float, float]:
-        """Bring pending results to the host: the mean loss, the targets, the last gradient norm."""
-        values = np.array([[float(item.asnumpy()) for item in result] for result in pending])
-        bad = np.flatnonzero(~np.isfinite(values[:, 0]))
-        if bad.size:
-            first = number - len(pending) + int(bad[0]) + 1
-            raise TrainingError(
-                f"the loss of step {first} is {values[bad[0], 0]}", value=first,
-                hint="lower learning_rate, raise warmup_steps, or look at the data of that step",
-            )
-        weights = values[:, 1]
-        return float((values[:, 0] * weights).sum() / max(weights.sum(), 1)), float(weights.sum()), float(values[-1, 2])
+    def _take(self, group: Group) -> None:
+        """Take one step, and do what is due after it."""
+        state, number = self.state, self.state.global_step + 1
+        self._random = group.state
+        if group.first == 0:
+            self._call("on_epoch_begin")
+        self._call("on_step_begin")
+        try:
+            result = self.parts.step.run(number, self._rate(number - 1), group.batches)
+        except (RuntimeError, MemoryError) as error:
+            raise self._explained(error, group) from error
+        self._pending.append(_Taken(result, number, group))
+        state.global_step = number
+        state.window.positions += sum(map(self.parts.tokens_of, group.batches))
+        self._length = group.batches[0][0].shape[-1]
+        state.epoch_number, state.batches_taken = group.epoch, group.first + len(group.batches)
+        per_epoch = self.parts.loader.batches_per_epoch
+        state.epoch = state.epoch_number + (state.batches_taken / per_epoch if per_epoch else 0.0)
+        self._set_due(group)
+        self._call("on_step_end", loss=result[0])
+        if group.ends_epoch:
+            self._end_epoch(group)
+        self.parts.store.check()
+        self._do_due()
+
+    def _end_epoch(self, group: Group) -> None:
+        self._call("on_epoch_end")
+        self.state.epoch_number, self.state.batches_taken = group.epoch + 1, 0
+
+    def _set_due(self, group: Group) -> None:
+        """Set the flags of what the settings want after this step."""
+        args, control, number = self.args, self.control, self.state.global_step
+        last = number == self.state.max_steps
+        steps, epochs = args.eval_every
+        pass_ended = group.ends_epoch or last
+        control.should_log = number % args.logging_steps == 0 or last
+        control.should_evaluate = bool(
+            (steps and number % steps == 0) or (epochs and pass_ended and (group.epoch + 1) % epochs == 0)
+        )
+        control.should_save = {
+            "no": False,
+            "steps": number % args.save_steps == 0,
+            "epoch": pass_ended,
+            "seconds": False,
+        }[args.save_strategy]
+        if args.save_seconds is not None and args.save_strategy != "no":
+            control.should_save |= time.monotonic() - self._saved_at >= args.save_seconds
+
+    def _do_due(self) -> None:
+        control = self.control
+        if control.should_log:
+            self._log()
+        if control.should_evaluate:
+            self._evaluate()
+        if control.should_save:
+            self._save()
+        control.should_log = control.should_evaluate = control.should_save = False
+
+    # Bringing results to the host ----------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Bring the results of the steps since the last time to the host, and add them to the window."""
+        window, state = self.state.window, self.state
+        pending, self._pending = self._pending, []
+        scaling = getattr(self.parts.step, "scaled", False)
+        for taken in pending:
+            try:
+                loss, targets, norm = (float(item.asnumpy()) for item in taken.result)
+            except (RuntimeError, MemoryError) as error:
+                raise self._explained(error, taken.group) from error
+            state.tokens += int(targets)
+            # Where the loss is scaled, an overflow of the gradient is what finds the scale.
+            if np.isfinite(loss) and (np.isfinite(norm) or scaling):
+                state.nan_steps = 0
+                window.loss += loss * targets
+                window.targets += targets
+                self._norm = norm
+            else:
+                state.nan_steps += 1
+            if not (np.isfinite(loss) and np.isfinite(norm)):
+                state.skipped_steps += 1
+            if state.nan_steps > self.args.max_nan_steps:
+                raise self._not_finite(taken, loss, norm)
+        now = time.monotonic()
+        window.seconds += now - self._clock
+        state.seconds += now - self._clock
+        self._clock = now
+
+    def _not_finite(self, taken: _Taken, loss: float, norm: float) -> TrainingError:
+        what = f"the loss of step {taken.number} is {loss}" if not np.isfinite(loss) else (
+            f"the gradient of step {taken.number} is {norm}")  # fmt: skip
+        first, count = taken.group.first, len(taken.group.batches)
+        batches = f"batch {first + 1}" if count == 1 else f"batches {first + 1} to {first + count}"
+        before = f"; {self.state.nan_steps} steps in a row" if self.state.nan_steps > 1 else ""
+        return TrainingError(
+            f"{what} (pass {taken.group.epoch + 1}, {batches}{before})", value=taken.number,
+            why="the step was left out: the weights are those before it",
+            hint="lower learning_rate, raise warmup_steps, or look at the data of that batch; max_nan_steps leaves out more",
+        )  # fmt: skip
+
+    def _explained(self, error: BaseException, group: Group) -> BaseException:
+        if is_out_of_memory(error):
+            return out_of_memory(self.parts.model, self.args, group.batches, error)
+        return error
+
+    # What is due ------------------------------------------------------------------------------------------------------
+
+    def _log(self) -> None:
+        state = self.state
+        self._collect()
+        window, state.window = state.window, Window()
+        seconds = max(window.seconds, 1e-9)
+        logs: dict[str, Any] = {
+            "loss": window.loss / window.targets if window.targets else float("nan"),
+            "learning_rate": self.parts.rate_now() if self.parts.rate_now else self._rate(state.global_step - 1),
+            "grad_norm": self._norm,
+            "tokens": state.tokens,
+            "tokens_per_second": window.targets / seconds,
+            "memory_bytes": self.parts.memory_used(),
+            "seconds": state.seconds,
+            "epoch": state.epoch,
+        }
+        if state.skipped_steps:
+            logs["skipped_steps"] = state.skipped_steps
+        peak = self.parts.peak_flops()
+        if peak:
+            work = window.positions * self.parts.flops_per_token(self._length)
+            logs["flops_utilization"] = work / seconds / peak
+        before = next((entry["step"] for entry in reversed(state.log_history) if "loss" in entry), 0)
+        state.log_history.append({"step": state.global_step, **logs})
+        steps = max(state.global_step - before, 1)
+        logs["seconds_left"] = (state.max_steps - state.global_step) * seconds / steps
+        self._call("on_log", logs=logs)
+
+    def _evaluate(self) -> None:
+        state, args = self.state, self.args
+        self._collect()
+        self.eval_callbacks.call("on_evaluate_begin", args, state, self.control)
+        self._metrics = metrics = self.parts.evaluate()
+        self._clock = time.monotonic()  # an evaluation is not training time
+        state.log_history.append(
+            {"step": state.global_step, "epoch": state.epoch, **{f"eval_{key}": v for key, v in metrics.items()}}
+        )
+        name = args.metric_for_best_model.removeprefix("eval_")
+        if name not in metrics:
+            raise ArgumentError(
+                f"metric_for_best_model={args.metric_for_best_model!r} is not among the metrics", value=name,
+                hint=f"they are: {', '.join(metrics)}",
+            )  # fmt: skip
+        value, best = float(metrics[name]), state.best_metric
+        if best is None or (value > best if args.more_is_better else value < best):
+            state.best_metric, state.evaluations_since_best = value, 0
+            if args.save_strategy != "no":
+                self.control.should_save = True
+                state.best_model_checkpoint = f"checkpoint-{state.global_step}"
+        else:
+            state.evaluations_since_best += 1
+            patience = args.early_stopping_patience
+            if patience is not None and state.evaluations_since_best >= patience:
+                self.control.should_training_stop = True
+        self._call("on_evaluate", metrics=metrics)
+        self.eval_callbacks.call("on_evaluate", args, state, self.control, metrics=metrics)
+
+    def _save(self) -> None:
+        state = self.state
+        self._collect()
+        if self._saved_step == state.global_step and self._saved_step:
+            return
+        content = {
+            **state.to_dict(),
+            "data": self.parts.loader.describe(),
+            "random_state": state_to_json(self._random),
+        }
+        path = self.parts.store.save(
+            state.global_step, self.parts.copy_tensors(), content, protected=state.best_model_checkpoint
+        )
+        self._saved_step, self._saved_at = state.global_step, time.monotonic()
+        self._call("on_save", checkpoint=path)
+
+    def _stop_for_sigterm(self) -> None:
+        self._save()
+        self.parts.store.wait()
+        self._call("on_train_end")
+        print(
+            f"SIGTERM: stopped after step {self.state.global_step}/{self.state.max_steps}; "
+            f"checkpoint-{self.state.global_step} is written, and resume_training=True goes on from it",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        raise SystemExit(143)
+
+    def _call(self, event: str, **more: Any) -> None:
+        self.callbacks.call(event, self.args, self.state, self.control, **more)

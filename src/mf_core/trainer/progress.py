@@ -1,50 +1,86 @@
-"""What a training run shows: a bar on a terminal, lines elsewhere."""
+"""What a run shows while it goes: a bar on a terminal, a line for each log elsewhere."""
 
 from __future__ import annotations
 
 import sys
-import time
+from typing import Any
 
 from tqdm import tqdm
 
+from .arguments import TrainingArguments
+from .callbacks import Callback
+from .state import TrainerControl, TrainerState
 
-class Progress:
-    """Prints ``step/total, loss, lr, grad norm, tokens/s, ETA``.
 
-    Args:
-        total: Steps of the run.
-    """
+class Progress(Callback):
+    """Shows step, loss, learning rate, gradient norm, tokens/s, use of the device, memory and the time left."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self._start = self._last = time.perf_counter()
-        self._last_step = 0
-        self._bar = tqdm(total=total, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+    def __init__(self) -> None:
+        self._bar: Any = None
 
-    def log(self, step: int, loss: float, rate: float, norm: float, tokens: float) -> None:
-        """Show the state after ``step``; ``tokens`` is how many were trained on since the last call."""
-        now = time.perf_counter()
-        speed = tokens / max(now - self._last, 1e-9)
-        # The first interval includes compiling, so the estimate goes by the last one.
-        left = (self.total - step) * (now - self._last) / max(step - self._last_step, 1)
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin the bar."""
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}, lr {rate:.2e}, grad norm {norm:.2f}, {speed:.0f} tokens/s")
-            self._bar.update(step - self._last_step)
-        else:
-            print(
-                f"step {step}/{self.total}  loss {loss:.4f}  lr {rate:.2e}  grad norm {norm:.2f}  "
-                f"{speed:.0f} tokens/s  ETA {_clock(left)}",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
-        self._last, self._last_step = now, step
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Show the numbers."""
+        text = describe_logs(kwargs["logs"])
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+            return
+        left = kwargs["logs"].get("seconds_left", 0.0)
+        self._print(f"step {state.global_step}/{state.max_steps}  {text}  ETA {clock(left)}")
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Show what the evaluation gave."""
+        values = "  ".join(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
+                           for name, value in kwargs["metrics"].items())  # fmt: skip
+        self._print(f"evaluation at step {state.global_step}  {values}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the bar."""
+        self.close()
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar, also after an error."""
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
-def _clock(seconds: float) -> str:
+def describe_logs(logs: dict[str, Any]) -> str:
+    """Return the numbers of a log line for people."""
+    parts = [
+        f"loss {logs['loss']:.4f}",
+        f"lr {logs['learning_rate']:.2e}",
+        f"grad norm {logs['grad_norm']:.2f}",
+        f"{logs['tokens_per_second']:.0f} tokens/s",
+    ]
+    if "flops_utilization" in logs:
+        parts.append(f"MFU {logs['flops_utilization']:.0%}")
+    if "memory_bytes" in logs:
+        parts.append(f"{logs['memory_bytes'] / 1e9:.2f} GB")
+    return "  ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as ``m:ss`` or ``h:mm:ss``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

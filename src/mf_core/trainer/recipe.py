@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from .arguments import TrainingArguments
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -21,6 +23,8 @@ class TrainingRecipe(ABC):
     Args:
         model: The model to train.
         tokenizer: Its tokenizer, if there is one.
+        args: The run's settings.
+        **processors: ``image_processor`` and ``audio_processor``, when the user gave them.
 
     Class attributes:
         head: The kind of model that a name is resolved to: ``"base"``, ``"causal_lm"``.
@@ -28,13 +32,25 @@ class TrainingRecipe(ABC):
 
     head: ClassVar[str] = "base"
 
-    def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer | None) -> None:
+    def __init__(
+        self,
+        model: PretrainedModel,
+        tokenizer: PretrainedTokenizer | None = None,
+        args: TrainingArguments | None = None,
+        **processors: Any,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.args = args or TrainingArguments()
+        self.processors = processors
 
     @abstractmethod
-    def examples(self, dataset: Any) -> Sequence[Any]:
-        """Return what the user gave as a sequence of examples.
+    def examples(self, dataset: Any, name: str = "train_dataset") -> Sequence[Any] | Iterable[Any]:
+        """Return what the user gave as a sequence of examples, or, where it has no length, as an iterable.
+
+        Args:
+            dataset: As the user gave it.
+            name: What it is called in messages.
 
         Raises:
             DataError: There are none, or one has the wrong form; the error says which.
@@ -51,6 +67,28 @@ class TrainingRecipe(ABC):
         ``loss`` is the mean over the batch's targets, ``targets`` how many there are; both are fp32 scalars.
         """
 
-    def batches(self, dataset: Any) -> Iterator[tuple[np.ndarray, ...]] | None:
+    def batches(self, dataset: Any, name: str = "train_dataset") -> Iterable[tuple[np.ndarray, ...]] | None:
         """Return one pass of batches for a dataset that has its own batching; None for any other."""
         return None
+
+    def fill(self, examples: Sequence[Any], size: int) -> Sequence[Any]:
+        """Return a last, smaller batch of an evaluation filled up to ``size`` with what counts no targets.
+
+        A recipe that cannot returns ``examples`` as they are, and the smaller batch is compiled for.
+        """
+        return examples
+
+    def metrics(self, loss: float) -> Mapping[str, float]:
+        """Return what follows from the mean loss of an evaluation, by name."""
+        return {}
+
+    def predictor(self) -> nn.Cell | None:
+        """Return a cell that maps the arrays of a batch to ``(predictions, labels)`` for ``compute_metrics``.
+
+        Rows are examples; labels that do not count are -100. None: the task has no such thing.
+        """
+        return None
+
+    def tokens(self, batch: tuple[np.ndarray, ...]) -> int:
+        """Return how many positions the model computes for a batch; it is what the work of a step is measured by."""
+        return int(batch[0].size)

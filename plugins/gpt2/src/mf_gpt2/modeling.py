@@ -144,6 +144,7 @@ class GPT2LMHeadModel(PretrainedModel):
     checkpoint_prefix: ClassVar[str] = "transformer."
     # Causal masks that old checkpoints carry, and the head's second name for the embedding.
     ignored_keys: ClassVar[tuple[str, ...]] = (r"(^|\.)h\.\d+\.attn\.(masked_)?bias$", r"^lm_head\.weight$")
+    lora_targets: ClassVar[tuple[str, ...]] = ("c_attn",)
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
@@ -186,6 +187,11 @@ class GPT2LMHeadModel(PretrainedModel):
         """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache."""
         hidden = self.transformer(input_ids, position_ids, bias, slots, keys, values)
         return self.transformer.wte.attend(hidden[:, -1])
+
+    @property
+    def blocks(self) -> nn.CellList:
+        """The layers."""
+        return self.transformer.h
 
     @property
     def cache_shape(self) -> tuple[int, int, int]:

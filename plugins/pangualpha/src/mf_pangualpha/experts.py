@@ -1,0 +1,103 @@
+"""Mixture of experts: several feed-forward layers, of which each token goes through the few that a router chooses.
+
+Every expert computes every token here, and the ones that were not chosen count for nothing. The alternative, a capacity
+(Lepikhin et al., 2020, "GShard"), lets an expert take only so many tokens of a batch: what a token gets then depends on
+the other rows and on padding, and a text generated token by token with the cache differs from the same text read at
+once. Without one, results are a function of the text alone, and shapes are fixed, as graphs want them. It costs the
+arithmetic of all experts, so this is for experts that are few, or small, on one device.
+
+Shapes: B batch, S tokens, N = B * S, E hidden size, X experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mf_core.nn import parameter
+
+
+class Router(nn.Cell):
+    """Chooses ``chosen`` of ``experts`` for each token, by a softmax over scores that are linear in the token.
+
+    Always computes in fp32 (Fedus et al., 2021, "Switch Transformers", section 2.4).
+
+    Args:
+        width: E.
+        experts: X.
+        chosen: How many experts a token goes through.
+        std: Standard deviation of the weight's initial values.
+        param_dtype: Type of the weight.
+    """
+
+    def __init__(self, width: int, experts: int, chosen: int, *, std: float, param_dtype: str) -> None:
+        super().__init__()
+        self.experts, self.chosen = experts, chosen
+        self.weight = parameter((width, experts), ("normal", std), param_dtype)
+        self.on, self.off = Tensor(1.0, mstype.float32), Tensor(0.0, mstype.float32)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each expert's weight for each token, what :meth:`balance` takes; all ``(N, X)`` fp32.
+
+        With one expert chosen its weight is its probability (Switch, equation 2), else the chosen ones' weights add up
+        to 1 (GShard, section 2.2).
+
+        Args:
+            x: ``(N, E)``.
+        """
+        scores = ops.matmul(ops.cast(x, mstype.float32), ops.cast(self.weight, mstype.float32))
+        probabilities = ops.softmax(scores, -1)
+        _, best = ops.topk(ops.stop_gradient(probabilities), self.chosen)
+        picked = ops.one_hot(best, self.experts, self.on, self.off).sum(1)
+        weights = probabilities * picked
+        if self.chosen > 1:
+            weights = weights / weights.sum(-1, keepdims=True)
+        return weights, probabilities, picked
+
+    def balance(self, probabilities: Tensor, picked: Tensor, counted: Tensor) -> Tensor:
+        """Return the loss ``X * sum(f * p)`` (Switch, equation 4), a scalar: 1 where all experts have an equal part.
+
+        f is the share of the choices that fell on an expert, p its mean probability.
+
+        Args:
+            probabilities: ``(N, X)``.
+            picked: ``(N, X)``, 1 where a token goes through an expert.
+            counted: ``(N,)`` fp32, 1 for tokens that count and 0 for padding.
+        """
+        part = counted.reshape((-1, 1))
+        total = ops.maximum(part.sum(), self.on)
+        share, mean = (picked * part).sum(0) / total, (probabilities * part).sum(0) / total
+        return (share * mean).sum() * (self.experts / self.chosen)
+
+
+class MixtureOfExperts(nn.Cell):
+    """A router and its experts.
+
+    Args:
+        router: Chooses.
+        experts: Cells that map ``(N, E)`` to the same.
+    """
+
+    def __init__(self, router: Router, experts: Sequence[nn.Cell]) -> None:
+        super().__init__()
+        self.router = router
+        self.experts = nn.CellList(list(experts))
+        self.num_experts = len(experts)
+
+    def construct(self, x: Tensor, counted: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Return ``(B, S, E)`` for the same; with ``counted``, also the router's balance loss.
+
+        Args:
+            x: ``(B, S, E)``.
+            counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding, which has no part in the loss.
+        """
+        rows = x.reshape((-1, x.shape[-1]))
+        weights, probabilities, picked = self.router(rows)
+        weights = ops.cast(weights, x.dtype)
+        total = self.experts[0](rows) * weights[:, 0:1]
+        for i in range(1, self.num_experts):
+            total = total + self.experts[i](rows) * weights[:, i : i + 1]
+        total = total.reshape(x.shape)
+        return total if counted is None else (total, self.router.balance(probabilities, picked, counted))

@@ -1,0 +1,52 @@
+"""What this package offers to the core."""
+
+from mf_core.hookspecs import hookimpl
+from mf_core.specs import ConfigSpec, ModelSpec, Preset, ProcessorSpec, TokenizerSpec
+
+_NOTE = (
+    "no safetensors weights of this size are published; a directory that holds yours, with the vocabulary vocab.model "
+    "of the PanGu-Alpha release, is used when it is found as {} under MF_MODELS"
+)
+
+_IDS = {"eod_token_id": 6, "eos_token_id": 9, "pad_token_id": 6}
+
+_PRESETS = (
+    Preset(
+        name="pangualpha_2_6b",
+        config=_IDS,
+        aliases=("pangualpha_2_6_b",),
+        description="2.6 B parameters; architecture alone",
+        weights_note=_NOTE.format("pangualpha_2_6b"),
+    ),
+    Preset(
+        name="pangualpha_13b",
+        config={"hidden_size": 5120, "ffn_hidden_size": 20480, "num_layers": 40, "num_heads": 40, **_IDS},
+        description="13 B parameters; architecture alone",
+        weights_note=_NOTE.format("pangualpha_13b"),
+    ),
+)
+
+
+@hookimpl
+def mf_configs() -> list[ConfigSpec]:
+    """Return the configuration and its presets."""
+    return [ConfigSpec(model_type="pangualpha", target="mf_pangualpha.config:PanguAlphaConfig", presets=_PRESETS)]
+
+
+@hookimpl
+def mf_models() -> list[ModelSpec]:
+    """Return the model with its language-model head."""
+    target = "mf_pangualpha.modeling:PanguAlphaHeadModel"
+    return [ModelSpec(model_type="pangualpha", target=target, heads=("base", "causal_lm"))]
+
+
+@hookimpl
+def mf_tokenizers() -> list[TokenizerSpec]:
+    """Return the tokenizer of jieba words and SentencePiece pieces."""
+    return [TokenizerSpec(model_type="pangualpha", target="mf_pangualpha.tokenization:PanguAlphaTokenizer")]
+
+
+@hookimpl
+def mf_processors() -> list[ProcessorSpec]:
+    """Return the text processor."""
+    return [ProcessorSpec(model_type="pangualpha", target="mf_pangualpha.processing:PanguAlphaProcessor")]

@@ -1,0 +1,84 @@
+"""``mf train``: a training run from a file, or from settings alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentError, check_options
+from ..files import read_config_file
+
+#: What a run file may hold beside the fields of TrainingArguments: arguments of the trainer.
+_TRAINER = ("task", "model", "model_name", "train_dataset", "eval_dataset", "tokenizer", "pet_method", "save_config")
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command to the parser."""
+    train = commands.add_parser(
+        "train",
+        help="train a model",
+        description="Trains a model. A run file (YAML or JSON) holds arguments of mf_core.Trainer (model, train_dataset, "
+        "…) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one.",
+    )
+    train.add_argument("--config", metavar="FILE", help="the run file")
+    train.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="set one of them; may be repeated, and wins over the file. A name with dots goes into a mapping.",
+    )  # fmt: skip
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
+    train.set_defaults(run=run_train)
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train, and say what came of it."""
+    from ..trainer import TrainingArguments
+
+    run: dict[str, Any] = {}
+    if options.config:
+        if not Path(options.config).is_file():
+            raise ArgumentError(f"there is no run file {options.config!r}", value=options.config)
+        run = read_config_file(Path(options.config))
+    for setting in options.settings:
+        _put(run, setting)
+    if not run:
+        raise ArgumentError("nothing is said about the run", hint="mf train --config run.yaml")
+    known = [*_TRAINER, *TrainingArguments.model_fields, *TrainingArguments.aliases]
+    check_options(run, known, "a run", "setting")
+    mine = {name: run.pop(name) for name in _TRAINER if name in run}
+    args = TrainingArguments(**run)
+    if "model" not in mine:
+        raise ArgumentError("the run names no model", hint="--set model=gpt2_tiny")
+    from ..trainer import Trainer
+
+    mine.setdefault("task", "text_generation")
+    result = Trainer(args, **mine).train(resume_training=True if options.resume else None)
+    print(
+        f"{result.steps} steps, {result.tokens:,} tokens, loss {result.loss:.4f}, {result.seconds:.0f} s; "
+        f"the model is in {args.output_dir}"
+    )
+    for name, value in result.metrics.items():
+        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+    sys.stdout.flush()
+    return 0
+
+
+def _put(run: dict[str, Any], setting: str) -> None:
+    """Put ``name=value`` into the run; the value is read as YAML."""
+    import yaml
+
+    name, equals, text = setting.partition("=")
+    if not equals or not name:
+        raise ArgumentError(f"--set {setting!r} is not NAME=VALUE", value=setting)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ArgumentError(f"--set {setting!r}: the value is not YAML", value=text, why=str(error)) from error
+    *path, last = name.split(".")
+    for part in path:
+        inner = run.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ArgumentError(f"--set {setting!r}: {part!r} is {inner!r}, not a mapping", value=inner)
+        run = inner
+    run[last] = value

@@ -1,0 +1,85 @@
+"""MindRecord and TFRecord files into arrays of the cache, read by MindSpore in a process of its own.
+
+MindSpore takes such files at their word: one with a wrong length in it makes it allocate without end, and end the
+process. So a process with a limit on its memory does the reading, and what becomes of it is told as an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..hub.cache import sha256_of
+from .mindrecord import header_of
+from .reading import JOB, main
+from .store import Entry, entry_of
+from .tfrecord import check_frames
+
+
+def convert(paths: Sequence[Path], kind: str) -> Entry:
+    """Return the columns of files of one kind, one file after the other.
+
+    Args:
+        paths: The files. They are known again by their bytes.
+        kind: ``"mindrecord"`` or ``"tfrecord"``.
+
+    Returns:
+        Arrays ``input_ids``, the values of all rows one after the other, and ``input_ids_ends``, where each row ends;
+        the same for other columns that are read. The facts ``counts``, the number of rows of each file, and
+        ``others``, the names of columns that are not read.
+
+    Raises:
+        DataError: A file is truncated or corrupt, has no column ``input_ids``, or other columns than the first.
+        FileMissingError: A MindRecord lacks its index.
+    """
+    if kind == "mindrecord":
+        for path in paths:
+            header_of(path)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        if kind == "tfrecord":
+            for path in paths:
+                check_frames(path)
+        return _read(paths, kind, folder)
+
+    indexes = [path.with_name(f"{path.name}.db") for path in paths] if kind == "mindrecord" else []
+    return entry_of(" ".join([kind, *(sha256_of(path) for path in (*paths, *indexes))]), fill)
+
+
+def _read(paths: Sequence[Path], kind: str, folder: Path) -> dict[str, Any]:
+    """Let a process read the files into ``folder``, and return the facts that it found."""
+    job = folder / JOB
+    job.write_text(json.dumps({"kind": kind, "paths": [str(path.resolve()) for path in paths]}), encoding="utf-8")
+    # The same modules are found as here, though the process works in another directory.
+    search = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    code = f"import sys; from {main.__module__} import main; main(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(job.read_text(encoding="utf-8"))
+    job.unlink()
+    if "facts" in told and done.returncode == 0:
+        return dict(told["facts"])
+    if "at" not in told:  # it has not come to the files
+        raise DataError(
+            f"the process that is to read {paths[0]} has failed", value=done.returncode, why=done.stderr.strip()[-2000:]
+        )
+    path = paths[told["at"]]
+    raise DataError(
+        told.get("what") or f"{path} is truncated or corrupt", value=str(path),
+        why=told.get("why") or f"MindSpore ended its process: {_last_words(done.stderr)}",
+        hint=told.get("hint") or "write it again, or copy it again",
+    )  # fmt: skip
+
+
+def _last_words(log: str) -> str:
+    """Return the message of the first error in MindSpore's log, or the end of what is there."""
+    errors = [line for line in log.splitlines() if line.startswith(("[ERROR]", "[CRITICAL]"))]
+    return errors[0].rpartition("] ")[2] if errors else log.strip()[-500:]

@@ -1,0 +1,187 @@
+"""Records of text into rows of ids, kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import ArgumentError, DataError
+from ..tokenization import PretrainedTokenizer
+from .layout import Layout, Mode, Row
+from .records import Records, RecordStream, warn_skipped
+from .source import COLUMNS, LazySequence
+from .store import ArrayWriter, Entry, entry_of, scratch_folder
+from .tokenizing import documents
+
+#: Rows are written so many at a time.
+_ROWS = 256
+
+
+class PackedRows(LazySequence[Row]):
+    """Rows in the cache, mapped into memory.
+
+    Args:
+        entry: Where they are.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self._columns = {name: entry.array(name) for name in COLUMNS if entry.has(name)}
+        facts = entry.facts
+        #: Documents, and their ids with EOS.
+        self.documents: int = facts["documents"]
+        self.tokens: int = facts["tokens"]
+        #: Ids that are in no row: cut off in mode "none", or of a last row that could not be filled in mode "join".
+        self.left: int = facts["left"]
+        #: How many bad records were left out.
+        self.skipped: int = facts["skipped"]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._columns["input_ids"])
+
+    def item(self, index: int) -> Row:
+        """Return a row; its arrays cannot be written to."""
+        return {name: column[index] for name, column in self._columns.items()}
+
+
+class PackedStream:
+    """The rows of a stream of texts, made as they are asked for. All have ``loss_mask``.
+
+    Args:
+        records: The stream.
+        tokenizer: The tokenizer.
+        layout: Makes a :class:`Layout`.
+        workers: See :func:`pack`.
+    """
+
+    def __init__(
+        self, records: RecordStream, tokenizer: PretrainedTokenizer, layout: Callable[[], Layout], workers: int
+    ) -> None:
+        self.records, self._tokenizer, self._layout, self._workers = records, tokenizer, layout, workers
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be gone through more than once."""
+        return self.records.repeatable
+
+    @property
+    def skipped(self) -> int:
+        """How many bad records the last whole pass left out."""
+        return self.records.skipped
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each row."""
+        yield from self._layout().rows(documents(self.records.walk(), self._tokenizer, self._workers))
+
+
+def pack(
+    records: Records | RecordStream,
+    tokenizer: PretrainedTokenizer | None,
+    length: int,
+    *,
+    mode: Mode = "join",
+    workers: int = 0,
+    name: str | None = None,
+) -> PackedRows | PackedStream:
+    """Return rows of ``length`` ids, made of texts.
+
+    A document is a text without BOS and with EOS at its end. Rows of a sequence of records are kept in the cache, for
+    the same texts, tokenizer, length and mode: the second time nothing is tokenised.
+
+    Args:
+        records: What :func:`open_records` returned; of the kind ``"text"`` or ``"pair"``.
+        tokenizer: The tokenizer.
+        length: Ids of a row.
+        mode: ``"join"``: documents follow one another and rows are cut anywhere; the last is padded, or left out where
+            there is no pad token and another row. ``"apart"``: documents stand whole in rows where they fit; one that
+            is longer than a row is cut into pieces. ``"none"``: a document a row, cut off or padded at its end.
+        workers: Processes that tokenise, for tokenizers that are not parallel by themselves; 0: this process.
+        name: What messages call the dataset; None: as the records do.
+
+    Returns:
+        Dicts of arrays of shape ``(length,)``: ``input_ids`` (int32); ``loss_mask`` (uint8), where some ids of the
+        dataset are no targets: 0 on prompts and on padding, 1 on all else; ``segment_ids`` (int32) in mode "apart": 1,
+        2, … for each document, or piece, of the row, 0 on padding.
+
+    Raises:
+        ArgumentError: ``length``, ``mode`` or ``workers`` is out of range.
+        DataError: A record is bad, the records hold ids, or no text; there is no tokenizer, or one without the pad
+            token that the mode needs.
+    """
+    if mode not in get_args(Mode):
+        raise ArgumentError(f"mode={mode!r} is not one of 'join', 'apart', 'none'", value=mode)
+    for what, value, least in (("length", length, 2), ("workers", workers, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ArgumentError(f"{what}={value!r} is not a whole number of at least {least}", value=value)
+    if records.kind == "ids":
+        raise DataError(f"{records.name} holds ids already, not text", value=records.kind)
+    if tokenizer is None:
+        raise DataError(f"{records.name} is text, and there is no tokenizer", hint="pass Trainer(tokenizer=…)")
+    layout = partial(Layout, length, tokenizer.pad_token_id, mode, name or records.name)
+    layout()
+    if isinstance(records, RecordStream):
+        return PackedStream(records, tokenizer, layout, workers)
+    made = False
+
+    def fill(folder: Path) -> dict[str, Any]:
+        nonlocal made
+        made = True
+        return _write(records, tokenizer, layout(), workers, folder)
+
+    key = f"rows {records.digest()} {fingerprint(tokenizer)} {length} {mode}"
+    entry = entry_of(key, fill)
+    if not made:
+        records.skipped = entry.facts["skipped"]
+        warn_skipped(records.name, records.skipped, entry.facts["first_skipped"])
+    return PackedRows(entry)
+
+
+def fingerprint(tokenizer: PretrainedTokenizer) -> str:
+    """Return a SHA-256 of the files that a tokenizer saves, and of its class's name."""
+    digest = hashlib.sha256(f"{type(tokenizer).__module__}.{type(tokenizer).__qualname__}".encode())
+    with scratch_folder() as folder:
+        tokenizer.save_pretrained(folder)
+        for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+            data = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(data)} ".encode() + data)
+    return digest.hexdigest()
+
+
+def _write(
+    records: Records, tokenizer: PretrainedTokenizer, layout: Layout, workers: int, folder: Path
+) -> dict[str, Any]:
+    """Write the columns of all rows, and return the facts."""
+    writers: dict[str, ArrayWriter] = {}
+    waiting: list[Row] = []
+    targets_only = True
+
+    def flush() -> None:
+        for name in waiting[0]:
+            if name not in writers:
+                writers[name] = ArrayWriter(folder / f"{name}.npy")
+            writers[name].append(np.stack([row[name] for row in waiting]))
+        waiting.clear()
+
+    with tqdm(desc=f"tokenising {records.name}", unit=" documents", disable=None, delay=2, leave=False) as bar:
+        for row in layout.rows(documents(records.walk(), tokenizer, workers, bar)):
+            waiting.append(row)
+            targets_only = targets_only and bool(row["loss_mask"].all())
+            if len(waiting) == _ROWS:
+                flush()
+        if waiting:
+            flush()
+    for writer in writers.values():
+        writer.close()
+    if targets_only:
+        writers["loss_mask"].path.unlink()
+    counts = layout.counts
+    return {
+        "documents": counts.documents, "tokens": counts.tokens, "left": counts.left,
+        "skipped": records.skipped, "first_skipped": records.first_skipped,
+    }  # fmt: skip

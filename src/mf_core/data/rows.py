@@ -1,0 +1,170 @@
+"""Records that hold ids, checked one by one as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, InputTooLongError
+from .items import Items
+from .records import Records, RecordStream
+from .source import LazySequence, Record, not_a_row
+
+Row = dict[str, np.ndarray]
+
+#: Lists up to this length are checked whole before the first row is given.
+_SMALL = 10_000
+
+
+class Check:
+    """Makes a row of a record: ids that the model has, as many as the first one's.
+
+    Args:
+        vocab_size: Ids are below it.
+        max_length: Most ids a row may have.
+    """
+
+    def __init__(self, vocab_size: int, max_length: int) -> None:
+        self.vocab_size, self.max_length = vocab_size, max_length
+        self._first: tuple[str, dict[str, int]] | None = None
+
+    def __call__(self, record: Record, place: str) -> Row:
+        """Return ``input_ids`` int32, and where the record has them ``loss_mask`` uint8 and ``segment_ids`` int32.
+
+        Raises:
+            DataError: A column is no row of whole numbers, an id is outside the vocabulary, or the record has other
+                columns or another length than the first.
+            InputTooLongError: It has more than ``max_length`` ids.
+        """
+        ids = _array(record["input_ids"])
+        if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.size < 2:
+            raise not_a_row(record["input_ids"], place)
+        if ids.size > self.max_length:
+            raise InputTooLongError(
+                f"{place} has {ids.size} ids; a row may have {self.max_length}, the model's context and one",
+                value=ids.size,
+            )
+        if ids.min() < 0 or ids.max() >= self.vocab_size:
+            raise DataError(f"{place} has an id outside the vocabulary of {self.vocab_size}", value=place)
+        row = {"input_ids": ids.astype(np.int32)}
+        for name, most, dtype in (("loss_mask", 1, np.uint8), ("segment_ids", None, np.int32)):
+            if name in record:
+                row[name] = _column(record[name], name, ids.size, most, place).astype(dtype)
+        self._like_the_first(row, place)
+        return row
+
+    def _like_the_first(self, row: Row, place: str) -> None:
+        if self._first is None:
+            self._first = (place, {name: column.size for name, column in row.items()})
+        first, sizes = self._first
+        file, _, number = first.rpartition(", ")
+        if place.startswith(f"{file}, "):
+            first = number
+        size = row["input_ids"].size
+        if size != sizes["input_ids"]:
+            raise DataError(
+                f"{place} has {size} ids, {first} has {sizes['input_ids']}", value=place,
+                hint="give rows of one length, or texts, which are packed",
+            )
+        if list(row) != list(sizes):
+            raise DataError(f"{place} has {', '.join(row)}, and {first} has {', '.join(sizes)}", value=place)
+
+
+class Rows(LazySequence[Row]):
+    """Rows, each checked when it is asked for.
+
+    Args:
+        records: Records of ids; good ones only, if bad ones are to be left out.
+        check: Makes a row of a record.
+    """
+
+    def __init__(self, records: Records, check: Check) -> None:
+        self.records, self._check = records, check
+        #: How many bad records were left out.
+        self.skipped = records.skipped
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.records)
+
+    def item(self, index: int) -> Row:
+        """Return a row; raise DataError where its record is a bad one."""
+        return self._check(self.records[index], self.records.place(index))
+
+
+class RowStream:
+    """The rows of a stream, each checked as it comes.
+
+    Args:
+        records: A stream of ids.
+        check: Makes a row of a record.
+    """
+
+    def __init__(self, records: RecordStream, check: Check) -> None:
+        self.records, self._check = records, check
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be gone through more than once."""
+        return self.records.repeatable
+
+    @property
+    def skipped(self) -> int:
+        """How many bad records the last whole pass left out."""
+        return self.records.skipped
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each row; see :meth:`RecordStream.checked` for errors."""
+        for _, row in self.records.checked(self._check):
+            yield row
+
+
+def rows(records: Records | RecordStream, *, vocab_size: int, max_length: int) -> Rows | RowStream:
+    """Return the rows of records that hold ids.
+
+    Of a sequence the first record is checked here, and all of them where it is a short list or bad records are left
+    out; the others are checked when they are read.
+
+    Args:
+        records: What :func:`open_records` returned; of the kind ``"ids"``.
+        vocab_size: Ids are below it.
+        max_length: Most ids a row may have.
+
+    Returns:
+        Dicts of ``input_ids`` (int32), and ``loss_mask`` (uint8) and ``segment_ids`` (int32) where the records have
+        them, each of shape ``(n,)``, n being the first record's.
+
+    Raises:
+        DataError, InputTooLongError: See :class:`Check`; also later, when a row is read.
+    """
+    if records.kind != "ids":
+        raise DataError(f"{records.name} holds text, not ids", value=records.kind, hint="pack makes rows of it")
+    check = Check(vocab_size, max_length)
+    if isinstance(records, RecordStream):
+        return RowStream(records, check)
+    if records.skip:
+        return Rows(records.passing(check), check)
+    made = Rows(records, check)
+    items = records.source.items if isinstance(records.source, Items) else None
+    for index in range(len(made) if isinstance(items, (list, tuple)) and len(items) <= _SMALL else 1):
+        made.item(index)
+    return made
+
+
+def _array(value: Any) -> np.ndarray:
+    """Return lists, arrays and tensors of any library as an array; one of objects for what is none."""
+    try:
+        return np.asarray(value.asnumpy() if hasattr(value, "asnumpy") else value)
+    except ValueError:  # rows of rows of unequal length
+        return np.array(None)
+
+
+def _column(value: Any, name: str, size: int, most: int | None, place: str) -> np.ndarray:
+    column = _array(value)
+    limit = 2**31 - 1 if most is None else most
+    if column.shape != (size,) or column.dtype.kind not in "iub" or column.min() < 0 or column.max() > limit:
+        what = "zeros and ones" if most == 1 else "whole numbers from 0"
+        raise DataError(f"{place}: {name} is not {size} {what}, one for each id: {str(value)[:80]!r}", value=place)
+    return column

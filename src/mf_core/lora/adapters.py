@@ -1,0 +1,175 @@
+"""Adding adapters to a model, counting them, folding them into its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from ..errors import ArgumentError, UnsupportedError, WeightsError, did_you_mean
+from ..modeling import PretrainedModel
+from ..nn import Linear
+from ..nn.dropout import number_sites
+from ..weights import to_numpy
+from .config import LoraConfig
+from .layers import LoraLinear
+
+
+class LoraShare(NamedTuple):
+    """How many of a model's weights are trained; as text, a line for people.
+
+    Attributes:
+        trainable: Weights that are trained.
+        total: All weights, adapters included.
+    """
+
+    trainable: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"trainable: {self.trainable:,} of {self.total:,} weights ({100 * self.trainable / self.total:.2f} %)"
+
+
+def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
+    """Give a model's targeted linear layers adapters, and train nothing else from now on.
+
+    Weights that are there keep their names, values and identity. An optimizer is to be made afterwards. Compiled graphs
+    are made anew, those of other models too, when they are called next: none may run in another thread meanwhile.
+
+    Args:
+        model: Changed in place.
+        config: None: the defaults.
+
+    Raises:
+        ArgumentError: A target matches no layer, or the model has adapters.
+        UnsupportedError: A target matches what cannot have an adapter, or the model has no default targets.
+    """
+    insert(model, config or LoraConfig())
+    ms.ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
+
+
+def insert(model: PretrainedModel, config: LoraConfig) -> None:
+    """Do what :func:`add_lora` does, for a model that no graph has used."""
+    if model.lora_config is not None:
+        raise ArgumentError(
+            "the model has adapters already", value=config,
+            hint="fold them into its weights first, with merge_lora(model)",
+        )  # fmt: skip
+    config = LoraConfig(**{**config.model_dump(), "target_modules": targets(model, config)})
+    layers = find_layers(model, config.target_modules or ())
+    trained = tuple(model.trainable_params())
+    for parameter in trained:
+        parameter.requires_grad = False
+    for name, layer in layers.items():
+        _replace(model, name, LoraLinear(layer, config))
+    model.lora_config = config
+    model.__dict__["trained_before_lora"] = trained
+    number_sites(model)
+
+
+def targets(model: PretrainedModel, config: LoraConfig) -> tuple[str, ...]:
+    """Return the configuration's targets or, where it has none, the model's own."""
+    found = config.target_modules or model.lora_targets
+    if not found:
+        raise UnsupportedError(
+            f"{type(model).__name__} does not say which of its layers get adapters", value=config,
+            hint=f"name them: LoraConfig(target_modules=({_leaves(model)[0]!r},))" if _leaves(model) else None,
+        )  # fmt: skip
+    return found
+
+
+def find_layers(model: PretrainedModel, names: Sequence[str]) -> dict[str, Linear]:
+    """Return the linear layers whose names are, or end in, one of ``names``, by name.
+
+    Raises:
+        ArgumentError: One of them matches nothing.
+        UnsupportedError: One matches something else than a linear layer.
+    """
+    found: dict[str, Linear] = {}
+    cells = dict(model.cells_and_names())
+    for target in names:
+        matches = {name: cell for name, cell in cells.items() if f".{name}".endswith(f".{target}")}
+        if not matches:
+            leaves = _leaves(model)
+            raise ArgumentError(
+                f"{type(model).__name__} has no layer {target!r}", value=target,
+                hint=did_you_mean(target, leaves) or f"its linear layers are: {', '.join(leaves)}",
+            )  # fmt: skip
+        for name, cell in matches.items():
+            if not isinstance(cell, Linear) or (type(cell) is not Linear and not isinstance(cell, LoraLinear)):
+                raise UnsupportedError(
+                    f"the target {target!r} matches {name!r}, a {type(cell).__name__}", value=target,
+                    why="only the layers of mf_core.nn.Linear get adapters",
+                    hint=f"its linear layers are: {', '.join(_leaves(model))}",
+                )  # fmt: skip
+        found.update(matches)
+    return {name: found[name] for name in cells if name in found}
+
+
+def adapters(model: PretrainedModel) -> dict[str, LoraLinear]:
+    """Return the layers with adapters, by name; raise ArgumentError where there are none."""
+    found = {name: cell for name, cell in model.cells_and_names() if isinstance(cell, LoraLinear)}
+    if not found:
+        raise ArgumentError(
+            f"the {type(model).__name__} has no adapters", hint="add_lora(model, config) gives it some"
+        )  # fmt: skip
+    return found
+
+
+def merge_lora(model: PretrainedModel) -> None:
+    """Fold a model's adapters into its weights, and put the plain linear layers back.
+
+    What was trained before the adapters came is trained again. Compiled graphs are made anew, as by :func:`add_lora`.
+
+    Raises:
+        ArgumentError: There are no adapters.
+        WeightsError: A weight would be infinite or no number; nothing is changed then.
+    """
+    layers = adapters(model)
+    for name, layer in layers.items():
+        if not np.isfinite(to_numpy(_merged(layer))).all():
+            raise WeightsError(
+                f"{name}.weight with its adapter holds numbers that are not finite in {layer.weight.dtype}", value=name
+            )
+    for name, layer in layers.items():
+        ops.assign(layer.weight, _merged(layer))
+        base: Linear = layer.__dict__["base"]
+        base.dtype = layer.dtype
+        base.set_train(layer.training)
+        _replace(model, name, base)
+    for parameter in model.__dict__.pop("trained_before_lora"):
+        parameter.requires_grad = True
+    model.lora_config = None
+    number_sites(model)
+    ms.ms_memory_recycle()
+
+
+def lora_share(model: nn.Cell) -> LoraShare:
+    """Return how many of a model's weights are trained, and how many there are."""
+    sizes = [(parameter.requires_grad, math.prod(parameter.shape)) for parameter in model.get_parameters()]
+    return LoraShare(sum(size for trained, size in sizes if trained), sum(size for _, size in sizes))
+
+
+def _merged(layer: LoraLinear) -> Tensor:
+    first, second = layer.lora_A.asnumpy(), layer.lora_B.asnumpy()
+    weight = to_numpy(layer.weight).astype(np.float32) + np.float32(layer.scaling) * (second @ first).T
+    return Tensor(weight).astype(layer.weight.dtype)
+
+
+def _leaves(model: nn.Cell) -> list[str]:
+    """Return the last parts of the names of a model's linear layers."""
+    return list(dict.fromkeys(
+        name.rpartition(".")[2] for name, cell in model.cells_and_names() if isinstance(cell, Linear)
+    ))  # fmt: skip
+
+
+def _replace(model: nn.Cell, name: str, cell: nn.Cell) -> None:
+    parent_name, _, child = name.rpartition(".")
+    parent = dict(model.cells_and_names())[parent_name]
+    parent.insert_child_to_cell(child, cell)  # unlike an assignment, this renames no parameter
+    if isinstance(parent, nn.SequentialCell):
+        parent.cell_list = list(parent.cells())

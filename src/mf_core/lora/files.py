@@ -1,0 +1,176 @@
+"""Adapters in files: PEFT's ``adapter_config.json`` and ``adapter_model.safetensors``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+from safetensors.numpy import save_file
+
+from ..errors import ArgumentError, FileMissingError, WeightsError
+from ..files import ADAPTER_FILE, CONFIG_FILE, atomic_path
+from ..hub import Source, open_source
+from ..modeling import PretrainedModel
+from ..nn.init import skip_init
+from ..weights import read_tensors, to_numpy
+from .adapters import adapters, find_layers, insert, targets
+from .config import LoraConfig, read_settings
+
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
+
+#: What PEFT's own models put before every name.
+_PREFIX = "base_model.model."
+
+#: Types that are read, as safetensors has them.
+_KINDS = ("F64", "F32", "F16", "BF16")
+
+
+def save_adapter(
+    model: PretrainedModel, directory: str | Path, *, weights: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write a model's adapters, and not the model, into ``directory``, in the form that PEFT reads.
+
+    The file names the checkpoint that the model came from, as it was named then, so that ``from_pretrained(directory)``
+    finds it; a model that came from none leaves that open.
+
+    Args:
+        model: With adapters.
+        directory: Made if need be; not one that holds a model.
+        weights: What to write in place of the adapters as they are now, by the parameters' names, such as an earlier
+            copy of them.
+
+    Raises:
+        ArgumentError: There are no adapters, or ``directory`` holds a model.
+    """
+    config = model.lora_config
+    layers, folder = adapters(model), Path(directory)
+    assert config is not None
+    if (folder / CONFIG_FILE).exists():
+        raise ArgumentError(
+            f"{folder} holds a model, which would be found there in place of the adapter", value=str(directory),
+            hint="name a directory of the adapter's own",
+        )  # fmt: skip
+    values: Mapping[str, Any] = dict(model.parameters_and_names()) if weights is None else weights
+    tensors = {
+        f"{_PREFIX}{name}.{part}.weight": np.ascontiguousarray(to_numpy(values[f"{name}.{part}"]))
+        for name in layers for part in ("lora_A", "lora_B")
+    }  # fmt: skip
+    with atomic_path(folder / ADAPTER_WEIGHTS_FILE) as temporary:
+        save_file(tensors, os.fspath(temporary), metadata={"format": "pt"})
+    task = "CAUSAL_LM" if hasattr(model, "decode") else None  # what can decode predicts the next token
+    config.save_pretrained(folder, base=model.name_or_path, task=task)
+
+
+def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
+    """Put saved adapters, ours or PEFT's, into a model, which is given the layers for them if it has none.
+
+    See :func:`add_lora` for what that means. Nothing is changed when an error is raised.
+
+    Args:
+        model: What the adapters were trained with, or one of its shape.
+        directory: A directory, or ``"hub:owner/name"``.
+
+    Raises:
+        FileMissingError, DownloadError, IntegrityError: The files cannot be had, or are broken.
+        UnsupportedError: They are of another kind of adapter, or use what LoRA here has not got.
+        ArgumentError: The model has adapters with other settings, or not the layers that the file names.
+        WeightsError: A tensor is missing, left over, or of another shape or kind.
+    """
+    if fill(model, open_source(str(directory))):
+        ms.ms_memory_recycle()  # see add_lora
+
+
+def fill(model: PretrainedModel, source: Source) -> bool:
+    """Do what :func:`load_adapter` does, but leave compiled graphs as they are; return whether layers were added."""
+    config = read_settings(source.path(ADAPTER_FILE))
+    path = _weights_path(source)
+    layers = find_layers(model, targets(model, config))
+    _check_settings(model, config, source, set(layers))
+    shapes = {
+        f"{name}.{part}": shape for name, layer in layers.items()
+        for part, shape in (("lora_A", (config.r, layer.in_features)), ("lora_B", (layer.out_features, config.r)))
+    }  # fmt: skip
+    tensors = _read(path, shapes, model.checkpoint_prefix, type(model).__name__)
+    added = model.lora_config is None
+    if added:
+        with skip_init():  # no random numbers are drawn for what is about to be filled
+            insert(model, config)
+    parameters = dict(model.parameters_and_names())
+    for name, array in tensors.items():
+        ops.assign(parameters[name], Tensor(array))
+    return added
+
+
+def _weights_path(source: Source) -> Path:
+    path = source.path(ADAPTER_WEIGHTS_FILE, required=False)
+    if path is not None:
+        return path
+    pickled = source.path("adapter_model.bin", required=False) is not None
+    raise FileMissingError(
+        f"{source.location} has no {ADAPTER_WEIGHTS_FILE}", value=source.location,
+        why="it has adapter_model.bin, a pickle, which can run code when opened" if pickled else None,
+        hint="convert it with PEFT's save_pretrained(…, safe_serialization=True)" if pickled else None,
+    )  # fmt: skip
+
+
+def _check_settings(model: PretrainedModel, config: LoraConfig, source: Source, names: set[str]) -> None:
+    """Raise ArgumentError where a model has adapters that are not those of the file; dropout may differ."""
+    there = model.lora_config
+    if there is None:
+        return
+    for field in ("r", "scaling"):
+        ours, theirs = getattr(there, field), getattr(config, field)
+        if ours != theirs:
+            raise ArgumentError(
+                f"the adapter at {source.location} has {field}={theirs}, those of the model {field}={ours}",
+                value=theirs, hint="load it into a model without adapters",
+            )  # fmt: skip
+    for name in sorted(names ^ set(adapters(model))):
+        raise ArgumentError(
+            f"{name!r} has an adapter {'at ' + source.location if name in names else 'in the model'} only", value=name,
+            hint="load it into a model without adapters",
+        )  # fmt: skip
+
+
+def _read(path: Path, shapes: Mapping[str, tuple[int, int]], prefix: str, owner: str) -> dict[str, np.ndarray]:
+    """Return a file's tensors as fp32 by the parameters' names; raise WeightsError where they are not ``shapes``."""
+    found: dict[str, np.ndarray] = {}
+    left_over = []
+    for full, array, kind in read_tensors(path):
+        name = full.removeprefix(_PREFIX).removesuffix(".weight")
+        name = name if name in shapes else prefix + name
+        if name not in shapes or full != f"{_PREFIX}{full.removeprefix(_PREFIX)}" or not full.endswith(".weight"):
+            left_over.append(full)
+            continue
+        if kind not in _KINDS:
+            raise WeightsError(
+                f"{full!r} in {path.name} is of the type {kind}, which is not read", value=full,
+                hint=f"save it in one of: {', '.join(_KINDS)}",
+            )  # fmt: skip
+        if tuple(array.shape) != shapes[name]:
+            raise WeightsError(
+                f"{full!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {shapes[name]}", value=full,
+                hint="check that the adapter is for this model",
+            )  # fmt: skip
+        found[name] = _to_float32(array, kind)
+    missing = [f"{_PREFIX}{name}.weight" for name in shapes if name not in found]
+    if missing or left_over:
+        parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
+                 for names, label in ((missing, "missing"), (left_over, "left over")) if names]  # fmt: skip
+        raise WeightsError(
+            f"the adapter in {path} does not fit {owner}: {'; '.join(parts)}",
+            value=sorted(missing) + sorted(left_over), hint="check that the adapter is for this model",
+        )  # fmt: skip
+    return found
+
+
+def _to_float32(array: Any, kind: str) -> np.ndarray:
+    aligned = np.require(array, requirements="A")
+    if kind == "BF16":
+        return np.ascontiguousarray((aligned.astype(np.uint32) << 16).view(np.float32))
+    return np.array(aligned, np.float32)

@@ -1,0 +1,46 @@
+"""A linear layer with its pair of small matrices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from ..nn import Dropout, Linear
+from ..nn.init import initializing
+from .config import LoraConfig
+
+
+class LoraLinear(Linear):
+    """``x @ weight + bias + scaling * (dropout(x) @ A.T) @ B.T`` (Hu et al., 2021, section 4.1).
+
+    ``lora_A``, ``(r, in)``, begins Kaiming-uniform with a = sqrt(5), from numpy's global generator; ``lora_B``,
+    ``(out, r)``, at 0, so that the layer begins as the one it is made from. Both are fp32.
+
+    Args:
+        base: The layer whose weight and bias these are from now on. It is kept, and is not changed.
+        config: Rank, scaling, dropout.
+    """
+
+    def __init__(self, base: Linear, config: LoraConfig) -> None:
+        nn.Cell.__init__(self)
+        self.in_features, self.out_features, self.dtype = base.in_features, base.out_features, base.dtype
+        self.weight, self.bias = base.weight, base.bias
+        stem = base.weight.name.removesuffix("weight")
+        bound = 1.0 / math.sqrt(base.in_features)  # sqrt(6 / ((1 + a^2) in)) with a = sqrt(5)
+        shape = (config.r, base.in_features)
+        first = np.random.uniform(-bound, bound, shape) if initializing() else np.zeros(shape)
+        self.lora_A = Parameter(Tensor(first.astype(np.float32)), name=f"{stem}lora_A")
+        self.lora_B = Parameter(Tensor(np.zeros((base.out_features, config.r), np.float32)), name=f"{stem}lora_B")
+        self.lora_dropout = Dropout(config.lora_dropout)
+        self.scaling = config.scaling
+        self.__dict__["base"] = base  # past the cell's own attributes, which would count its weights twice
+        self.set_train(base.training)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``(…, out)`` for ``(…, in)``."""
+        rows = self.lora_dropout(ops.cast(x, self.dtype).reshape((-1, self.in_features)))
+        inner = ops.MatMul(transpose_b=True)(rows, ops.cast(self.lora_A, self.dtype))
+        delta = ops.MatMul(transpose_b=True)(inner, ops.cast(self.lora_B, self.dtype)) * self.scaling
+        return super().construct(x) + delta.reshape(x.shape[:-1] + (self.out_features,))

@@ -1,0 +1,113 @@
+"""Going through an evaluation's data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from ..errors import ArgumentError, DataError, UnsupportedError
+from ..modeling import PretrainedModel
+from .arguments import TrainingArguments
+from .loader import evaluation_batches
+from .recipe import TrainingRecipe
+
+
+@dataclass(frozen=True)
+class EvalPrediction:
+    """What ``compute_metrics`` gets.
+
+    Attributes:
+        predictions: Of every example, as the task's recipe gives them; for language models the most likely next ids,
+            ``(N, S)`` int32.
+        label_ids: The true ones; -100 where none counts.
+    """
+
+    predictions: np.ndarray
+    label_ids: np.ndarray
+
+
+Metrics = Callable[[EvalPrediction], Mapping[str, float]]
+
+
+class Evaluator:
+    """Evaluates a model; its graph is compiled once, whatever is trained in between.
+
+    Args:
+        model: The model.
+        recipe: The task's.
+        args: Batch size.
+        compute_metrics: Further metrics from predictions and labels.
+    """
+
+    def __init__(
+        self,
+        model: PretrainedModel,
+        recipe: TrainingRecipe,
+        args: TrainingArguments,
+        compute_metrics: Metrics | None = None,
+    ) -> None:
+        if compute_metrics is not None and not callable(compute_metrics):
+            raise ArgumentError(
+                f"compute_metrics={compute_metrics!r} is not a function", value=compute_metrics,
+                hint="give a function from an EvalPrediction to a dict of numbers",
+            )  # fmt: skip
+        self._model, self._recipe, self._args, self._compute = model, recipe, args, compute_metrics
+        self._step: _EvalStep | None = None
+
+    def run(self, dataset: Any) -> dict[str, float]:
+        """Return ``loss``, what the recipe makes of it, ``tokens``, and what ``compute_metrics`` returns.
+
+        Raises:
+            DataError: There is no data.
+            UnsupportedError: ``compute_metrics`` is given, and the task has no predictions.
+        """
+        if self._step is None:
+            self._step = _EvalStep(self._recipe.network(), self._predictor())
+        training = self._model.training
+        self._model.set_train(False)
+        sums, kept = [], []
+        try:
+            size = self._args.per_device_eval_batch_size
+            for batch, count in evaluation_batches(self._recipe, dataset, size):
+                loss, targets, *outputs = self._step(*map(Tensor, batch))
+                sums.append((loss, targets))
+                if outputs:
+                    kept.append(tuple(output.asnumpy()[:count] for output in outputs))
+        finally:
+            self._model.set_train(training)
+        if not sums:
+            raise DataError("the eval_dataset is empty", value=dataset)
+        values = np.array([[float(loss.asnumpy()), float(targets.asnumpy())] for loss, targets in sums])
+        targets = values[:, 1].sum()
+        loss = float((values[:, 0] * values[:, 1]).sum() / targets) if targets else math.nan
+        result = {"loss": loss, **self._recipe.metrics(loss), "tokens": int(targets)}
+        if self._compute is not None:
+            predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+            result.update(self._compute(EvalPrediction(predictions, labels)))
+        return result
+
+    def _predictor(self) -> nn.Cell | None:
+        if self._compute is None:
+            return None
+        predictor = self._recipe.predictor()
+        if predictor is None:
+            raise UnsupportedError(f"{type(self._recipe).__name__} has no predictions for compute_metrics")
+        return predictor
+
+
+class _EvalStep(nn.Cell):
+    def __init__(self, network: nn.Cell, predictor: nn.Cell | None) -> None:
+        super().__init__(auto_prefix=False)
+        self.network, self.predictor = network, predictor
+
+    @ms.jit
+    def construct(self, *batch: Tensor) -> tuple[Tensor, ...]:
+        if self.predictor is None:
+            return self.network(*batch)
+        return self.network(*batch) + self.predictor(*batch)

@@ -1,0 +1,53 @@
+"""Python's, numpy's and MindSpore's generators of random numbers, which datasets may draw from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+#: What ``random.getstate()`` and ``numpy.random.get_state()`` give.
+RandomState = tuple[Any, Any]
+
+
+def random_state() -> RandomState:
+    """Return the states of Python's and numpy's global generators."""
+    return random.getstate(), np.random.get_state()
+
+
+def restore_random_state(state: RandomState) -> None:
+    """Put back what :func:`random_state` gave."""
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+
+
+def state_to_json(state: RandomState | None) -> Any:
+    """Return the states as JSON has them."""
+    if state is None:
+        return None
+    (version, numbers, gauss), (kind, keys, place, has_gauss, cached) = state
+    return [[version, list(numbers), gauss], [kind, np.asarray(keys).tolist(), place, has_gauss, cached]]
+
+
+def state_from_json(data: Any) -> RandomState | None:
+    """Return what :func:`state_to_json` was given."""
+    if data is None:
+        return None
+    (version, numbers, gauss), (kind, keys, place, has_gauss, cached) = data
+    return (version, tuple(numbers), gauss), (kind, np.array(keys, np.uint32), place, has_gauss, cached)
+
+
+@contextmanager
+def dataset_seed(seed: int) -> Iterator[None]:
+    """Within the block, datasets of MindSpore that are begun shuffle by ``seed``; its own setting is put back."""
+    from mindspore.dataset import config
+
+    before = config.get_seed()
+    config.set_seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        config.set_seed(before)

@@ -1,0 +1,457 @@
+"""The trainer: what users call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+
+from .. import context
+from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
+from ..backend import get_backend
+from ..checkpoint import locate
+from ..errors import ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
+from ..files import write_json
+from ..modeling import PretrainedModel
+from ..parallel import ParallelConfig, RecomputeConfig
+from ..registry import Entry, load_target, registry
+from ..seed import set_seed
+from ..settings import dump_yaml
+from ..tokenization import PretrainedTokenizer
+from .adapters import Adapters
+from .arguments import TrainingArguments
+from .callbacks import CallbackList, as_list
+from .checkpoints import (
+    OPTIMIZER_FILE,
+    STATE_FILE,
+    CheckpointStore,
+    checkpoints,
+    host_copy,
+    last_checkpoint,
+    load_tensors,
+    read_state,
+    save_tensors,
+)
+from .evaluation import Evaluator, Metrics
+from .loader import Loader
+from .loop import Parts, TrainingLoop, TrainResult
+from .optimizers import make_optimizer
+from .precision import Precision
+from .progress import Progress
+from .recipe import TrainingRecipe
+from .recording import Recorder
+from .rng import state_from_json
+from .state import TrainerControl, TrainerState
+from .step import TrainStep
+from .wrapped import WrappedStep
+
+#: A run as ``mf train`` reads it: the trainer's own arguments and the training arguments, side by side.
+RUN_FILE = "run.yaml"
+
+
+class Trainer:
+    """Trains, evaluates and uses a model on a task that a plugin brings.
+
+    Args:
+        args: Settings; None: all defaults.
+        task: The task whose recipe (collation, loss, metrics) is used, such as ``"text_generation"``.
+        model: A preset, directory or hub repository, whose weights are loaded; a model object; or a configuration as a
+            mapping with ``model_type``, for random weights.
+        model_name: The checkpoint whose tokenizer goes with a model object, when ``tokenizer`` is not given.
+        train_dataset, eval_dataset: What the task's recipe takes; for text generation see
+            :class:`mf_core.tasks.causal_lm.CausalLMRecipe`.
+        tokenizer: The tokenizer, or a checkpoint's name; None: the model's own, when the model is given by name.
+        image_processor, audio_processor: For tasks that take images or sound.
+        optimizers: A ``mindspore.nn`` optimizer over the model's parameters, in place of ``args.optim`` and its rate.
+        wrapper: Makes the cell that takes a step from the network and the optimizer, as ``nn.TrainOneStepCell`` does.
+        pet_method: ``"lora"`` trains adapters beside the weights, which stay as they are; or a
+            :class:`mf_core.LoraConfig`.
+        callbacks: One or several :class:`mf_core.Callback`, or MindSpore's.
+        eval_callbacks: Those that evaluations call.
+        compute_metrics: Further metrics, from an :class:`EvalPrediction` to a dict of numbers.
+        save_config: Write ``run.yaml`` into ``output_dir``: what the run really used, as ``mf train --config`` takes it.
+
+    Attributes:
+        model, tokenizer, recipe, args: What it works with.
+        state: Where the last training stands; a :class:`mf_core.TrainerState`.
+
+    Raises:
+        NotRegisteredError: No plugin has the task, or the model.
+        UnsupportedError: The task cannot be trained.
+    """
+
+    def __init__(
+        self,
+        args: TrainingArguments | None = None,
+        task: str = "general",
+        model: str | Path | PretrainedModel | Mapping[str, Any] | None = None,
+        model_name: str | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        tokenizer: str | PretrainedTokenizer | None = None,
+        image_processor: Any = None,
+        audio_processor: Any = None,
+        optimizers: Any = None,
+        wrapper: Callable[..., Any] | None = None,
+        pet_method: Any = "",
+        callbacks: Any = None,
+        eval_callbacks: Any = None,
+        compute_metrics: Metrics | None = None,
+        save_config: bool = False,
+    ) -> None:
+        if args is not None and not isinstance(args, TrainingArguments):
+            raise ArgumentTypeError(
+                f"args is a TrainingArguments, not {type(args).__name__}", value=args,
+                hint="TrainingArguments.from_file(path) reads one from YAML or JSON",
+            )  # fmt: skip
+        self.args = args or TrainingArguments()
+        self.task = task
+        self._entry = registry.find("task", task)
+        recipe_class = _recipe_class(self._entry, task)
+        get_backend()
+        named = model if isinstance(model, (str, Path)) else model_name
+        self.model = _model(model, recipe_class.head)
+        self._precision = Precision(self.model, self.args.dtype)
+        self._adapters = Adapters(self.model, pet_method, self.args)
+        if isinstance(tokenizer, (str, Path)):
+            tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        self.tokenizer = tokenizer or (AutoTokenizer.from_pretrained(named) if named else None)
+        self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
+        given = {"image_processor": image_processor, "audio_processor": audio_processor}
+        self._processors = {name: value for name, value in given.items() if value is not None}
+        self.recipe = recipe_class(self.model, self.tokenizer, self.args, **self._processors)
+        self._optimizer, self._wrapper = optimizers, wrapper
+        self._callbacks, self._eval_callbacks = as_list(callbacks), as_list(eval_callbacks)
+        self._evaluator = Evaluator(self.model, self.recipe, self.args, compute_metrics)
+        self.state = TrainerState()
+        self.parallel_config = ParallelConfig()
+        self.recompute_config = RecomputeConfig()
+        if self.args.recompute:
+            self.set_recompute_config(recompute=True)
+        self._run = {"task": task, "model": _describe(model, self.model), "model_name": model_name,
+                     "train_dataset": _describe(train_dataset), "eval_dataset": _describe(eval_dataset),
+                     "pet_method": self._adapters.method}  # fmt: skip
+        self._save_config = save_config
+
+    @property
+    def output_dir(self) -> Path:
+        """Where the run writes."""
+        return Path(self.args.output_dir)
+
+    # Settings of parallelism and recomputation ----------------------------------------------------------------------
+
+    def set_parallel_config(self, **settings: Any) -> None:
+        """Set how the model is spread over devices; see :class:`mf_core.parallel.ParallelConfig`.
+
+        The model and its weights stay as they are.
+
+        Raises:
+            ArgumentError: A setting is unknown, or does not go with the model or the number of devices.
+        """
+        config = ParallelConfig(**settings)
+        config.check(self.model, context.current().device_num)
+        self.parallel_config = config
+
+    def set_recompute_config(self, **settings: Any) -> None:
+        """Set which activations are computed anew; see :class:`mf_core.parallel.RecomputeConfig`.
+
+        The model and its weights stay as they are.
+
+        Raises:
+            ArgumentError: A setting is unknown.
+            UnsupportedError: The model does not say what its layers are.
+        """
+        config = RecomputeConfig(**settings)
+        config.check(self.model)
+        self.recompute_config = config
+
+    # What users call ----------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        train_checkpoint: bool | str | Path = False,
+        resume_training: bool | str | Path | None = None,
+        auto_trans_ckpt: bool | None = None,
+        do_eval: bool = False,
+    ) -> TrainResult:
+        """Train, and save model and tokenizer to ``args.output_dir``.
+
+        Seeds Python's, numpy's and MindSpore's global generators with ``args.seed``.
+
+        Args:
+            train_checkpoint: Begin with the weights of this checkpoint; True: the last one in ``output_dir``.
+            resume_training: Go on from the last checkpoint in ``output_dir``, or from this one, as if the run had not
+                stopped. Where ``output_dir`` has none yet, the run begins, with a warning. None: ``args`` decides.
+            auto_trans_ckpt: Take a checkpoint that was written on another number of devices; None: ``args`` decides.
+            do_eval: Evaluate after each epoch, as ``args.do_eval`` does.
+
+        Raises:
+            DataError: There is no data, or a record has the wrong form.
+            TrainingError: The loss is not a number any more.
+            CheckpointError: A checkpoint cannot be written, or is of another run.
+            OutOfMemoryError: A step does not fit into memory.
+            SystemExit: After a SIGTERM, when a checkpoint has been written.
+        """
+        args = self.args
+        if do_eval and args.eval_every == (None, None):
+            args = args.model_copy(update={"do_eval": True})
+        self._check_supported(args)
+        resume = self._resume_from(resume_training)
+        if resume is None and train_checkpoint is not False:
+            self._adapters.load(self._checkpoint(train_checkpoint))
+        set_seed(args.seed)
+        loader = Loader(self.recipe, self.train_dataset, args)
+        self.recompute_config.apply(self.model)
+        with self._precision.masters():
+            step, rate_now = self._step(args)
+            state, random = TrainerState(max_steps=loader.max_steps, num_train_epochs=loader.epochs), None
+            if resume is not None:
+                state, random = self._restore(resume, step, loader)
+            elif checkpoints(self.output_dir):
+                warnings.warn(
+                    f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True would go on from them",
+                    stacklevel=2,
+                )
+            self.state = state
+            own = read_state(resume).get("own", []) if resume is not None else []
+            parts = self._parts(args, loader, step, CheckpointStore(self.output_dir, args.save_total_limit, own), rate_now)
+            if self._save_config:
+                self.save_config()
+            self.model.set_train(True)
+            progress, reports = Progress(), Recorder(self.output_dir, args)
+            users = {"model": self.model, "tokenizer": self.tokenizer, "trainer": self}
+            try:
+                loop = TrainingLoop(
+                    parts, args, state, CallbackList([progress, reports, *self._callbacks], **users),
+                    CallbackList(self._eval_callbacks, **users), random,
+                )  # fmt: skip
+                result = loop.run()
+            finally:
+                progress.close()
+                reports.close()
+                self.model.set_train(False)
+            if args.load_best_model_at_end and state.best_model_checkpoint:
+                self._adapters.load(self.output_dir / state.best_model_checkpoint)
+        self.save_pretrained(self.output_dir)
+        write_json(self.output_dir / STATE_FILE, state.to_dict())
+        return result
+
+    def finetune(
+        self,
+        finetune_checkpoint: bool | str | Path = False,
+        resume_training: bool | str | Path | None = None,
+        auto_trans_ckpt: bool | None = None,
+        do_eval: bool = False,
+    ) -> TrainResult:
+        """Train from a checkpoint's weights; see :meth:`train`.
+
+        Args:
+            finetune_checkpoint: Begin with the weights of this checkpoint; True: the last one in ``output_dir``; False:
+                with the model's own.
+            resume_training, auto_trans_ckpt, do_eval: As for ``train``.
+        """
+        return self.train(finetune_checkpoint, resume_training, auto_trans_ckpt, do_eval)
+
+    def evaluate(self, eval_checkpoint: bool | str | Path = False) -> dict[str, float]:
+        """Return what the ``eval_dataset`` gives: ``loss``, ``perplexity`` where the task has one, ``tokens``, …
+
+        Args:
+            eval_checkpoint: Load this checkpoint's weights first; True: the last one in ``output_dir``.
+
+        Raises:
+            DataError: There is no ``eval_dataset``, or a record has the wrong form.
+        """
+        if eval_checkpoint is not False:
+            self._adapters.load(self._checkpoint(eval_checkpoint))
+        return self._evaluator.run(self.eval_dataset)
+
+    def predict(
+        self,
+        predict_checkpoint: bool | str | Path | None = None,
+        input_data: Any = None,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return what the task's pipeline makes of ``input_data``.
+
+        Args:
+            predict_checkpoint: Load this checkpoint's weights first; True: the last one in ``output_dir``.
+            input_data: What the pipeline takes; for text generation a prompt or a list of them.
+            batch_size: How many go through the model together.
+            **options: The pipeline's, such as ``max_length``.
+        """
+        if input_data is None:
+            raise ArgumentTypeError("predict has no input_data", hint="pass predict(input_data=…)")
+        if predict_checkpoint not in (None, False):
+            self._adapters.load(self._checkpoint(predict_checkpoint))
+        if batch_size is not None:
+            options["batch_size"] = batch_size
+        pipeline = self._entry.load()(self.model, self.tokenizer, **self._processors)
+        result = pipeline(input_data, **options)
+        callbacks = CallbackList(self._callbacks, model=self.model, tokenizer=self.tokenizer, trainer=self)
+        callbacks.call("on_predict", self.args, self.state, TrainerControl(), predictions=result)
+        return result
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write the model, or its adapters, and the tokenizer into ``directory``."""
+        self._adapters.save(Path(directory))
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(directory)
+
+    def save_config(self) -> Path:
+        """Write ``run.yaml``, as ``mf train --config`` takes it, into ``output_dir``; return its path."""
+        from ..files import write_text
+
+        path = self.output_dir / RUN_FILE
+        run = {name: value for name, value in self._run.items() if value}
+        write_text(path, dump_yaml({**run, **self.args.model_dump(mode="json")}))
+        return path
+
+    # How they do it -----------------------------------------------------------------------------------------------------
+
+    def _check_supported(self, args: TrainingArguments) -> None:
+        if args.sink_mode:
+            warnings.warn("sink_mode: data is not sunk on this device; training runs step by step", stacklevel=3)
+        devices = context.current().device_num
+        if args.use_parallel and devices == 1:
+            raise UnsupportedError(
+                "use_parallel=True, and there is one device", value=True,
+                hint="start several processes with msrun and call init_context(use_parallel=True) first",
+            )  # fmt: skip
+        if devices > 1 or args.only_save_strategy:
+            raise UnsupportedError(
+                "this version trains on one device", value=devices, hint="leave use_parallel and only_save_strategy out"
+            )
+
+    def _step(self, args: TrainingArguments) -> tuple[Any, Callable[[], float] | None]:
+        """Return what takes steps, and what tells the learning rate where it is not the schedule."""
+        given = self._optimizer
+        if self._wrapper is not None:
+            return WrappedStep(self.recipe.network(), given, self._wrapper, args), _rate_of(given)
+        optimizer = make_optimizer(self.model.trainable_params(), args, given)
+        scaled = self._precision.compute_dtype == "float16"
+        return TrainStep(self.recipe.network(), optimizer, args, scaled=scaled), _rate_of(given)
+
+    def _parts(
+        self, args: TrainingArguments, loader: Loader, step: Any, store: CheckpointStore, rate_now: Any
+    ) -> Parts:
+        backend, model = get_backend(), self.model
+
+        def copy_tensors() -> Callable[[Path], None]:
+            weights, states = self._adapters.copy(), host_copy(step.state())
+
+            def write(folder: Path) -> None:
+                self._adapters.save(folder, weights)
+                save_tensors(folder / OPTIMIZER_FILE, states)
+                if self.tokenizer is not None:
+                    self.tokenizer.save_pretrained(folder)
+
+            return write
+
+        return Parts(
+            model=model,
+            loader=loader,
+            step=step,
+            evaluate=lambda: self._evaluator.run(self.eval_dataset),
+            copy_tensors=copy_tensors,
+            store=store,
+            tokens_of=self.recipe.tokens,
+            flops_per_token=model.flops_per_token,
+            peak_flops=lambda: backend.peak_flops(model.compute_dtype),
+            memory_used=backend.memory_used,
+            rate_now=rate_now,
+        )
+
+    def _resume_from(self, asked: bool | str | Path | None) -> Path | None:
+        """Return the checkpoint to go on from, if the run is to go on from one."""
+        if asked is None:
+            asked = self.args.resume_from_checkpoint or self.args.resume_training
+        if asked is False:
+            return None
+        if asked is not True:
+            return Path(asked)
+        found = last_checkpoint(self.output_dir)
+        if found is None:
+            warnings.warn(f"{self.output_dir} has no checkpoint yet: the run begins at step 0", stacklevel=3)
+        return found
+
+    def _restore(self, path: Path, step: Any, loader: Loader) -> tuple[TrainerState, Any]:
+        """Put everything that a checkpoint holds back."""
+        data = read_state(path)
+        differing = [
+            f"{name} was {data['data'].get(name)}, and is {value}"
+            for name, value in loader.describe().items()
+            if data.get("data", {}).get(name) != value
+        ]
+        if differing:
+            raise CheckpointError(
+                f"{path} is of a run over other data: {'; '.join(differing)}", value=str(path),
+                hint="resume with the settings and the data that it began with, or pass train_checkpoint to begin a new "
+                "run with its weights",
+            )  # fmt: skip
+        self._adapters.load(path)
+        load_tensors(path / OPTIMIZER_FILE, step.state())
+        state = TrainerState.from_dict(data)
+        state.max_steps, state.num_train_epochs = loader.max_steps, loader.epochs
+        return state, state_from_json(data.get("random_state"))
+
+    def _checkpoint(self, asked: bool | str | Path | None) -> Path | str:
+        """Return the checkpoint that ``True``, a path or a name means."""
+        if asked is not True:
+            return asked  # type: ignore[return-value]
+        found = last_checkpoint(self.output_dir)
+        final = self.output_dir / STATE_FILE
+        if final.is_file() and (found is None or final.stat().st_mtime_ns >= (found / STATE_FILE).stat().st_mtime_ns):
+            return self.output_dir
+        if found is None:
+            raise FileMissingError(
+                f"there is no checkpoint in {str(self.output_dir)!r}", value=str(self.output_dir),
+                hint="train first, or give the checkpoint's path",
+            )  # fmt: skip
+        return found
+
+
+
+def _recipe_class(entry: Entry, task: str) -> type[TrainingRecipe]:
+    recipe = getattr(entry.spec, "recipe", None)
+    if recipe is None:
+        raise UnsupportedError(f"the task {task!r} of {entry.owner} cannot be trained: no recipe", value=task)
+    recipe_class: type[TrainingRecipe] = load_target(recipe, entry.owner)
+    return recipe_class
+
+
+def _model(model: Any, head: str) -> PretrainedModel:
+    if isinstance(model, PretrainedModel):
+        return model
+    if isinstance(model, Mapping):
+        return AutoModel.from_config(AutoConfig.from_config(model))
+    if not isinstance(model, (str, Path)):
+        raise ArgumentTypeError(
+            f"model is a name, a path or a model object, not {type(model).__name__}", value=model,
+            hint="model='gpt2', or model=AutoModel.from_config(config) for random weights",
+        )  # fmt: skip
+    return model_of(locate(model), f"model:{head}")
+
+
+def _describe(given: Any, model: PretrainedModel | None = None) -> Any:
+    """Return what can be written of an argument: a name, a path, or a configuration."""
+    if isinstance(given, (str, Path)):
+        return str(given)
+    if isinstance(given, (list, tuple)) and all(isinstance(item, (str, Path)) for item in given) and len(given) < 100:
+        return [str(item) for item in given]
+    return None if model is None else model.config.to_file_dict()
+
+
+def _rate_of(optimizer: Any) -> Callable[[], float] | None:
+    if optimizer is None:
+        return None
+
+    def rate() -> float:
+        value = optimizer.get_lr()
+        value = value[0] if isinstance(value, (list, tuple)) else value
+        return float(value.asnumpy() if isinstance(value, ms.Tensor) else value)
+
+    return rate
