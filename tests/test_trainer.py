@@ -140,7 +140,9 @@ def test_rows_may_be_shorter_than_the_context(tmp_path):
     options = {"tokenizer": AutoTokenizer.from_pretrained("gpt2_tiny")}
     model = small_model(vocab_size=1024, pad_token_id=1)
     settings = {"model": model, "dataset": ["a fox and an owl"] * 60, "max_steps": 1, "options": options}
-    assert make_trainer(tmp_path, max_seq_length=16, **settings).train().tokens == 8 * 16
+    trainer = make_trainer(tmp_path, max_seq_length=16, **settings)
+    assert {len(row["input_ids"]) for row in trainer.recipe.examples(settings["dataset"])} == {17}
+    assert 0 < trainer.train().tokens <= 8 * 16
     with pytest.raises(ArgumentError, match="max_seq_length=64 is more than the model's context of 32"):
         make_trainer(tmp_path, max_seq_length=64, **settings).train()
 

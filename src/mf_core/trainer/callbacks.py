@@ -144,9 +144,9 @@ class _MindSporeAdapter:
     @staticmethod
     def _context(args: TrainingArguments, state: TrainerState, event: str, kwargs: dict[str, Any]) -> Any:
         from mindspore.train.callback import RunContext
-        from mindspore.train.callback._callback import _InternalCallbackParam
+        from mindspore.train.callback._callback import InternalCallbackParam
 
-        params = _InternalCallbackParam()
+        params = InternalCallbackParam()
         per_epoch = round(state.max_steps / state.num_train_epochs) if 0 < state.num_train_epochs < 1e9 else 0
         begun = 1 if event in ("on_step_begin", "on_epoch_begin") else 0
         params.update({
