@@ -1,71 +1,31 @@
-"""Build the training text: distinct stories, the same for the same seed on every platform and version of Python.
+"""Build the training text; what it promises is said in recipes/common/stories.py.
 
 python corpus.py --count 20000 --seed 7 --out train.jsonl --held-out 500 --held-out-file valid.jsonl
 """
 
-import argparse
-import json
-import random
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
+import _common  # noqa: F401
+import stories
 from grammar import generate
+from stories import read_jsonl, write_jsonl
 
-_PATIENCE = 1000
+__all__ = ["build", "main", "read_jsonl", "split", "write_jsonl"]
 
 
 def build(count: int, seed: int) -> list[str]:
-    """Return `count` distinct stories. A larger count with the same seed begins with the same stories.
-
-    Raises ValueError when the grammar seems to have no new story left.
-    """
-    rng = random.Random(seed)
-    stories: dict[str, None] = {}
-    repeats = 0
-    while len(stories) < count:
-        story = generate(rng)
-        repeats = repeats + 1 if story in stories else 0
-        if repeats > _PATIENCE:
-            raise ValueError(f"no new story in {_PATIENCE} tries after {len(stories)} of {count}: ask for fewer")
-        stories[story] = None
-    return list(stories)
+    """Return `count` distinct stories; see `stories.build`."""
+    return stories.build(generate, count, seed)
 
 
 def split(count: int, held_out: int, seed: int) -> tuple[list[str], list[str]]:
-    """Return `count` stories to train on, those of `build(count, seed)`, and `held_out` others that are not in them."""
-    stories = build(count + held_out, seed)
-    return stories[:count], stories[count:]
-
-
-def read_jsonl(lines: Iterable[str]) -> list[str]:
-    """Return the `text` of each JSON line; blank lines are skipped."""
-    return [json.loads(line)["text"] for line in lines if line.strip()]
-
-
-def write_jsonl(texts: Sequence[str], path: Path) -> None:
-    """Write one `{"text": ...}` a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
+    """Return `count` stories to train on and `held_out` others; see `stories.split`."""
+    return stories.split(generate, count, held_out, seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the stories the command line asks for."""
-    parser = argparse.ArgumentParser(description="Write distinct stories, one JSON line each.")
-    parser.add_argument("--count", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--held-out", type=int, default=0, metavar="COUNT", help="stories kept out of --out")
-    parser.add_argument("--held-out-file", type=Path, metavar="FILE", help="where to write them")
-    options = parser.parse_args(arguments)
-    if (options.held_out > 0) != (options.held_out_file is not None):
-        parser.error("--held-out and --held-out-file belong together")
-    train, held_out = split(options.count, options.held_out, options.seed)
-    write_jsonl(train, options.out)
-    if options.held_out_file:
-        write_jsonl(held_out, options.held_out_file)
-    words = sum(len(story.split()) for story in train)
-    print(f"{len(train)} stories, {words / max(len(train), 1):.1f} words each, in {options.out}")
+    stories.main(generate, arguments)
 
 
 if __name__ == "__main__":

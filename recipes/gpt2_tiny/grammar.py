@@ -1,7 +1,7 @@
 """The grammar of the stories: `generate` writes one, `check` says whether a text is one.
 
 A story is an opening, a plot and an ending. The plots are in story_plots.py, the words in story_words.py, the notation
-of both in story_notation.py. Writing and reading go by the same data (story_engine.py).
+of both in recipes/common/story_notation.py. Writing and reading go by the same data (recipes/common/story_engine.py).
 
     python grammar.py --count 5 --seed 1
 """
@@ -9,6 +9,7 @@ of both in story_notation.py. Writing and reading go by the same data (story_eng
 import argparse
 import random
 
+import _common  # noqa: F401
 import story_words as words
 from story_engine import Grammar, Rejection, Table
 from story_plots import PLOTS

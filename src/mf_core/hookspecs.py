@@ -108,6 +108,24 @@ def mf_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
       first and 1 from then on.
 
     MindSpore's graph compiler wants the first argument of ``construct`` to be called ``self``, and no ``*args``.
+
+    ``converter``, where the spec has one, names a subclass of :class:`mf_core.conversion.Converter`, by which
+    ``mf convert`` reads the family's checkpoints in other layouts, such as MindFormers' ``.ckpt``. It recognises a file
+    or directory, and returns the weights under the names and in the shapes of the model's parameters, each to be read
+    when it is asked for; ``mf_core.conversion`` has readers for MindSpore's files and for slices of parallel training::
+
+        class MambaConverter(Converter):
+            layouts = ("MindFormers' single file (.ckpt)",)
+
+            def __init__(self, path):
+                self.held, self.description = read_mindspore_file(path), "MindFormers' single file"
+
+            @classmethod
+            def recognise(cls, source):
+                return cls(source) if is_mindspore_file(source) else None
+
+            def tensors(self):
+                return [tensor.renamed(name.replace("gamma", "weight")) for name, tensor in self.held.items()]
     """
 
 

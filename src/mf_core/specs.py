@@ -124,13 +124,18 @@ class ModelSpec(_FamilySpec):
     Attributes:
         heads: Which auto classes it answers to: ``"base"`` for :class:`mf_core.AutoModel`, ``"causal_lm"`` for
             :class:`mf_core.AutoModelForCausalLM`. A family's main model lists both.
+        converter: The :class:`mf_core.conversion.Converter` subclass by which ``mf convert`` reads checkpoints of the
+            family in other layouts, as a target string; None when there is none.
     """
 
     heads: tuple[str, ...] = ("base",)
+    converter: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_names(self, "heads", self.heads)
+        if self.converter is not None:
+            _check(self, "converter", self.converter, _TARGET, "'package.module:Attribute'")
 
 
 class TokenizerSpec(_FamilySpec):

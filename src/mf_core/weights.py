@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +12,18 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from .errors import ArgumentError, FileMissingError, IntegrityError, WeightsError, describe
-from .files import atomic_path, write_json
+from .errors import FileMissingError, IntegrityError, WeightsError, describe
+from .shards import INDEX_FILE, WEIGHTS_FILE, LazyTensor, cast, check_dtype, write_shards
+from .shards import SHARD_SIZE as SHARD_SIZE
 
 if TYPE_CHECKING:
     from .hub import Source
-
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 
 #: What other libraries call their weights; named in errors, never opened, since these formats can run code.
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
 
 _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-
-#: Bytes in a shard unless said otherwise; what the hub's tools use.
-SHARD_SIZE = 5 * 1024**3
 
 
 def find_files(source: Source) -> list[Path]:
@@ -129,13 +121,17 @@ def load_weights(
                 continue
             _put(parameters[key], array, kind, name, path, in_place)
             missing.discard(key)
-    if missing or left_over:
-        parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
-                 for names, label in ((missing, "missing"), (left_over, "left over")) if names]  # fmt: skip
+    hint = "check that config.json and the weights are of one model (num_layers, model_type)"
+    check_all_there(source.location, type(model).__name__, missing, left_over, hint)
+
+
+def check_all_there(where: str, model: str, missing: Iterable[str], left_over: Iterable[str], hint: str) -> None:
+    """Raise WeightsError where the weights at ``where`` lack some of a model's, or have others than it has."""
+    kinds = [(sorted(names), label) for names, label in ((missing, "missing"), (left_over, "left over"))]
+    parts = [f"{len(names)} {label}, such as {names[0]!r}" for names, label in kinds if names]
+    if parts:
         raise WeightsError(
-            f"the weights at {source.location} do not fit {type(model).__name__}: {'; '.join(parts)}",
-            value=sorted(missing) + sorted(left_over),
-            hint="check that config.json and the weights are of one model (num_layers, model_type)",
+            f"the weights at {where} do not fit {model}: {'; '.join(parts)}", value=kinds[0][0] + kinds[1][0], hint=hint
         )
 
 
@@ -154,21 +150,12 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in
     if kind == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
     wanted = "float16" if parameter.dtype == mstype.float16 else "float32"
-    tensor = Tensor.from_numpy(_cast(array, wanted, name, "set param_init_type to float32"))
+    tensor = Tensor.from_numpy(cast(array, wanted, name, "set param_init_type to float32"))
     tensor = tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor
     if in_place:
         ops.assign(parameter, tensor)
     else:
         parameter.set_data(tensor)
-
-
-def _cast(array: np.ndarray, dtype: str, name: str, hint: str) -> np.ndarray:
-    """Return an array in another type, itself where it has that; raise WeightsError where a number becomes infinite."""
-    try:
-        with np.errstate(over="raise"):
-            return array.astype(dtype, copy=False)
-    except FloatingPointError as error:
-        raise WeightsError(f"{name!r} holds numbers too large for {dtype}", value=name, hint=hint) from error
 
 
 def to_numpy(parameter: Any) -> np.ndarray:
@@ -198,51 +185,15 @@ def save_weights(
         ArgumentError: ``dtype`` or ``shard_size`` is out of range.
         WeightsError: A number is too large for ``dtype``.
     """
-    if dtype not in (None, "float32", "float16"):
-        raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
-    if isinstance(shard_size, bool) or not isinstance(shard_size, int) or shard_size < 1:
-        raise ArgumentError(f"shard_size={shard_size!r} is not a whole number of bytes", value=shard_size)
+    check_dtype(dtype)
 
-    def array_of(name: str) -> np.ndarray:
-        array = to_numpy(tensors[name])
-        return np.ascontiguousarray(array if dtype is None else _cast(array, dtype, name, "save it as float32"))
+    def lazy(name: str, tensor: Any) -> LazyTensor:
+        own = tensor.dtype.name if isinstance(tensor, np.ndarray) else str(tensor.dtype).lower()
+        saved = dtype or ("float32" if own == "bfloat16" else own)
 
-    def size_of(name: str) -> int:
-        item = np.dtype(dtype).itemsize if dtype else (2 if str(tensors[name].dtype).lower() == "float16" else 4)
-        return int(item * math.prod(tensors[name].shape))
+        def read() -> np.ndarray:
+            return cast(to_numpy(tensor), saved, name, "save it as float32")
 
-    shards = _split(list(tensors), size_of, shard_size)
-    written = []
-    weight_map: dict[str, str] = {}
-    for number, names in enumerate(shards, 1):
-        file = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        with atomic_path(directory / file) as temporary:
-            save_file({name: array_of(name) for name in names}, os.fspath(temporary), metadata={"format": "pt"})
-        written.append(directory / file)
-        weight_map.update(dict.fromkeys(names, file))
-    if len(shards) > 1:
-        total = sum(map(size_of, tensors))
-        write_json(directory / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
-    _remove_stale(directory, set(weight_map.values()), len(shards) > 1)
-    return written
+        return LazyTensor(name, tuple(tensor.shape), saved, read)
 
-
-def _split(names: list[str], size_of: Any, limit: int) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
-    used = 0
-    for name in names:
-        if shards[-1] and used + size_of(name) > limit:
-            shards.append([])
-            used = 0
-        shards[-1].append(name)
-        used += size_of(name)
-    return shards
-
-
-def _remove_stale(directory: Path, kept: set[str], sharded: bool) -> None:
-    """Remove what an earlier save in another number of shards left: readers must not find two sets of weights."""
-    for path in directory.glob("model*.safetensors"):
-        if path.name not in kept and (path.name == WEIGHTS_FILE or re.match(r"model-\d{5}-of-\d{5}\.", path.name)):
-            path.unlink()
-    if not sharded:
-        (directory / INDEX_FILE).unlink(missing_ok=True)
+    return write_shards([lazy(*item) for item in tensors.items()], directory, shard_size=shard_size)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MFError
-from . import data, doctor, env, generate, listing, report, train
+from . import convert, data, doctor, env, generate, listing, report, train
 
-COMMANDS = (generate, train, report, data, listing, doctor, env)
+COMMANDS = (generate, train, report, data, convert, listing, doctor, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

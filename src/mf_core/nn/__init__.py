@@ -13,9 +13,11 @@ from .attention import (
 from .dropout import Dropout, set_random_key
 from .init import ms_dtype, parameter, skip_init
 from .layers import ACTIVATIONS, Embedding, LayerNorm, Linear
+from .losses import CrossEntropy
 
 __all__ = [
     "ACTIVATIONS",
+    "CrossEntropy",
     "Dropout",
     "Embedding",
     "LayerNorm",

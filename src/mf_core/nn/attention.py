@@ -1,6 +1,10 @@
 """Attention and its static key-value cache, as functions for use inside ``construct``.
 
 Shapes: B batch, H heads, S tokens of this call, C places of the cache, D width of a head.
+
+On CPU, MindSpore's transposing operator keeps a table of 8 bytes an element of its output, and every elementwise
+operator that broadcasts one of 16 bytes, for as long as the graph lives. So nothing large is transposed or broadcast here:
+heads are split off and stacked, and what has to grow is grown by ``broadcast_to`` first, which keeps nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +21,17 @@ MASKED = -6.0e4
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """``(B, S, H * D)`` to ``(B, H, S, D)``."""
     batch, length, width = x.shape
-    return x.reshape((batch, length, num_heads, width // num_heads)).transpose((0, 2, 1, 3))
+    if length == 1 or num_heads == 1:
+        return x.reshape((batch, num_heads, length, width // num_heads))
+    return ops.stack(ops.split(x, width // num_heads, -1), 1)
 
 
 def merge_heads(x: Tensor) -> Tensor:
     """``(B, H, S, D)`` to ``(B, S, H * D)``."""
     batch, heads, length, size = x.shape
-    return x.transpose((0, 2, 1, 3)).reshape((batch, length, heads * size))
+    if length == 1 or heads == 1:
+        return x.reshape((batch, length, heads * size))
+    return ops.concat(ops.split(x.reshape((batch, heads * length, size)), length, 1), -1)
 
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
@@ -38,9 +46,11 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dt
         scale: Usually ``1 / sqrt(D)``.
         dtype: Type of the softmax.
     """
-    scores = ops.BatchMatMul(transpose_b=True)(query * scale, key)
-    scores = ops.cast(scores, dtype) + ops.cast(bias, dtype)
-    return ops.cast(ops.softmax(scores, -1), query.dtype)
+    scores = ops.cast(ops.BatchMatMul(transpose_b=True)(query * scale, key), dtype)
+    scores = scores + ops.broadcast_to(ops.cast(bias, dtype), scores.shape)
+    if query.shape[2] == 1:  # a step of decoding, of which nobody takes the gradient
+        return ops.cast(ops.softmax(scores, -1), query.dtype)
+    return ops.cast(ops.exp(ops.LogSoftmax(-1)(scores)), query.dtype)  # the gradient of softmax would transpose
 
 
 def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:

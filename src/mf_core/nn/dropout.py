@@ -61,7 +61,9 @@ class Dropout(nn.Cell):
         rows = x.size // columns
         row = _mix(ops.cast(ops.arange(rows), ms.int32) + (self.key[0] + self.row_salt))
         column = ops.bitwise_or(_mix(ops.cast(ops.arange(columns), ms.int32) + (self.key[1] + self.column_salt)), 1)
-        kept = row.reshape((-1, 1)) * column.reshape((1, -1)) >= self.threshold
+        size = (rows, columns)  # grown first: see attention.py
+        grown = ops.broadcast_to(row.reshape((-1, 1)), size), ops.broadcast_to(column.reshape((1, -1)), size)
+        kept = grown[0] * grown[1] >= self.threshold
         return x * (ops.cast(kept, x.dtype) * self.scale).reshape(x.shape)
 
 

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from ..data import open_records, pack, rows
 from ..errors import ArgumentError, DataError
 from ..modeling import PretrainedModel
+from ..nn import CrossEntropy
 from ..trainer.recipe import TrainingRecipe
 
 #: The label of what is no target, in what ``compute_metrics`` gets.
@@ -141,8 +142,7 @@ class CausalLMLoss(nn.Cell):
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
-        self.cross_entropy = ops.SoftmaxCrossEntropyWithLogits()
-        self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
+        self.cross_entropy = CrossEntropy()
 
     def construct(
         self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
@@ -150,11 +150,10 @@ class CausalLMLoss(nn.Cell):
         """See :meth:`CausalLMRecipe.collate` for the shapes."""
         labels = ids[:, 1:].reshape((-1,))
         logits = _logits(self.model, ids, positions, segments)
-        vocab = logits.shape[-1]
-        losses, _ = self.cross_entropy(logits.reshape((-1, vocab)), ops.one_hot(labels, vocab, self.on, self.off))
+        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
         counted = mask.reshape((-1,))
         targets = counted.sum()
-        return (losses * counted).sum() / ops.maximum(targets, self.on), targets
+        return (losses * counted).sum() / ops.maximum(targets, Tensor(1.0, ms.float32)), targets
 
 
 class _NextIds(nn.Cell):

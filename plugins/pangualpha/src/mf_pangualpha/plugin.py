@@ -4,8 +4,9 @@ from mf_core.hookspecs import hookimpl
 from mf_core.specs import ConfigSpec, ModelSpec, Preset, ProcessorSpec, TokenizerSpec
 
 _NOTE = (
-    "no safetensors weights of this size are published; a directory that holds yours, with the vocabulary vocab.model "
-    "of the PanGu-Alpha release, is used when it is found as {} under MF_MODELS"
+    "no safetensors weights of this size are published; `mf convert SOURCE --model {0}` makes them of the published "
+    ".ckpt files. A directory that holds them, with the vocabulary vocab.model of the PanGu-Alpha release, is used "
+    "when it is found as {0} under MF_MODELS"
 )
 
 _IDS = {"eod_token_id": 6, "eos_token_id": 9, "pad_token_id": 6}
@@ -36,8 +37,8 @@ def mf_configs() -> list[ConfigSpec]:
 @hookimpl
 def mf_models() -> list[ModelSpec]:
     """Return the model with its language-model head."""
-    target = "mf_pangualpha.modeling:PanguAlphaHeadModel"
-    return [ModelSpec(model_type="pangualpha", target=target, heads=("base", "causal_lm"))]
+    target, converter = "mf_pangualpha.modeling:PanguAlphaHeadModel", "mf_pangualpha.convert:PanguAlphaConverter"
+    return [ModelSpec(model_type="pangualpha", target=target, heads=("base", "causal_lm"), converter=converter)]
 
 
 @hookimpl

@@ -19,7 +19,9 @@ Bindings = Mapping[str, int]
 
 _T = TypeVar("_T")
 _VOWELS = "aeiou"
-_SENTENCE_END = re.compile(r"""[.!?]"? (?=["A-Z])""")
+_SENTENCE_END = re.compile(r"""[.!?]"? (?=["A-Z])|[。！？]”?(?=[^”])""")
+#: How much of a text without spaces a rejection shows.
+_SHOWN = 8
 
 
 def pick(rng: random.Random, options: Sequence[_T]) -> _T:
@@ -69,7 +71,8 @@ class Grammar:
 
     `rules` maps a name to a template, `variables` a variable to its table. A constraint `("pal.he", "!=", "hero.he")`
     or with "==" compares fields of two variables as soon as both are bound. A row with a name is given a field
-    `a`, the name with its article. Raises ValueError for a broken template.
+    `a`, the name with its article. `spaced` says whether the texts have spaces between words; where they have none,
+    as in Chinese, a rejection points to a character rather than a word. Raises ValueError for a broken template.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class Grammar:
         rules: Mapping[str, str],
         variables: Mapping[str, Table],
         constraints: Sequence[tuple[str, str, str]] = (),
+        spaced: bool = True,
     ) -> None:
+        self.spaced = spaced
         self.rules = {name: compile_template(template) for name, template in rules.items()}
         self.tables = {variable: tuple(_with_article(row) for row in table) for variable, table in variables.items()}
         self._fields = {
@@ -202,7 +207,8 @@ class _Reading:
             if row not in allowed
             for end, _ in self.match(self.grammar.field(slot, row), position, {**bindings, slot.variable: row})
         )
-        found = any(not self.text[end : end + 1].isalnum() for end in ends)
+        spaced = self.grammar.spaced
+        found = any(not self.text[end : end + 1].isalnum() if spaced else end > position for end in ends)
         self._quiet = False
         return found
 
@@ -215,22 +221,25 @@ class _Reading:
                 break
             differs += 1
         self._stopped = self._stopped or differs == len(self.text)
-        word = self.text.rfind(" ", 0, differs) + 1
+        word = self.text.rfind(" ", 0, differs) + 1 if self.grammar.spaced else differs
         if word > self._word:
             self._word, self._wanted = word, {}
         if word == self._word:
             start = max(word - position, 0)
-            wanted = expected[start:].split(" ")[0]
+            wanted = self._first_word(expected[start:])
             self._wanted[wanted] = slot or self._wanted.get(wanted, "")
+
+    def _first_word(self, text: str) -> str:
+        return text.split(" ")[0] if self.grammar.spaced else text[:_SHOWN]
 
     def rejection(self) -> Rejection:
         """Return the furthest failure."""
         place = max(self._word, self.complete)
         sentence = len(_SENTENCE_END.findall(self.text[: place + 1])) + 1
-        found = self.text[self._word :].split(" ")[0]
+        found = self._first_word(self.text[self._word :])
         if self._stopped:
             return Rejection("stops early", len(self.text), sentence, tuple(sorted(self._wanted)), "")
-        if self.complete >= self._word - 1:
+        if self.complete >= 0 and self.complete >= self._word - self.grammar.spaced:
             return Rejection("goes on after the end", place, sentence, (), self.text[self.complete :][:40])
         slots = {word: slot for word, slot in self._wanted.items() if slot}
         if slots:

@@ -1,0 +1,225 @@
+"""From a source in another layout to a directory that ``from_pretrained`` reads, in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..checkpoint import locate
+from ..errors import ArgumentError, FileMissingError, UnsupportedError, WeightsError, close_names
+from ..files import CONFIG_FILE, write_json
+from ..registry import Entry, load_target, registry
+from ..shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
+from ..specs import ModelSpec
+from .converter import Converter, SourceTensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..config import PretrainedConfig
+
+_WEIGHTS = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A conversion of which all is known but the values: names, shapes and the configuration fit the model.
+
+    Attributes:
+        source: What is converted.
+        description: What it was recognised as.
+        config: The model's configuration.
+        architecture: The model class's name.
+        tensors: What will be written.
+        ignored: How many tensors of the source are left out because they are no weights.
+    """
+
+    source: Path
+    description: str
+    config: PretrainedConfig
+    architecture: str
+    tensors: tuple[LazyTensor, ...]
+    ignored: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights that will be written."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def write(
+        self,
+        output: str | Path,
+        *,
+        overwrite: bool = False,
+        shard_size: int = SHARD_SIZE,
+        on_tensor: Callable[[LazyTensor], None] | None = None,
+    ) -> list[Path]:
+        """Write ``config.json`` and the weights; until all are whole, the directory stays as it was.
+
+        One tensor is in memory at a time.
+
+        Args:
+            output: The directory; made if need be.
+            overwrite: Replace the model that is there. Other files stay.
+            shard_size: Most bytes in a weights file; beyond it they are split.
+            on_tensor: Called after each tensor.
+
+        Returns:
+            The weights files.
+
+        Raises:
+            ArgumentError: There is a model in ``output``, and ``overwrite`` is false; or ``output`` is a file.
+            IntegrityError, WeightsError: The source cannot be read, or a number is too large for the type asked for.
+        """
+        folder = Path(output)
+        check_output(folder, overwrite)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".convert-", dir=folder) as name:
+                staging = Path(name)
+                files = write_shards(self.tensors, staging, shard_size=shard_size, on_tensor=on_tensor)
+                (folder / CONFIG_FILE).unlink(missing_ok=True)  # no reader takes the new weights for the old model's
+                remove_stale(folder, set())
+                for file in files:
+                    file.replace(folder / file.name)
+                if (staging / INDEX_FILE).exists():
+                    (staging / INDEX_FILE).replace(folder / INDEX_FILE)
+        except BaseException:
+            for path in made:
+                if not any(path.iterdir()):
+                    path.rmdir()
+            raise
+        saved = self.tensors[0].dtype if self.tensors else "float32"
+        data = {**self.config.to_file_dict(), "architectures": [self.architecture], "dtype": saved}
+        write_json(folder / CONFIG_FILE, data)
+        return [folder / file.name for file in files]
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Raise ArgumentError where a model cannot be written to a folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(f"{str(folder)!r} is a file", value=str(folder), hint="name a folder")
+    if folder.is_dir() and not overwrite:
+        there = [path.name for path in (*folder.glob(CONFIG_FILE), *folder.glob("model*.safetensors*"))]
+        if there:
+            raise ArgumentError(
+                f"{str(folder)!r} has a {there[0]} already", value=str(folder),
+                hint="name another folder, or replace the model with --overwrite (overwrite=True)",
+            )  # fmt: skip
+
+
+def plan_conversion(
+    source: str | Path, model: str | Path, *, dtype: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> Conversion:
+    """Recognise a source and check that all its weights fit a model; nothing is written and no weight is read.
+
+    Args:
+        source: A file or directory in one of the layouts that the family's converter reads.
+        model: Preset, directory or configuration file that says the hyper-parameters.
+        dtype: ``"float32"`` or ``"float16"`` for all weights; None keeps the source's.
+        overrides: Fields of the configuration to change.
+
+    Raises:
+        FileMissingError: There is no such source, or it lacks a file.
+        UnsupportedError: The family has no converter, or it does not know the source's layout.
+        IntegrityError: The source is cut off or damaged.
+        WeightsError: The source tells another value of a field than the configuration has, or a tensor is missing, left
+            over, of another shape, or twice there.
+        ArgumentError: ``dtype`` is none of these.
+    """
+    check_dtype(dtype)
+    path = Path(source)
+    if not path.exists():
+        raise FileMissingError(f"there is no file or folder {str(source)!r}", value=str(source))
+    checkpoint = locate(model)
+    entry = registry.find("model:base", checkpoint.model_type, checkpoint.owner)
+    converter = _recognise(path, entry)
+    model_class = entry.load()
+    config = model_class.config_class.from_dict(checkpoint.config, **(overrides or {}))
+    _check_config(converter, config, str(source), str(model))
+    tensors = list(converter.tensors())
+    _check_tensors(tensors, _shapes(model_class, config), str(source), model_class.__name__)
+    lazy = tuple(_lazy(tensor, dtype) for tensor in tensors)
+    return Conversion(path, converter.description, config, model_class.__name__, lazy, converter.ignored)
+
+
+def _recognise(path: Path, entry: Entry) -> Converter:
+    target = entry.spec.converter if isinstance(entry.spec, ModelSpec) else None
+    if target is None:
+        raise UnsupportedError(
+            f"{entry.owner} converts no checkpoints for {entry.name!r}", value=entry.name,
+            hint="a directory with config.json and safetensors is read as it is",
+        )  # fmt: skip
+    kind = load_target(target, entry.owner)
+    converter = kind.recognise(path)
+    if converter is None:
+        raise UnsupportedError(
+            f"{str(path)!r} is in no layout that {entry.owner} converts", value=str(path),
+            hint="it converts: " + "; ".join(kind.layouts),
+        )
+    assert isinstance(converter, Converter)
+    return converter
+
+
+def _check_config(converter: Converter, config: PretrainedConfig, source: str, model: str) -> None:
+    told = converter.config()
+    others = {name: value for name, value in told.items() if getattr(config, name) != value}
+    if others:
+        words = ", ".join(f"{name} {value} and not {getattr(config, name)}" for name, value in others.items())
+        raise WeightsError(
+            f"{source} is of another model than {model!r}: it has {words}", value=others,
+            hint="name that model, or " + " ".join(f"--set {name}={value}" for name, value in others.items()),
+        )  # fmt: skip
+
+
+def _shapes(model_class: Any, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+    """Return a model's parameters' shapes; its memory is reserved for a moment and not touched."""
+    from ..nn.init import skip_init
+
+    with skip_init():
+        model = model_class(config)
+    return {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
+
+
+def _check_tensors(
+    tensors: Sequence[SourceTensor], shapes: Mapping[str, tuple[int, ...]], source: str, model: str
+) -> None:
+    from ..weights import check_all_there
+
+    found: dict[str, SourceTensor] = {}
+    for tensor in tensors:
+        if tensor.name in found:
+            raise WeightsError(
+                f"{tensor.origin} and {found[tensor.name].origin} are one weight of {model}, {tensor.name!r}",
+                value=tensor.name,
+            )
+        found[tensor.name] = tensor
+        wanted = shapes.get(tensor.name, tensor.shape)
+        if tensor.shape != wanted:
+            raise WeightsError(
+                f"{tensor.origin} makes a {tensor.name!r} of {tensor.shape}; the model wants {wanted}",
+                value=tensor.name, hint="check that the configuration and the source are of one model",
+            )  # fmt: skip
+        if tensor.dtype not in _WEIGHTS:
+            raise WeightsError(
+                f"{tensor.origin} is {tensor.dtype}, and weights are one of: {', '.join(_WEIGHTS)}", value=tensor.name
+            )
+    left_over = found.keys() - shapes.keys()
+    close = close_names(min(left_over), shapes) if left_over else []
+    hint = "check that the configuration and the source are of one model"
+    check_all_there(
+        source, model, shapes.keys() - found.keys(), left_over, hint + (f"; close is {close[0]!r}" if close else "")
+    )
+
+
+def _lazy(tensor: SourceTensor, dtype: str | None) -> LazyTensor:
+    saved = dtype or tensor.dtype
+
+    def read() -> np.ndarray:
+        return cast(tensor.read(), saved, tensor.name, "save it as float32")
+
+    return LazyTensor(tensor.name, tensor.shape, saved, read)
