@@ -1,4 +1,4 @@
-"""Training speed: GPT-2 of two sizes, beside torch eager and ``torch.compile`` with the same shapes, in fp32 with AdamW.
+"""Training speed: GPT-2 of two sizes, in fp32 with AdamW, beside torch eager and ``torch.compile``.
 
     python benchmarks/train.py [--rounds 3] [--steps 6] [--sizes small 124m] [--engines ours eager compile]
 
@@ -26,7 +26,8 @@ def data(size, steps):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    return [rng.integers(0, size["vocab"] - 1, (size["rows"], size["length"] + 1)).astype(np.int32) for _ in range(steps)]
+    shape = (size["rows"], size["length"] + 1)
+    return [rng.integers(0, size["vocab"] - 1, shape).astype(np.int32) for _ in range(steps)]
 
 
 def ours(size, steps):

@@ -33,7 +33,6 @@ from mf_core.errors import (
     ConfigError,
     FileMissingError,
     IntegrityError,
-    NotInstalledError,
     NotRegisteredError,
     UnsupportedError,
 )
@@ -186,14 +185,6 @@ def test_name_that_nobody_knows(auto):
 def test_names_of_the_wrong_form_or_type(name, error, message):
     with pytest.raises(error, match=message):
         AutoConfig.from_pretrained(name)
-
-
-def test_published_family_that_is_missing_names_what_to_install():
-    if registry.has("preset", "pangualpha_2_6b"):
-        pytest.skip("it is installed")
-    with pytest.raises(NotInstalledError, match="the preset 'pangualpha_2_6b' is not installed") as caught:
-        AutoModel.from_pretrained("pangualpha_2_6b")
-    assert caught.value.hint == "pip install mf-pangualpha"
 
 
 def test_a_revision_is_refused_where_there_are_none(model, tmp_path):

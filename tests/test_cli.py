@@ -58,7 +58,6 @@ def test_chat_survives_what_cannot_be_continued():
     ("args", "words"),
     [
         (("generate", "--model", "gpt3_tiny", "x"), ("MF104", "gpt3_tiny", "gpt2_tiny")),
-        (("generate", "--model", "pangualpha_2_6b", "x"), ("MF106", "pip install mf-pangualpha")),
         (("generate", "--model", "./nowhere", "x"), ("MF301", "./nowhere")),
         (("generate", ""), ("MF202", "empty")),
         (("generate", "--top-p", "0", "x"), ("MF202", "top_p=0.0")),

@@ -22,9 +22,9 @@ def stories(folder, count=40):
 def test_a_run_from_a_file_and_again_from_what_it_wrote(tmp_path):
     stories(tmp_path)
     (tmp_path / "run.yaml").write_text(
-        "model: gpt2_tiny\ntrain_dataset: stories.jsonl\neval_dataset: stories.jsonl\nmax_seq_length: 32\nbatch_size: 4\n"
-        "max_steps: 6\nlogging_steps: 2\ndo_eval: true\neval_steps: 3\nsave_steps: 3\nsave_config: true\noutput_dir: first\n"
-        "learning_rate: 1e-4\n"
+        "model: gpt2_tiny\ntrain_dataset: stories.jsonl\neval_dataset: stories.jsonl\nmax_seq_length: 32\n"
+        "batch_size: 4\nmax_steps: 6\nlogging_steps: 2\ndo_eval: true\neval_steps: 3\nsave_steps: 3\n"
+        "save_config: true\noutput_dir: first\nlearning_rate: 1e-4\n"
     )
     first = mf("train", "--config", "run.yaml", "--set", "learning_rate=2e-4", cwd=tmp_path)
     assert first.returncode == 0, first.stderr

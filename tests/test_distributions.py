@@ -13,7 +13,12 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = {"mf_framework": ROOT, "mf_cpu_backend": ROOT / "plugins/cpu_backend", "mf_gpt2": ROOT / "plugins/gpt2"}
+PROJECTS = {
+    "mf_framework": ROOT,
+    "mf_cpu_backend": ROOT / "plugins/cpu_backend",
+    "mf_gpt2": ROOT / "plugins/gpt2",
+    "mf_pangualpha": ROOT / "plugins/pangualpha",
+}
 
 
 def run(*command, cwd=None, **environment):

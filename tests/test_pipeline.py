@@ -11,7 +11,6 @@ from mf_core.errors import (
     ArgumentTypeError,
     BackendError,
     InputTooLongError,
-    NotInstalledError,
     NotRegisteredError,
 )
 
@@ -134,8 +133,6 @@ def test_building_names_mistakes_too():
         pipeline("text_generation", "gpt2_tiny", backend="torch")
     with pytest.raises(BackendError, match="uses the backend 'cpu'") as caught:
         pipeline("text_generation", "gpt2_tiny", device_target="ascend")
-    with pytest.raises(NotInstalledError, match="pangualpha_2_6b"):
-        pipeline("text_generation", "pangualpha_2_6b")
     with pytest.raises(ArgumentError, match="which tokenizer"):
         pipeline("text_generation", AutoModel.from_pretrained("gpt2_tiny"))
 

@@ -130,9 +130,9 @@ def test_bad_records_may_be_skipped(tmp_path):
     options = {"tokenizer": AutoTokenizer.from_pretrained("gpt2_tiny")}
     model = small_model(vocab_size=1024, pad_token_id=1)
     settings = {"dataset": tmp_path / "data.jsonl", "packing": "none", "max_steps": 1, "options": options}
-    with pytest.warns(UserWarning, match="2 .*data.jsonl:41"):
+    with pytest.warns(UserWarning, match=r"2 .*data\.jsonl:41"):
         make_trainer(tmp_path, model=model, on_bad_record="skip", **settings).train()
-    with pytest.raises(DataError, match="data.jsonl:41"):
+    with pytest.raises(DataError, match=r"data\.jsonl:41"):
         make_trainer(tmp_path, model=model, **settings).train()
 
 
@@ -156,7 +156,7 @@ def test_a_stream_needs_to_know_its_steps(tmp_path):
     with pytest.raises(DataError, match="has no length") as caught:
         make_trainer(tmp_path, dataset=endless(), max_steps=-1).train()
     assert "max_steps" in caught.value.hint
-    with pytest.raises(DataError, match="gave nothing in pass 2|cannot be read again"):
+    with pytest.raises(DataError, match=r"gave nothing in pass 2|cannot be read again"):
         make_trainer(tmp_path, dataset=iter(counting_rows(16)), max_steps=5).train()
 
 

@@ -8,15 +8,16 @@ import pytest
 from mf_core import TrainingArguments
 from mf_core.errors import ArgumentError, IntegrityError
 
-CONTRACT = (
-    "output_dir use_parallel profile only_save_strategy sink_mode sink_size batch_size per_device_train_batch_size "
-    "per_device_eval_batch_size learning_rate weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm "
-    "num_train_epochs max_steps gradient_accumulation_steps lr_scheduler_type lr_end optim warmup_steps warmup_ratio "
-    "save_strategy integrated_save save_steps save_seconds save_total_limit load_best_model_at_end metric_for_best_model "
-    "early_stopping_patience seed data_seed resume_from_checkpoint auto_trans_ckpt resume_training do_eval eval_strategy "
-    "eval_steps eval_step_interval eval_epoch_interval logging_steps logging_dir report_to dtype recompute "
-    "dataloader_num_workers"
-).split()
+CONTRACT = [
+    "output_dir", "use_parallel", "profile", "only_save_strategy", "sink_mode", "sink_size", "batch_size",
+    "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate", "weight_decay", "adam_beta1",
+    "adam_beta2", "adam_epsilon", "max_grad_norm", "num_train_epochs", "max_steps", "gradient_accumulation_steps",
+    "lr_scheduler_type", "lr_end", "optim", "warmup_steps", "warmup_ratio", "save_strategy", "integrated_save",
+    "save_steps", "save_seconds", "save_total_limit", "load_best_model_at_end", "metric_for_best_model",
+    "early_stopping_patience", "seed", "data_seed", "resume_from_checkpoint", "auto_trans_ckpt", "resume_training",
+    "do_eval", "eval_strategy", "eval_steps", "eval_step_interval", "eval_epoch_interval", "logging_steps",
+    "logging_dir", "report_to", "dtype", "recompute", "dataloader_num_workers",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONTRACT)

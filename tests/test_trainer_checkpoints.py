@@ -229,10 +229,12 @@ def test_when_checkpoints_are_written(tmp_path, strategy):
 def test_a_checkpoint_is_a_model_too(tmp_path):
     trainer = make_trainer(tmp_path, max_steps=4, save_strategy="steps", save_steps=2)
     trainer.train()
-    assert_equal_weights(weights_of(AutoModel.from_pretrained(tmp_path / "out" / "checkpoint-4")), weights_of(trainer.model))
+    saved = AutoModel.from_pretrained(tmp_path / "out" / "checkpoint-4")
+    assert_equal_weights(weights_of(saved), weights_of(trainer.model))
     other = make_trainer(tmp_path, model=small_model(), max_steps=1, learning_rate=0.0)
     other.train(train_checkpoint=tmp_path / "out" / "checkpoint-2")
-    assert_equal_weights(weights_of(other.model), weights_of(AutoModel.from_pretrained(tmp_path / "out" / "checkpoint-2")))
+    earlier = AutoModel.from_pretrained(tmp_path / "out" / "checkpoint-2")
+    assert_equal_weights(weights_of(other.model), weights_of(earlier))
 
 
 def test_what_cannot_be_resumed(tmp_path):
@@ -256,7 +258,7 @@ def test_what_cannot_be_resumed(tmp_path):
 
 @pytest.mark.parametrize("kind", ["stream", "own"])
 def test_data_without_places_is_resumed_too(tmp_path, kind):
-    """A stream that draws from numpy's generator, and a dataset of MindSpore's that shuffles, with batches of its own."""
+    """A stream that draws from numpy's generator, and a dataset of MindSpore's that shuffles and batches itself."""
 
     class Stream:
         def __iter__(self):

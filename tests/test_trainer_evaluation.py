@@ -180,8 +180,8 @@ def test_the_events_of_a_run(tmp_path):
     names = [(name, step) for name, step, _ in events.calls]
     assert names == [
         ("on_train_begin", 0), ("on_epoch_begin", 0), ("on_step_begin", 0), ("on_step_end", 1), ("on_log", 1),
-        ("on_step_begin", 1), ("on_step_end", 2), ("on_epoch_end", 2), ("on_log", 2), ("on_evaluate", 2), ("on_save", 2),
-        ("on_train_end", 2),
+        ("on_step_begin", 1), ("on_step_end", 2), ("on_epoch_end", 2), ("on_log", 2), ("on_evaluate", 2),
+        ("on_save", 2), ("on_train_end", 2),
     ]  # fmt: skip
     assert [name for name, _, _ in evaluation.calls] == ["on_evaluate_begin", "on_evaluate"]
     given = {name: kwargs for name, _, kwargs in events.calls}

@@ -41,8 +41,9 @@ def test_accumulated_batches_equal_one_batch(tmp_path, optim):
 
 def test_a_pass_may_end_with_fewer_batches_than_are_accumulated(tmp_path):
     trainer = make_trainer(
-        tmp_path, dataset=counting_rows(28), batch_size=4, gradient_accumulation_steps=3, max_steps=-1, num_train_epochs=2
-    )
+        tmp_path, dataset=counting_rows(28), batch_size=4, gradient_accumulation_steps=3, max_steps=-1,
+        num_train_epochs=2,
+    )  # fmt: skip
     result = trainer.train()
     assert result.steps == 2 * 3  # 7 batches a pass: 3, 3 and 1
     assert result.tokens == 2 * 28 * 16
@@ -113,7 +114,7 @@ def test_steps_that_are_not_finite_are_left_out(tmp_path):
     assert trainer.state.skipped_steps == 2
     assert math.isnan(result.losses[3]) and math.isnan(result.losses[4])
     assert result.losses[10] < result.losses[1]
-    with pytest.raises(TrainingError, match="step 5 is nan .*3 steps in a row"):
+    with pytest.raises(TrainingError, match=r"step 5 is nan .*3 steps in a row"):
         make_trainer(tmp_path, max_steps=10, max_nan_steps=2, options={"callbacks": Breaks(3, 4, 5)}).train()
 
 
@@ -155,7 +156,8 @@ def test_settings_of_parallelism_are_checked_at_once(tmp_path):
     before = weights_of(model)
     trainer = make_trainer(tmp_path, model=model)
     trainer.set_parallel_config(micro_batch_num=1)
-    with pytest.raises(ArgumentError, match="data_parallel=4 x model_parallel=2 x pipeline_stage=2 takes 16 devices; there is 1"):
+    message = "data_parallel=4 x model_parallel=2 x pipeline_stage=2 takes 16 devices; there is 1"
+    with pytest.raises(ArgumentError, match=message):
         trainer.set_parallel_config(
             data_parallel=4, model_parallel=2, pipeline_stage=2, micro_batch_num=2, optimizer_shard=True
         )

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 from corpus import build, read_jsonl
@@ -16,8 +17,8 @@ from mf_pangualpha.tokenization import _segmenter  # the very one that encodes, 
 from mf_core import AutoTokenizer
 
 VOCAB_SIZE = 1400
-CONTEXT = 160
-#: Their places are their ids.
+CONTEXT = 168
+#: Role -> piece; their places are their ids.
 SPECIAL_TOKENS = {"unk": "<unk>", "bos": "<s>", "eos": "<eod>", "pad": "<pad>"}
 #: What the tokenizer makes of a text's own spaces and line ends.
 BLOCKS = ("▂", "▃")
@@ -29,6 +30,8 @@ def train(texts: Sequence[str]) -> bytes:
     All 256 bytes are in its vocabulary, so that any text can be encoded; nothing is normalized, so that “，” stays.
     """
     cut = _segmenter().cut
+    specials: dict[str, Any] = {f"{role}_id": index for index, role in enumerate(SPECIAL_TOKENS)}
+    specials |= {f"{role}_piece": piece for role, piece in SPECIAL_TOKENS.items()}
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(" ".join(cut(text)) for text in texts),
@@ -41,8 +44,7 @@ def train(texts: Sequence[str]) -> bytes:
         user_defined_symbols=list(BLOCKS),
         num_threads=1,
         minloglevel=2,
-        **{f"{role}_id": index for index, role in enumerate(SPECIAL_TOKENS)},
-        **{f"{role}_piece": piece for role, piece in SPECIAL_TOKENS.items()},
+        **specials,
     )
     return written.getvalue()
 

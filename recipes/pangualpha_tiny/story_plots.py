@@ -70,7 +70,7 @@ SEEK = Plot(
         ),
         (
             "{hero}和{pal}来到{remedy.where}，找到了{remedy}。",
-            "最后，{hero}在{remedy.where}找到了{remedy.one}{remedy}。",
+            "{pal}陪着{hero}，在{remedy.where}找到了{remedy.one}{remedy}。",
         ),
         (
             "{elder}{remedy.used}{remedy}，第二天病就好了。",

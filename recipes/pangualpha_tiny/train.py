@@ -47,7 +47,7 @@ def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 2000), help="on beginnings, on whole stories")
+    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 1500), help="on beginnings, on whole stories")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()

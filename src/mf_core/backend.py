@@ -104,6 +104,10 @@ class DeviceBackend(ABC):
         """Return the device's memory in bytes; None where it is not known."""
         return None
 
+    def memory_left(self) -> int | None:
+        """Return how many bytes the process may still take on the device; None where that is not known."""
+        return None
+
     def peak_flops(self, dtype: str) -> float | None:
         """Return the most floating-point operations a second that the device does in ``dtype``; None: not known."""
         return None

@@ -151,7 +151,8 @@ def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
     preset = entry.preset
     assert preset is not None
     tokenizer = _open(preset.tokenizer, sha256=preset.sha256) if preset.tokenizer else None
-    mirror = _local_mirror(name.rpartition(":")[2], tokenizer)
+    spellings = dict.fromkeys([name.rpartition(":")[2], preset.name, *preset.aliases])
+    mirror = next((found for spelling in spellings if (found := _local_mirror(spelling, tokenizer))), None)
     if mirror is not None:
         return replace(mirror, owner=entry.owner)
     if revision is not None and not preset.weights:

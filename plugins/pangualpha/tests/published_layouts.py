@@ -8,7 +8,7 @@ from .numpy_reference import Reference
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "ffn_hidden_size": 64, "num_layers": 3, "num_heads": 4, "seq_length": 16}
 
-#: Part of a layer in MindFormers -> its shape; "in" and "out" of what is split are told apart by the names.
+#: Our name of an attention's linear layer -> MindFormers'.
 _QUERIES = {"query": "dense1", "key": "dense2", "value": "dense3"}
 
 
@@ -75,8 +75,8 @@ def save_file(path, tensors):
 def save_release(folder, tensors, data=4, model=2):
     """Write slices, strategy and embeddings as Peng Cheng's release has them, of ``data`` times ``model`` devices.
 
-    The release is of 64 times 8: linear layers are cut in 8 for the model's parallelism, and each of the cuts in 64, along
-    the first axis, for the optimizer's. What all devices have is in every file, and so is where training had come to.
+    The release is of 64 times 8: linear layers are cut in 8 for the model's parallelism, and each of the cuts in 64,
+    along the first axis, for the optimizer's. What all devices have is in every file, and so is how far training was.
     """
     folder.mkdir(parents=True)
     strategy = ParallelStrategyMap(current_stage=1)
@@ -102,7 +102,8 @@ def save_release(folder, tensors, data=4, model=2):
             if axis is not None:
                 part = np.split(np.split(value, model, axis)[rank % model], data, 0)[rank // model]
             file[name] = part
+    state = {"global_step": np.int32(9), "loss_scale": np.float32(1024)}
     for rank, file in enumerate(files):
-        save_file(folder / f"filerted_{rank}.ckpt", {**file, "global_step": np.int32(9), "loss_scale": np.float32(1024)})
+        save_file(folder / f"filerted_{rank}.ckpt", {**file, **state})
     (folder / "pangu_alpha_ckpt_strategy.ckpt").write_bytes(strategy.SerializeToString())
     return folder

@@ -138,16 +138,16 @@ def test_a_file_that_goes_away_half_way(tmp_path, tensors):
 @pytest.mark.parametrize(
     "change, error, words",
     [
-        ({"backbone.blocks.1.output.mapping.bias": None}, WeightsError, "1 missing, such as 'backbone.blocks.1.mlp.mapp"),
-        ({"backbone.blocks.0.attention.dense9.weight": np.ones(3)}, WeightsError, "'backbone.blocks.0.attention.dense9.wei"),
-        ({"transformer.wte.weight": np.ones(3)}, WeightsError, "'transformer.wte.weight' in model.ckpt is no tensor of a"),
+        ({"backbone.blocks.1.output.mapping.bias": None}, WeightsError, "1 missing, such as 'backbone.blocks.1.mlp."),
+        ({"backbone.blocks.0.attention.dense9.weight": np.ones(3)}, WeightsError, "dense9.weight' in model.ckpt is no"),
+        ({"transformer.wte.weight": np.ones(3)}, WeightsError, "'transformer.wte.weight' in model.ckpt is no tensor"),
         ({"backbone.layernorm.gamma": np.ones(31)}, WeightsError, "'backbone.layernorm.gamma' in model.ckpt makes"),
         ({"backbone.top_query_embedding.embedding_table": np.ones((9, 32))}, WeightsError, "the model wants (16, 32)"),
         ({"word_embedding_table": np.ones((50, 32))}, WeightsError, "'word_embedding_table' in model.ckpt and"),
         ({"backbone.blocks.0.output.ffn.mapping.weight": np.ones(3)}, UnsupportedError, "a mixture of experts"),
-        ({"backbone.layernorm.gamma": np.ones(32, np.int32)}, WeightsError, "'backbone.layernorm.gamma' in model.ckpt is"),
+        ({"backbone.layernorm.gamma": np.ones(32, np.int32)}, WeightsError, "'backbone.layernorm.gamma' in model.ckpt"),
     ],
-)  # fmt: skip
+)
 def test_tensors_that_do_not_fit(tmp_path, tensors, change, error, words):
     changed = {name: value for name, value in {**tensors, **change}.items() if value is not None}
     source = save_file(tmp_path / "model.ckpt", {
@@ -169,7 +169,7 @@ def test_sizes_that_are_not_the_presets(tmp_path, tensors):
 def test_a_release_that_lacks_a_file(tmp_path, tensors):
     folder = save_release(tmp_path / "release", tensors)
     for name, words in {
-        "filerted_5.ckpt": "has no filerted_5.ckpt, which holds a slice of 'backbone.blocks.0.attention.projection.weight'",
+        "filerted_5.ckpt": "has no filerted_5.ckpt, which holds a slice of 'backbone.blocks.0.attention.projection.we",
         "filerted_7.ckpt": "has no filerted_7.ckpt, which holds a slice of",
         "pangu_alpha_ckpt_strategy.ckpt": "has no strategy file",
         "word_embedding.npy": "has no word_embedding.npy",
@@ -185,7 +185,8 @@ def test_a_release_that_lacks_a_file(tmp_path, tensors):
 
 def test_a_release_with_a_damaged_file(tmp_path, tensors):
     folder = save_release(tmp_path / "release", tensors)
-    for name, size in {"filerted_3.ckpt": 3000, "word_embedding.npy": 1000, "pangu_alpha_ckpt_strategy.ckpt": 100}.items():
+    sizes = {"filerted_3.ckpt": 3000, "word_embedding.npy": 1000, "pangu_alpha_ckpt_strategy.ckpt": 100}
+    for name, size in sizes.items():
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:size])
         with pytest.raises(IntegrityError, match=name):
@@ -209,14 +210,14 @@ def test_what_is_no_checkpoint(tmp_path):
 
 # Memory --------------------------------------------------------------------------------------------------------------
 
-#: Converts, and prints the most memory that the process ever had, in bytes.
+#: Converts, and prints the most memory that the process had, in bytes (its ``ru_maxrss`` would begin with our own).
 MEASURE = """
-import resource, sys
+import re, sys
 from mf_core.conversion import plan_conversion
 source, output, dtype, *sizes = sys.argv[1:]
 overrides = {name: int(value) for name, _, value in (size.partition("=") for size in sizes)}
 plan_conversion(source, "pangualpha_2_6b", dtype=dtype, overrides=overrides).write(output, shard_size=100_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
 """
 
 
@@ -237,8 +238,9 @@ def write_large(path, sizes):
     return largest
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_memory_is_that_of_the_largest_tensor_and_not_of_the_file(tmp_path):
-    """The bound that 2.6 B parameters need: their largest tensor is 410 MB of 10.5 GB, so 1.1 GB above MindSpore's own."""
+    """With 2.6 B parameters the largest tensor is 410 MB of 10.5 GB: that bound is 1 GB beside MindSpore's 0.5 GB."""
     large = {**SIZES, "vocab_size": 24000, "hidden_size": 512, "ffn_hidden_size": 2048, "num_layers": 32}
     peaks = []
     for name, sizes in (("small", SIZES), ("large", large)):

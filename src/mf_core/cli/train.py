@@ -19,8 +19,8 @@ def add_commands(commands: Any) -> None:
     train = commands.add_parser(
         "train",
         help="train a model",
-        description="Trains a model. A run file (YAML or JSON) holds arguments of mf_core.Trainer (model, train_dataset, "
-        "…) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one.",
+        description="Trains a model. A run file (YAML or JSON) holds arguments of mf_core.Trainer (model, "
+        "train_dataset, …) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one.",
     )
     train.add_argument("--config", metavar="FILE", help="the run file")
     train.add_argument(

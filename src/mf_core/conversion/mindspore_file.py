@@ -89,8 +89,7 @@ def _content_size(file: BinaryIO, path: Path) -> int:
         return size
     file.seek(0)
     left, checksum = size - _CRC_SIZE, 0
-    while left:
-        block = file.read(min(left, _BLOCK))
+    while left and (block := file.read(min(left, _BLOCK))):
         checksum = zlib.crc32(block, checksum)
         left -= len(block)
     if checksum != int.from_bytes(tail[len(_CRC) :], "big"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint import locate
-from ..errors import ArgumentError, FileMissingError, UnsupportedError, WeightsError, close_names
+from ..errors import ArgumentError, FileMissingError, TargetError, UnsupportedError, WeightsError, close_names
 from ..files import CONFIG_FILE, write_json
 from ..registry import Entry, load_target, registry
 from ..shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
@@ -126,6 +126,7 @@ def plan_conversion(
     Raises:
         FileMissingError: There is no such source, or it lacks a file.
         UnsupportedError: The family has no converter, or it does not know the source's layout.
+        TargetError: The family's converter is none, or cannot be imported.
         IntegrityError: The source is cut off or damaged.
         WeightsError: The source tells another value of a field than the configuration has, or a tensor is missing, left
             over, of another shape, or twice there.
@@ -155,13 +156,17 @@ def _recognise(path: Path, entry: Entry) -> Converter:
             hint="a directory with config.json and safetensors is read as it is",
         )  # fmt: skip
     kind = load_target(target, entry.owner)
+    if not (isinstance(kind, type) and issubclass(kind, Converter)):
+        raise TargetError(
+            f"{target!r} of {entry.owner} is no mf_core.conversion.Converter", value=target,
+            hint=f"this is a fault of {entry.owner}: report it to its authors",
+        )
     converter = kind.recognise(path)
     if converter is None:
         raise UnsupportedError(
             f"{str(path)!r} is in no layout that {entry.owner} converts", value=str(path),
             hint="it converts: " + "; ".join(kind.layouts),
         )
-    assert isinstance(converter, Converter)
     return converter
 
 

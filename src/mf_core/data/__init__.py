@@ -5,12 +5,24 @@ that hold ids are checked by :func:`rows`. :func:`write_mindrecord` writes rows 
 """
 
 from .mindrecord import write_mindrecord
+from .mindspore_dataset import is_dataset, iterate, size_of
 from .opening import open_records
 from .packing import PackedRows, PackedStream, pack
 from .records import Records, RecordStream
 from .rows import Rows, RowStream, rows
 
 __all__ = [
-    "PackedRows", "PackedStream", "RecordStream", "Records", "RowStream", "Rows", "open_records", "pack", "rows",
+    "PackedRows",
+    "PackedStream",
+    "RecordStream",
+    "Records",
+    "RowStream",
+    "Rows",
+    "is_dataset",
+    "iterate",
+    "open_records",
+    "pack",
+    "rows",
+    "size_of",
     "write_mindrecord",
-]  # fmt: skip
+]

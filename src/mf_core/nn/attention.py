@@ -3,8 +3,8 @@
 Shapes: B batch, H heads, S tokens of this call, C places of the cache, D width of a head.
 
 On CPU, MindSpore's transposing operator keeps a table of 8 bytes an element of its output, and every elementwise
-operator that broadcasts one of 16 bytes, for as long as the graph lives. So nothing large is transposed or broadcast here:
-heads are split off and stacked, and what has to grow is grown by ``broadcast_to`` first, which keeps nothing.
+operator that broadcasts one of 16 bytes, for as long as the graph lives. So nothing large is transposed or broadcast
+here: heads are split off and stacked, and what has to grow is grown by ``broadcast_to`` first, which keeps nothing.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ class CrossEntropy(nn.Cell):
             logits: ``(N, V)`` fp32.
             labels: ``(N,)`` int32.
         """
-        return self.operator(logits, ops.one_hot(labels, logits.shape[-1], self.on, self.off))
+        losses, gradient = self.operator(logits, ops.one_hot(labels, logits.shape[-1], self.on, self.off))
+        return losses, gradient
 
     def bprop(
         self, logits: Tensor, labels: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ..data import open_records, pack, rows
+from ..data import is_dataset, iterate, open_records, pack, rows
 from ..errors import ArgumentError, DataError
 from ..modeling import PretrainedModel
 from ..nn import CrossEntropy
@@ -28,9 +28,9 @@ class CausalLMRecipe(TrainingRecipe):
     Datasets it takes:
 
     * what :func:`mf_core.data.open_records` reads: paths to jsonl, txt, MindRecord, TFRecord and npy files, lists,
-      map-style objects and iterables. Texts are tokenised, ended with EOS and packed into rows of ``max_seq_length + 1``
-      ids as ``args.packing`` says; of a ``prompt`` with its ``completion`` only the latter is learnt. Rows of ids, all of
-      one length, are used as they are;
+      map-style objects and iterables. Texts are tokenised, ended with EOS and packed into rows of
+      ``max_seq_length + 1`` ids as ``args.packing`` says; of a ``prompt`` with its ``completion`` only the latter is
+      learnt. Rows of ids, all of one length, are used as they are;
     * a ``mindspore.dataset`` object with a column ``input_ids``, whose own batching is kept.
 
     A row of n ids makes n - 1 targets: each id predicts the next one. A target counts where its input id is not the pad
@@ -94,18 +94,21 @@ class CausalLMRecipe(TrainingRecipe):
             mask[1:] = example["input_ids"][:-1] != pad
         return mask
 
-    def batches(self, dataset: Any, name: str = "train_dataset") -> Iterable[Batch] | None:
+    def batches(
+        self, dataset: Any, name: str = "train_dataset", seed: int | None = None
+    ) -> Iterable[Batch] | None:
         """See the base class; for ``mindspore.dataset`` objects."""
-        return self._columns(dataset, name) if hasattr(dataset, "create_dict_iterator") else None
+        return self._columns(dataset, name, seed) if is_dataset(dataset) else None
 
-    def _columns(self, dataset: Any, name: str) -> Iterator[Batch]:
-        for number, record in enumerate(dataset.create_dict_iterator(num_epochs=1, output_numpy=True)):
+    def _columns(self, dataset: Any, name: str, seed: int | None) -> Iterator[Batch]:
+        for number, record in enumerate(iterate(dataset, seed)):
             if "input_ids" not in record:
                 raise DataError(
                     f"{name} has no column 'input_ids'; it has: {', '.join(record)}", value=list(record),
                     hint="name it: GeneratorDataset(…, column_names=['input_ids'])",
                 )
-            columns = {key: np.asarray(record[key]) for key in ("input_ids", "loss_mask", "segment_ids") if key in record}
+            known = ("input_ids", "loss_mask", "segment_ids")
+            columns = {key: np.asarray(record[key]) for key in known if key in record}
             if columns["input_ids"].ndim == 1:
                 columns = {key: value[None] for key, value in columns.items()}
             whole = [{key: value[i] for key, value in columns.items()} for i in range(len(columns["input_ids"]))]
@@ -136,24 +139,30 @@ class CausalLMLoss(nn.Cell):
     """Cross-entropy of each next token, as ``(mean, number of targets)``.
 
     Args:
-        model: Maps ids ``(B, S)`` to logits ``(B, S, V)``.
+        model: Maps ids ``(B, S)``, a mask and positions to logits ``(B, S, V)``. One that has a method
+            ``with_auxiliary_loss``, which returns logits and a scalar, is trained with that scalar added to the mean.
     """
 
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
         self.cross_entropy = CrossEntropy()
+        self.has_auxiliary_loss = hasattr(model, "with_auxiliary_loss")
 
     def construct(
         self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`CausalLMRecipe.collate` for the shapes."""
         labels = ids[:, 1:].reshape((-1,))
-        logits = _logits(self.model, ids, positions, segments)
+        auxiliary = Tensor(0.0, ms.float32)
+        if self.has_auxiliary_loss and self.model.training:
+            logits, auxiliary = self.model.with_auxiliary_loss(ids[:, :-1], _visible(segments), positions)
+        else:
+            logits = self.model(ids[:, :-1], _visible(segments), positions)
         losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
         counted = mask.reshape((-1,))
         targets = counted.sum()
-        return (losses * counted).sum() / ops.maximum(targets, Tensor(1.0, ms.float32)), targets
+        return (losses * counted).sum() / ops.maximum(targets, Tensor(1.0, ms.float32)) + auxiliary, targets
 
 
 class _NextIds(nn.Cell):
@@ -164,17 +173,18 @@ class _NextIds(nn.Cell):
     def construct(
         self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        best = ops.argmax(_logits(self.model, ids, positions, segments), -1)
+        best = ops.argmax(self.model(ids[:, :-1], _visible(segments), positions), -1)
         labels = ids[:, 1:]
         return ops.cast(best, ms.int32), ops.select(mask > 0, labels, ops.full_like(labels, IGNORED))
 
 
-def _logits(model: PretrainedModel, ids: Tensor, positions: Tensor | None, segments: Tensor | None) -> Tensor:
-    inputs = ids[:, :-1]
+def _visible(segments: Tensor | None) -> Tensor | None:
+    """Return which place may look at which, ``(B, S, S)``: those of one segment."""
     if segments is None:
-        return model(inputs)
-    visible = ops.cast(segments.expand_dims(1) == segments.expand_dims(2), ms.int32)
-    return model(inputs, visible, positions)
+        return None
+    size = (segments.shape[0], segments.shape[1], segments.shape[1])
+    rows, columns = ops.broadcast_to(segments.expand_dims(2), size), ops.broadcast_to(segments.expand_dims(1), size)
+    return ops.cast(rows == columns, ms.int32)
 
 
 def _restarted(segments: np.ndarray) -> np.ndarray:
@@ -182,4 +192,5 @@ def _restarted(segments: np.ndarray) -> np.ndarray:
     places = np.arange(segments.shape[1], dtype=np.int32)[None]
     begins = np.ones(segments.shape, bool)
     begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    return (places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)).astype(np.int32)
+    restarted: np.ndarray = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    return restarted.astype(np.int32)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..checkpoint import locate
 from ..errors import ArgumentError
-from ..lora import LoraConfig, add_lora, lora_share
+from ..files import ADAPTER_FILE
+from ..lora import LoraConfig, add_lora, load_adapter, lora_share, save_adapter
 from ..modeling import PretrainedModel
 from .arguments import TrainingArguments
 from .checkpoints import host_copy
@@ -30,7 +35,8 @@ class Adapters:
         self._model = model
         self._config = _config(pet_method, args)
         if self._config is not None:
-            add_lora(model, self._config)
+            with _seeded(args.seed):
+                add_lora(model, self._config)
             print(lora_share(model), file=sys.stderr)
 
     def save(self, folder: Path, weights: Mapping[str, np.ndarray] | None = None) -> None:
@@ -61,6 +67,17 @@ class Adapters:
     def method(self) -> str:
         """``"lora"``, or nothing."""
         return "" if self._config is None else "lora"
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Within the block, numpy's global generator draws from ``seed``; after it, it goes on as before."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def _config(method: Any, args: TrainingArguments) -> LoraConfig | None:

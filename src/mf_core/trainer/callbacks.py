@@ -1,4 +1,4 @@
-"""Taking part in a run: callbacks of our own, of ``transformers``' form, and of MindSpore's (which are MindFormers')."""
+"""Taking part in a run: callbacks of our own, of ``transformers``' form, and MindSpore's, which are MindFormers'."""
 
 from __future__ import annotations
 

@@ -188,9 +188,8 @@ def load_tensors(path: Path, parameters: Mapping[str, Any]) -> None:
             for name in names:
                 array = file.get_tensor(name)
                 if array.shape != tuple(parameters[name].shape):
-                    raise CheckpointError(
-                        f"{name!r} in {path} is {array.shape}; this run's is {tuple(parameters[name].shape)}", value=name
-                    )
+                    shape = tuple(parameters[name].shape)
+                    raise CheckpointError(f"{name!r} in {path} is {array.shape}; this run's is {shape}", value=name)
                 ops.assign(parameters[name], Tensor(array))
     except SafetensorError as error:
         raise IntegrityError(f"{path} is not a whole safetensors file", value=str(path), why=str(error)) from error

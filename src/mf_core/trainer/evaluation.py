@@ -108,6 +108,8 @@ class _EvalStep(nn.Cell):
 
     @ms.jit
     def construct(self, *batch: Tensor) -> tuple[Tensor, ...]:
+        loss, targets = self.network(*batch)
         if self.predictor is None:
-            return self.network(*batch)
-        return self.network(*batch) + self.predictor(*batch)
+            return loss, targets
+        predictions, labels = self.predictor(*batch)
+        return loss, targets, predictions, labels

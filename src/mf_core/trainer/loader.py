@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..data import is_dataset, size_of
 from ..errors import DataError
 from .arguments import TrainingArguments
 from .recipe import TrainingRecipe
-from .rng import RandomState, dataset_seed, random_state, restore_random_state
+from .rng import RandomState, random_state, restore_random_state
 
 Batch = tuple[np.ndarray, ...]
 T = TypeVar("T")
@@ -43,8 +44,8 @@ class Group:
 class Loader:
     """The training data of a run.
 
-    A dataset with a length is shuffled anew in each pass, and the rows that do not fill a last batch are left out of it;
-    a stream keeps its order; a dataset with batches of its own keeps those.
+    A dataset with a length is shuffled anew in each pass, and the rows that do not fill a last batch are left out of
+    it; a stream keeps its order; a dataset with batches of its own keeps those.
 
     Args:
         recipe: The task's.
@@ -90,10 +91,10 @@ class Loader:
     def _count(self) -> int | None:
         size = self._args.per_device_train_batch_size
         if self._own:
-            count = getattr(self._dataset, "get_dataset_size", lambda: None)()
+            count = size_of(self._dataset) if is_dataset(self._dataset) else -1
             if count == 0:
                 raise DataError("the train_dataset has no batches", value=self._dataset)
-            return None if count is None or count < 0 else int(count)
+            return None if count < 0 else count
         if not isinstance(self._examples, Sequence):
             return None
         if len(self._examples) < size:
@@ -139,14 +140,7 @@ class Loader:
     def _epoch(self, epoch: int, taken: int) -> Iterator[Batch]:
         size = self._args.per_device_train_batch_size
         if self._own:
-            with dataset_seed(self._seed + epoch):
-                batches = iter(self._recipe.batches(self._dataset) or ())
-                first = next(batches, None)  # MindSpore reads its seed when the first batch is asked for
-            if first is None:
-                return
-            if taken == 0:
-                yield first
-            yield from islice(batches, max(taken - 1, 0), None)
+            yield from islice(self._recipe.batches(self._dataset, seed=self._seed + epoch) or (), taken, None)
         elif self.batches_per_epoch is None:
             examples = islice(self._examples, taken * size, None)
             while len(rows := list(islice(examples, size))) == size:

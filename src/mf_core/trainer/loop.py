@@ -17,7 +17,7 @@ from .arguments import TrainingArguments
 from .callbacks import CallbackList
 from .checkpoints import CheckpointStore
 from .loader import Group, Loader
-from .memory import is_out_of_memory, out_of_memory
+from .memory import out_of_memory
 from .rng import RandomState, state_to_json
 from .schedule import schedule
 from .state import TrainerControl, TrainerState, Window
@@ -263,13 +263,11 @@ class TrainingLoop:
         return TrainingError(
             f"{what} (pass {taken.group.epoch + 1}, {batches}{before})", value=taken.number,
             why="the step was left out: the weights are those before it",
-            hint="lower learning_rate, raise warmup_steps, or look at the data of that batch; max_nan_steps leaves out more",
+            hint="lower learning_rate, raise warmup_steps, or look at the data of that batch; max_nan_steps skips more",
         )  # fmt: skip
 
     def _explained(self, error: BaseException, group: Group) -> BaseException:
-        if is_out_of_memory(error):
-            return out_of_memory(self.parts.model, self.args, group.batches, error)
-        return error
+        return out_of_memory(self.parts.model, self.args, group.batches, error) or error
 
     # What is due ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Optimizers, as cells that update parameters inside the compiled step.
 
-Each is the function of the same name in torch or ``transformers``, whose formulas they follow; tests hold them equal. They
-are called with gradients of the whole batch, a factor that clips them, and the learning rate.
+Each is the function of the same name in torch or ``transformers``, whose formulas they follow; tests hold them equal.
+They are called with gradients of the whole batch, a factor that clips them, and the learning rate.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class GivenOptimizer(Optimizer):
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
         """Update the weights; ``rate`` is not looked at."""
-        scaled = ()
+        scaled: tuple[Tensor, ...] = ()
         for gradient in gradients:
             scaled = scaled + (gradient * factor,)
         self.optimizer(scaled)

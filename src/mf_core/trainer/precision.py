@@ -33,7 +33,7 @@ class Precision:
 
     @contextmanager
     def masters(self) -> Iterator[None]:
-        """Within the block, weights of 16 bits are fp32, so that small updates are not lost; after it they are again."""
+        """Within the block, weights of 16 bits are fp32, so that small updates are not lost."""
         halves = [(p, p.dtype) for p in self._model.trainable_params() if p.dtype != ms.float32]
         for parameter, _ in halves:
             parameter.set_dtype(ms.float32)

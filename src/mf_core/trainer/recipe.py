@@ -67,8 +67,16 @@ class TrainingRecipe(ABC):
         ``loss`` is the mean over the batch's targets, ``targets`` how many there are; both are fp32 scalars.
         """
 
-    def batches(self, dataset: Any, name: str = "train_dataset") -> Iterable[tuple[np.ndarray, ...]] | None:
-        """Return one pass of batches for a dataset that has its own batching; None for any other."""
+    def batches(
+        self, dataset: Any, name: str = "train_dataset", seed: int | None = None
+    ) -> Iterable[tuple[np.ndarray, ...]] | None:
+        """Return one pass of batches for a dataset that has its own batching; None for any other.
+
+        Args:
+            dataset: As the user gave it.
+            name: What it is called in messages.
+            seed: What it is to shuffle by in this pass, if it shuffles; None: in its own way.
+        """
         return None
 
     def fill(self, examples: Sequence[Any], size: int) -> Sequence[Any]:

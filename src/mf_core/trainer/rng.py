@@ -1,10 +1,8 @@
-"""Python's, numpy's and MindSpore's generators of random numbers, which datasets may draw from."""
+"""Python's and numpy's generators of random numbers, which datasets may draw from."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,16 +36,3 @@ def state_from_json(data: Any) -> RandomState | None:
         return None
     (version, numbers, gauss), (kind, keys, place, has_gauss, cached) = data
     return (version, tuple(numbers), gauss), (kind, np.array(keys, np.uint32), place, has_gauss, cached)
-
-
-@contextmanager
-def dataset_seed(seed: int) -> Iterator[None]:
-    """Within the block, datasets of MindSpore that are begun shuffle by ``seed``; its own setting is put back."""
-    from mindspore.dataset import config
-
-    before = config.get_seed()
-    config.set_seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        config.set_seed(before)

@@ -87,7 +87,7 @@ class TrainStep(nn.Cell):
         if self.accumulates:
             total = self.target_sum + targets
             share = 1.0 / ops.maximum(total, Tensor(1.0, ms.float32))
-            whole = ()
+            whole: tuple[Tensor, ...] = ()
             for i in range(self.count):
                 whole = whole + ((self.sums[i] + gradients[i] * targets) * share,)
             loss, targets, gradients = (self.loss_sum + loss * targets) * share, total, whole
@@ -115,7 +115,7 @@ class TrainStep(nn.Cell):
             return self.gradient(*batch)
         (_, loss, targets), gradients = self.gradient(*batch)
         inverse = 1.0 / self.scale
-        unscaled = ()
+        unscaled: tuple[Tensor, ...] = ()
         for gradient in gradients:
             unscaled = unscaled + (gradient * inverse,)
         return (loss, targets), unscaled

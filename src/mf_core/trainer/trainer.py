@@ -72,7 +72,8 @@ class Trainer:
         callbacks: One or several :class:`mf_core.Callback`, or MindSpore's.
         eval_callbacks: Those that evaluations call.
         compute_metrics: Further metrics, from an :class:`EvalPrediction` to a dict of numbers.
-        save_config: Write ``run.yaml`` into ``output_dir``: what the run really used, as ``mf train --config`` takes it.
+        save_config: Write ``run.yaml`` into ``output_dir``: what the run really used, as ``mf train --config`` takes
+            it.
 
     Attributes:
         model, tokenizer, recipe, args: What it works with.
@@ -168,7 +169,7 @@ class Trainer:
         config.check(self.model)
         self.recompute_config = config
 
-    # What users call ----------------------------------------------------------------------------------------------------
+    # What users call --------------------------------------------------------------------------------------------------
 
     def train(
         self,
@@ -212,12 +213,13 @@ class Trainer:
                 state, random = self._restore(resume, step, loader)
             elif checkpoints(self.output_dir):
                 warnings.warn(
-                    f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True would go on from them",
+                    f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True goes on from them",
                     stacklevel=2,
                 )
             self.state = state
             own = read_state(resume).get("own", []) if resume is not None else []
-            parts = self._parts(args, loader, step, CheckpointStore(self.output_dir, args.save_total_limit, own), rate_now)
+            store = CheckpointStore(self.output_dir, args.save_total_limit, own)
+            parts = self._parts(args, loader, step, store, rate_now)
             if self._save_config:
                 self.save_config()
             self.model.set_train(True)
@@ -310,7 +312,7 @@ class Trainer:
         write_text(path, dump_yaml({**run, **self.args.model_dump(mode="json")}))
         return path
 
-    # How they do it -----------------------------------------------------------------------------------------------------
+    # How they do it ---------------------------------------------------------------------------------------------------
 
     def _check_supported(self, args: TrainingArguments) -> None:
         if args.sink_mode:
@@ -389,8 +391,8 @@ class Trainer:
         if differing:
             raise CheckpointError(
                 f"{path} is of a run over other data: {'; '.join(differing)}", value=str(path),
-                hint="resume with the settings and the data that it began with, or pass train_checkpoint to begin a new "
-                "run with its weights",
+                hint="resume with the settings and the data that it began with, or pass train_checkpoint to begin a "
+                "new run with its weights",
             )  # fmt: skip
         self._adapters.load(path)
         load_tensors(path / OPTIMIZER_FILE, step.state())

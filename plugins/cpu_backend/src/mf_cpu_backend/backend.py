@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
+import resource
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -82,6 +84,19 @@ class CPUBackend(DeviceBackend):
     def memory_total(self) -> int | None:
         """See the base class."""
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    def memory_left(self) -> int | None:
+        """Return the least of what the machine has available and what the process's own limit leaves."""
+        try:
+            available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+            used = re.search(r"VmSize:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        except OSError:
+            return None
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        left = [int(available[1]) * 1024] if available else []
+        if used and limit != resource.RLIM_INFINITY:
+            left.append(limit - int(used[1]) * 1024)
+        return min(left, default=None)
 
     def peak_flops(self, dtype: str) -> float | None:
         """Return the speed of a product of two matrices, measured once a process for each type; it takes 0.2 s."""
