@@ -43,9 +43,13 @@ def parameter(shape: Sequence[int], init: float | tuple[str, float] = 0.0, dtype
         array = np.random.standard_normal(tuple(shape)).astype(np.float32) * np.float32(init[1])
     else:
         array = np.full(shape, init, np.float32)
+    return Parameter(_tensor(array, dtype))  # straight on: MindSpore copies a tensor that has a name
+
+
+def _tensor(array: np.ndarray, dtype: str) -> Tensor:
     tensor = Tensor.from_numpy(array)
     wanted = ms_dtype(dtype)
-    return Parameter(tensor if tensor.dtype == wanted else tensor.astype(wanted))
+    return tensor if tensor.dtype == wanted else tensor.astype(wanted)
 
 
 def ms_dtype(name: str) -> Any:
