@@ -140,7 +140,7 @@ TASK = """
             return ops.cross_entropy(logits, labels), ops.ones((), ms.float32) * labels.shape[0]
 
     class Recipe(TrainingRecipe):
-        def examples(self, dataset):
+        def examples(self, dataset, name="train_dataset"):
             return [self.tokenizer.encode(word, add_special_tokens=False) for word in dataset]
 
         def collate(self, examples):
@@ -149,6 +149,9 @@ TASK = """
 
         def network(self):
             return Loss(self.model)
+
+        def metrics(self, loss):
+            return {"surprise": 2 * loss}
 """
 
 LETTERS = Plugin(
@@ -182,14 +185,21 @@ USE = """
             ids.append(int(model(ms.Tensor([ids], ms.int32)).asnumpy()[0, -1].argmax()))
         return ids
     words = ["ab" * n + "ab" for n in (2,)] * 64
-    args = TrainingArguments(output_dir="out", batch_size=8, max_steps=60, learning_rate=3e-2, logging_steps=20)
-    trainer = Trainer(args, task="last_letter", model="letters_tiny", train_dataset=words)
+    args = TrainingArguments(output_dir="out", batch_size=8, max_steps=60, learning_rate=3e-2, logging_steps=20,
+                             save_steps=30, gradient_accumulation_steps=2, eval_strategy="steps", eval_steps=30)
+    trainer = Trainer(args, task="last_letter", model="letters_tiny", train_dataset=words, eval_dataset=words[:20])
     trainer.train()
+    again = Trainer(args, task="last_letter", model="letters_tiny", train_dataset=words, eval_dataset=words[:20])
+    again.train(resume_training="out/checkpoint-30")
+    weights = [[p.asnumpy() for p in t.model.get_parameters()] for t in (trainer, again)]
     print(json.dumps({
         "class": type(model) is LettersModel,
         "equal": together == [uncached(p) for p in prompts],
         "text": pipeline("text_generation", "letters_tiny")("hello", max_new_tokens=4)[0]["text_generation_text"][0],
         "processor": list(AutoProcessor.from_pretrained("letters_tiny")("abc")["text"].shape),
+        "resumed": all((a == b).all() for a, b in zip(*weights)),
+        "evaluated": trainer.evaluate(),
+        "predicted": trainer.predict(input_data="ababa"),
         "trained": pipeline("last_letter", AutoModel.from_pretrained("out"), tokenizer)("ababa"),
     }))
 """
@@ -211,4 +221,7 @@ def test_an_outside_family_and_task_work_from_generation_to_training(environment
     assert data["equal"] is True
     assert data["text"].startswith("hello")
     assert data["processor"] == [1, 128]
-    assert data["trained"] == "b"
+    assert data["trained"] == data["predicted"] == "b"
+    assert data["resumed"] is True
+    assert data["evaluated"]["tokens"] == 20
+    assert data["evaluated"]["surprise"] == 2 * data["evaluated"]["loss"]

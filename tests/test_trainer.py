@@ -235,6 +235,12 @@ def test_trainer_refuses_what_it_does_not_know(tmp_path):
         Trainer(task="text_generation", model=small_model(), pet_method="prefix")
 
 
+def test_a_profile_of_the_run(tmp_path):
+    make_trainer(tmp_path, max_steps=2, profile=True).train()
+    (trace,) = (tmp_path / "out" / "profile").rglob("trace_view.json")
+    assert "MatMul" in trace.read_text() or list((tmp_path / "out" / "profile").rglob("*op_detail*"))
+
+
 def test_a_model_from_its_configuration(tmp_path):
     config = {"model_type": "gpt2", "vocab_size": 64, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 32}
     trainer = make_trainer(tmp_path, model=config, max_steps=2, options={"save_config": True})

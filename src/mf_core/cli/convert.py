@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
-from .train import _put
+from .settings import put_setting
 
 if TYPE_CHECKING:
     from ..shards import LazyTensor
@@ -39,7 +39,7 @@ def run_convert(options: argparse.Namespace) -> int:
     """Say what was recognised, write it with a progress bar, say what was written."""
     overrides: dict[str, Any] = {}
     for setting in options.settings:
-        _put(overrides, setting)
+        put_setting(overrides, setting)
     from ..conversion.run import check_output, plan_conversion
     from ..registry import registry
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ArgumentError, check_options
 from ..files import read_config_file
+from .settings import put_setting
 
 #: What a run file may hold beside the fields of TrainingArguments: arguments of the trainer.
 _TRAINER = ("task", "model", "model_name", "train_dataset", "eval_dataset", "tokenizer", "pet_method", "save_config")
@@ -41,7 +42,7 @@ def run_train(options: argparse.Namespace) -> int:
             raise ArgumentError(f"there is no run file {options.config!r}", value=options.config)
         run = read_config_file(Path(options.config))
     for setting in options.settings:
-        _put(run, setting)
+        put_setting(run, setting)
     if not run:
         raise ArgumentError("nothing is said about the run", hint="mf train --config run.yaml")
     known = [*_TRAINER, *TrainingArguments.model_fields, *TrainingArguments.aliases]
@@ -62,23 +63,3 @@ def run_train(options: argparse.Namespace) -> int:
         print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     sys.stdout.flush()
     return 0
-
-
-def _put(run: dict[str, Any], setting: str) -> None:
-    """Put ``name=value`` into the run; the value is read as YAML."""
-    import yaml
-
-    name, equals, text = setting.partition("=")
-    if not equals or not name:
-        raise ArgumentError(f"--set {setting!r} is not NAME=VALUE", value=setting)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ArgumentError(f"--set {setting!r}: the value is not YAML", value=text, why=str(error)) from error
-    *path, last = name.split(".")
-    for part in path:
-        inner = run.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise ArgumentError(f"--set {setting!r}: {part!r} is {inner!r}, not a mapping", value=inner)
-        run = inner
-    run[last] = value

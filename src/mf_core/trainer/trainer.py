@@ -40,6 +40,7 @@ from .loader import Loader
 from .loop import Parts, TrainingLoop, TrainResult
 from .optimizers import make_optimizer
 from .precision import Precision
+from .profiling import Profile
 from .progress import Progress
 from .recipe import TrainingRecipe
 from .recording import Recorder
@@ -223,17 +224,19 @@ class Trainer:
             if self._save_config:
                 self.save_config()
             self.model.set_train(True)
-            progress, reports = Progress(), Recorder(self.output_dir, args)
+            shown: list[Any] = [Progress(), Recorder(self.output_dir, args)]
+            if args.profile:
+                shown.append(Profile(self.output_dir / "profile"))
             users = {"model": self.model, "tokenizer": self.tokenizer, "trainer": self}
             try:
                 loop = TrainingLoop(
-                    parts, args, state, CallbackList([progress, reports, *self._callbacks], **users),
+                    parts, args, state, CallbackList([*shown, *self._callbacks], **users),
                     CallbackList(self._eval_callbacks, **users), random,
                 )  # fmt: skip
                 result = loop.run()
             finally:
-                progress.close()
-                reports.close()
+                for callback in shown:
+                    callback.close()
                 self.model.set_train(False)
             if args.load_best_model_at_end and state.best_model_checkpoint:
                 self._adapters.load(self.output_dir / state.best_model_checkpoint)
