@@ -6,6 +6,8 @@ import pytest
 pytestmark = pytest.mark.parity
 
 ROWS = [np.random.default_rng(7).integers(0, 300, 33).astype(np.int32) for _ in range(48)]
+#: Adafactor brings rows whose gradients are tiny, and so mostly rounding, to the size of all others.
+CLOSE = {"adafactor": 1e-4}
 DECAY, RATES = 0.1, {"adamw": 1e-3, "adam": 1e-3, "sgd": 0.1, "adagrad": 1e-2, "adafactor": 1e-3}
 
 
@@ -60,12 +62,16 @@ def test_twenty_steps(tmp_path, name, accumulation):
         torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
         optimizer.step()
         scheduler.step()
-        assert abs(expected.item() - loss) < 1e-5, number
+        assert abs(expected.item() - loss) < CLOSE.get(name, 1e-5), number
     weights = {parameter: p.asnumpy() for parameter, p in ours.parameters_and_names()}
     checked = 0
     for parameter, tensor in theirs.state_dict().items():
         if parameter in weights:
-            assert np.abs(tensor.numpy() - weights[parameter]).max() < 1e-5, parameter
+            difference = np.abs(tensor.numpy() - weights[parameter])
+            if name in ("adagrad", "adafactor") and parameter.endswith("attn.c_attn.bias"):
+                # A key's bias moves no softmax: its gradient is rounding alone, which these scale up to whole steps.
+                difference[64:128] = 0
+            assert difference.max() < CLOSE.get(name, 1e-5), parameter
             checked += 1
     assert checked == len(weights)
 

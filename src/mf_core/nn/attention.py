@@ -11,8 +11,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
+
+
+class _Softmax(nn.Cell):
+    """Softmax over the last axis, with a gradient that neither transposes nor broadcasts, as MindSpore's own does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softmax = ops.Softmax(-1)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.softmax(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return ``out * (dout - sum(out * dout))``."""
+        total = (out * dout).sum(-1, keepdims=True)
+        return (out * (dout - ops.broadcast_to(total, out.shape)),)
+
+
+_SOFTMAX = _Softmax()
 
 #: Added to the scores of what must not be seen. Finite, also in fp16: a row of padding, which sees nothing, has no NaN.
 MASKED = -6.0e4
@@ -47,10 +66,7 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dt
         dtype: Type of the softmax.
     """
     scores = ops.cast(ops.BatchMatMul(transpose_b=True)(query * scale, key), dtype)
-    scores = scores + ops.broadcast_to(ops.cast(bias, dtype), scores.shape)
-    if query.shape[2] == 1:  # a step of decoding, of which nobody takes the gradient
-        return ops.cast(ops.softmax(scores, -1), query.dtype)
-    return ops.cast(ops.exp(ops.LogSoftmax(-1)(scores)), query.dtype)  # the gradient of softmax would transpose
+    return ops.cast(_SOFTMAX(scores + ops.broadcast_to(ops.cast(bias, dtype), scores.shape)), query.dtype)
 
 
 def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:

@@ -144,11 +144,11 @@ class Adafactor(Optimizer):
                 row = beta * self.rows[i] + (1.0 - beta) * square.mean(-1)
                 column = beta * self.columns[i] + (1.0 - beta) * square.mean(-2)
                 ops.assign(self.columns[i], column)
-                scaled = ops.rsqrt(row / row.mean(-1, keep_dims=True)).expand_dims(-1)
-                update = scaled * ops.rsqrt(column).expand_dims(-2) * gradient
+                scaled = ops.sqrt(row / row.mean(-1, keep_dims=True)).expand_dims(-1)
+                update = gradient / (scaled * ops.sqrt(column).expand_dims(-2))
             else:
                 row = beta * self.rows[i] + (1.0 - beta) * square
-                update = ops.rsqrt(row) * gradient
+                update = gradient / ops.sqrt(row)
             ops.assign(self.rows[i], row)
             size = ops.sqrt(ops.square(update).mean())
             update = rate * update / ops.maximum(size, Tensor(1.0, ms.float32))
