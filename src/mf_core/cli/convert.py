@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
-from .settings import put_setting
+from .settings import add_set_option, put_settings
 
 if TYPE_CHECKING:
     from ..shards import LazyTensor
@@ -27,10 +27,7 @@ def add_commands(commands: Any) -> None:
     convert.add_argument("--model", required=True, help="preset, directory or config file that says its sizes")
     convert.add_argument("--output", metavar="DIR", help="where to write (default: a folder called like the preset)")
     convert.add_argument("--dtype", choices=("float16", "float32"), help="type of the weights (default: the source's)")
-    convert.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="set a field of the configuration, such as num_layers=4; may be repeated",
-    )  # fmt: skip
+    add_set_option(convert, "set a field of the configuration, such as num_layers=4; may be repeated")
     convert.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     convert.set_defaults(run=run_convert)
 
@@ -38,8 +35,7 @@ def add_commands(commands: Any) -> None:
 def run_convert(options: argparse.Namespace) -> int:
     """Say what was recognised, write it with a progress bar, say what was written."""
     overrides: dict[str, Any] = {}
-    for setting in options.settings:
-        put_setting(overrides, setting)
+    put_settings(overrides, options.settings)
     from ..conversion.run import check_output, plan_conversion
     from ..registry import registry
 

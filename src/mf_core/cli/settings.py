@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import ArgumentError
 
 
-def put_setting(run: dict[str, Any], setting: str) -> None:
+def add_set_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Give a command ``--set``, which may be repeated; ``what`` says what it sets."""
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=what)
+
+
+def put_settings(run: dict[str, Any], settings: Iterable[str]) -> None:
+    """Put each ``name=value`` into a mapping, the later over the earlier."""
+    for setting in settings:
+        _put(run, setting)
+
+
+def _put(run: dict[str, Any], setting: str) -> None:
     """Put ``name=value`` into a mapping; the value is read as YAML, and a name with dots goes into mappings within."""
     import yaml
 

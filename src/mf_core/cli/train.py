@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ArgumentError, check_options
 from ..files import read_config_file
-from .settings import put_setting
+from .settings import add_set_option, put_settings
 
 #: What a run file may hold beside the fields of TrainingArguments: arguments of the trainer.
 _TRAINER = ("task", "model", "model_name", "train_dataset", "eval_dataset", "tokenizer", "pet_method", "save_config")
@@ -24,10 +24,9 @@ def add_commands(commands: Any) -> None:
         "train_dataset, …) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one.",
     )
     train.add_argument("--config", metavar="FILE", help="the run file")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-        help="set one of them; may be repeated, and wins over the file. A name with dots goes into a mapping.",
-    )  # fmt: skip
+    add_set_option(
+        train, "set one of them; may be repeated, and wins over the file. A name with dots goes into a mapping."
+    )
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
     train.set_defaults(run=run_train)
 
@@ -41,8 +40,7 @@ def run_train(options: argparse.Namespace) -> int:
         if not Path(options.config).is_file():
             raise ArgumentError(f"there is no run file {options.config!r}", value=options.config)
         run = read_config_file(Path(options.config))
-    for setting in options.settings:
-        put_setting(run, setting)
+    put_settings(run, options.settings)
     if not run:
         raise ArgumentError("nothing is said about the run", hint="mf train --config run.yaml")
     known = [*_TRAINER, *TrainingArguments.model_fields, *TrainingArguments.aliases]

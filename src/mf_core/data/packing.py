@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..errors import ArgumentError, DataError
 from ..tokenization import PretrainedTokenizer
 from .layout import Layout, Mode, Row
-from .records import Records, RecordStream, warn_skipped
+from .records import DerivedStream, Records, RecordStream, warn_skipped
 from .source import COLUMNS, LazySequence
 from .store import ArrayWriter, Entry, entry_of, scratch_folder
 from .tokenizing import documents
@@ -50,7 +50,7 @@ class PackedRows(LazySequence[Row]):
         return {name: column[index] for name, column in self._columns.items()}
 
 
-class PackedStream:
+class PackedStream(DerivedStream[Row]):
     """The rows of a stream of texts, made as they are asked for. All have ``loss_mask``.
 
     Args:
@@ -63,17 +63,8 @@ class PackedStream:
     def __init__(
         self, records: RecordStream, tokenizer: PretrainedTokenizer, layout: Callable[[], Layout], workers: int
     ) -> None:
-        self.records, self._tokenizer, self._layout, self._workers = records, tokenizer, layout, workers
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be gone through more than once."""
-        return self.records.repeatable
-
-    @property
-    def skipped(self) -> int:
-        """How many bad records the last whole pass left out."""
-        return self.records.skipped
+        super().__init__(records)
+        self._tokenizer, self._layout, self._workers = tokenizer, layout, workers
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each row."""

@@ -6,12 +6,13 @@ import hashlib
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import DataError, MFError
 from .source import HOLDS, Former, Kind, LazySequence, Record, Source, kind_of
 
 T = TypeVar("T")
+R = TypeVar("R")
 Check = Callable[[Record, str], T]
 
 
@@ -259,6 +260,31 @@ class RecordStream(Iterable[tuple[str, Record]]):
 
     def _place(self, number: int) -> str:
         return f"{self.name}, record {number}"
+
+
+class DerivedStream(Generic[R]):
+    """Something made of each record of a stream; a subclass has ``__iter__``.
+
+    Args:
+        records: The stream.
+    """
+
+    def __init__(self, records: RecordStream) -> None:
+        self.records = records
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be gone through more than once."""
+        return self.records.repeatable
+
+    @property
+    def skipped(self) -> int:
+        """How many bad records the last whole pass left out."""
+        return self.records.skipped
+
+    def __iter__(self) -> Iterator[R]:
+        """Yield what is made of the records."""
+        raise NotImplementedError
 
 
 def _same_kind(record: Record, kind: Kind, place: str) -> Kind:

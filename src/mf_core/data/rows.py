@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError, InputTooLongError
 from .items import Items
-from .records import Records, RecordStream
+from .records import DerivedStream, Records, RecordStream
 from .source import LazySequence, Record, not_a_row
 
 Row = dict[str, np.ndarray]
@@ -94,7 +94,7 @@ class Rows(LazySequence[Row]):
         return self._check(self.records[index], self.records.place(index))
 
 
-class RowStream:
+class RowStream(DerivedStream[Row]):
     """The rows of a stream, each checked as it comes.
 
     Args:
@@ -103,17 +103,8 @@ class RowStream:
     """
 
     def __init__(self, records: RecordStream, check: Check) -> None:
-        self.records, self._check = records, check
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be gone through more than once."""
-        return self.records.repeatable
-
-    @property
-    def skipped(self) -> int:
-        """How many bad records the last whole pass left out."""
-        return self.records.skipped
+        super().__init__(records)
+        self._check = check
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each row; see :meth:`RecordStream.checked` for errors."""
