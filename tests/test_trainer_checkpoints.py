@@ -256,6 +256,29 @@ def test_what_cannot_be_resumed(tmp_path):
         make_trainer(tmp_path).train(resume_training=tmp_path / "out" / "checkpoint-4")
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_optimizer_of_the_users_own_is_resumed_too(tmp_path, wrapped):
+    from mindspore import nn
+
+    def run(name, stop=None, resume=None):
+        class Stop:
+            def on_step_end(self, args, state, control, **kwargs):
+                control.should_training_stop = state.global_step == stop
+
+        model = small_model()
+        options = {"optimizers": nn.Adam(model.trainable_params(), learning_rate=1e-2), "callbacks": Stop()}
+        if wrapped:
+            options["wrapper"] = nn.TrainOneStepCell
+        trainer = make_trainer(tmp_path / name, model=model, max_steps=8, save_strategy="steps", options=options)
+        return trainer.train(resume_training=resume).losses, weights_of(model)
+
+    whole, weights = run("whole")
+    run("parts", stop=5)
+    losses, resumed = run("parts", resume=True)
+    assert losses == whole
+    assert_equal_weights(weights, resumed)
+
+
 @pytest.mark.parametrize("kind", ["stream", "own"])
 def test_data_without_places_is_resumed_too(tmp_path, kind):
     """A stream that draws from numpy's generator, and a dataset of MindSpore's that shuffles and batches itself."""

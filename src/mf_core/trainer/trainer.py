@@ -209,16 +209,16 @@ class Trainer:
         self.recompute_config.apply(self.model)
         with self._precision.masters():
             step, rate_now = self._step(args)
-            state, random = TrainerState(max_steps=loader.max_steps, num_train_epochs=loader.epochs), None
+            state = TrainerState(max_steps=loader.max_steps, num_train_epochs=loader.epochs)
+            random, own = None, list[str]()
             if resume is not None:
-                state, random = self._restore(resume, step, loader)
+                state, random, own = self._restore(resume, step, loader)
             elif checkpoints(self.output_dir):
                 warnings.warn(
                     f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True goes on from them",
                     stacklevel=2,
                 )
             self.state = state
-            own = read_state(resume).get("own", []) if resume is not None else []
             store = CheckpointStore(self.output_dir, args.save_total_limit, own)
             parts = self._parts(args, loader, step, store, rate_now)
             if self._save_config:
@@ -383,8 +383,8 @@ class Trainer:
             warnings.warn(f"{self.output_dir} has no checkpoint yet: the run begins at step 0", stacklevel=3)
         return found
 
-    def _restore(self, path: Path, step: Any, loader: Loader) -> tuple[TrainerState, Any]:
-        """Put everything that a checkpoint holds back."""
+    def _restore(self, path: Path, step: Any, loader: Loader) -> tuple[TrainerState, Any, list[str]]:
+        """Put everything that a checkpoint holds back; return state, random generators, the run's own checkpoints."""
         data = read_state(path)
         differing = [
             f"{name} was {data['data'].get(name)}, and is {value}"
@@ -401,7 +401,7 @@ class Trainer:
         load_tensors(path / OPTIMIZER_FILE, step.state())
         state = TrainerState.from_dict(data)
         state.max_steps, state.num_train_epochs = loader.max_steps, loader.epochs
-        return state, state_from_json(data.get("random_state"))
+        return state, state_from_json(data.get("random_state")), data.get("own", [])
 
     def _checkpoint(self, asked: bool | str | Path | None) -> Path | str:
         """Return the checkpoint that ``True``, a path or a name means."""

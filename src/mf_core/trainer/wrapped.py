@@ -37,14 +37,13 @@ class WrappedStep:
                 f"gradient_accumulation_steps={args.gradient_accumulation_steps} does not go with a wrapper",
                 value=args.gradient_accumulation_steps, hint="a cell that accumulates does so itself",
             )  # fmt: skip
-        self.cell = wrapper(_LossAlone(network), optimizer)
-        self.weights = {id(p) for p in optimizer.parameters}
+        self.network, self.cell = network, wrapper(_LossAlone(network), optimizer)
         self.seed = args.seed
 
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
-        return {p.name: p for p in self.cell.get_parameters() if (id(p) not in self.weights and p.name[:3] != "mf_"
-                and not p.requires_grad) or p.name == "global_step"}  # fmt: skip
+        weights = {id(p) for p in self.network.get_parameters()}
+        return {p.name: p for p in self.cell.get_parameters() if id(p) not in weights}
 
     def run(self, number: int, rate: float, batches: Sequence[tuple[np.ndarray, ...]]) -> tuple[Any, Any, Any]:
         """Take a step; the number of targets counts as 1, and the gradient's norm is not known."""
