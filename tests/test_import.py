@@ -218,7 +218,7 @@ PLUGINS = {path.name: path for path in sorted(ROOT.glob("plugins/*/src/*")) if p
 LAYERS = (
     {"errors", "specs", "hookspecs", "plugins", "registry"},
     {"files", "settings", "hub", "checkpoint", "config", "tokenization", "fast_tokenization", "processing"},
-    {"backend", "seed", "nn", "shards", "weights", "modeling", "lora", "conversion"},
+    {"backend", "collectives", "seed", "nn", "shards", "weights", "modeling", "lora", "conversion"},
     {"generation", "data", "parallel", "context"},
     {"auto", "pipelines", "trainer", "tasks"},
 )

@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +24,7 @@ from .errors import BackendError, NotInstalledError
 from .registry import registry
 
 if TYPE_CHECKING:
+    from .collectives import Collectives
     from .config import PretrainedConfig
 
 logger = logging.getLogger("mf_core")
@@ -110,6 +111,25 @@ class DeviceBackend(ABC):
 
     def peak_flops(self, dtype: str) -> float | None:
         """Return the most floating-point operations a second that the device does in ``dtype``; None: not known."""
+        return None
+
+    def collectives(self, ranks: Sequence[int], rank: int) -> Collectives:
+        """Return the collective operations of a group of processes; here: MindSpore's own operators.
+
+        Args:
+            ranks: The group's ranks in the cluster, rising.
+            rank: This process's.
+        """
+        from .collectives import Collectives
+
+        return Collectives(ranks, rank)
+
+    def capability(self, name: str) -> Callable[..., Any] | None:
+        """Return the backend's own kernel of that name; None: it has none, and MindSpore's operators serve.
+
+        Args:
+            name: One of those that :mod:`mf_core.nn.kernels` lists, with what each takes and returns.
+        """
         return None
 
 

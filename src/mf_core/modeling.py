@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .config import PretrainedConfig
     from .hub import Source
     from .lora import LoraConfig
+    from .parallel import ParallelPlan
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -44,6 +45,7 @@ class PretrainedModel(nn.Cell):
         ignored_keys: Regular expressions of names in checkpoints that are no weights.
         attention_cells: What the attention of a block is called in it.
         lora_targets: Names, or their ends, of the linear layers that get LoRA adapters unless said otherwise.
+        parallel_plan: How the model may be spread over devices; None: it cannot be.
 
     Attributes:
         config: The configuration.
@@ -57,6 +59,7 @@ class PretrainedModel(nn.Cell):
     ignored_keys: ClassVar[tuple[str, ...]] = ()
     attention_cells: ClassVar[tuple[str, ...]] = ("attn", "attention", "self_attn")
     lora_targets: ClassVar[tuple[str, ...]] = ()
+    parallel_plan: ClassVar[ParallelPlan | None] = None
 
     name_or_path: str | None = None
     lora_config: LoraConfig | None = None

@@ -8,10 +8,10 @@ import platform
 import re
 import resource
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mf_core import DeviceBackend
 from mf_core.backend import Probe
@@ -19,6 +19,9 @@ from mf_core.errors import BackendError
 
 from .cores import core_count
 from .speed import measured_flops
+
+if TYPE_CHECKING:
+    from .collectives import CPUCollectives
 
 
 class CPUBackend(DeviceBackend):
@@ -97,6 +100,12 @@ class CPUBackend(DeviceBackend):
         if used and limit != resource.RLIM_INFINITY:
             left.append(limit - int(used[1]) * 1024)
         return min(left, default=None)
+
+    def collectives(self, ranks: Sequence[int], rank: int) -> CPUCollectives:
+        """See the base class."""
+        from .collectives import CPUCollectives
+
+        return CPUCollectives(ranks, rank)
 
     def peak_flops(self, dtype: str) -> float | None:
         """Return the speed of a product of two matrices, measured once a process for each type; it takes 0.2 s."""

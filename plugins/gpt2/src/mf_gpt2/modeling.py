@@ -24,6 +24,7 @@ from mf_core.nn import (
     split_heads,
     write_cache,
 )
+from mf_core.parallel import ParallelPlan
 
 from .config import GPT2Config
 
@@ -145,6 +146,15 @@ class GPT2LMHeadModel(PretrainedModel):
     # Causal masks that old checkpoints carry, and the head's second name for the embedding.
     ignored_keys: ClassVar[tuple[str, ...]] = (r"(^|\.)h\.\d+\.attn\.(masked_)?bias$", r"^lm_head\.weight$")
     lora_targets: ClassVar[tuple[str, ...]] = ("c_attn",)
+    parallel_plan: ClassVar[ParallelPlan] = ParallelPlan(
+        columns={"transformer.h.*.attn.c_attn": 3, "transformer.h.*.mlp.c_fc": 1},
+        rows=("transformer.h.*.attn.c_proj", "transformer.h.*.mlp.c_proj"),
+        heads=("transformer.h.*.attn",),
+        vocabulary=("transformer.wte",),
+        layers=("transformer.h.*",),
+        first=("transformer.wte", "transformer.wpe"),
+        last=("transformer.ln_f", "transformer.wte"),
+    )
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)

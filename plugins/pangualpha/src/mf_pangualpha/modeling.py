@@ -38,6 +38,7 @@ from mf_core.nn import (
     split_heads,
     write_cache,
 )
+from mf_core.parallel import ParallelPlan
 
 from .config import PanguAlphaConfig
 from .experts import MixtureOfExperts, Router
@@ -247,6 +248,21 @@ class PanguAlphaHeadModel(PretrainedModel):
     config_class: ClassVar[type[PanguAlphaConfig]] = PanguAlphaConfig
     checkpoint_prefix: ClassVar[str] = "backbone."
     lora_targets: ClassVar[tuple[str, ...]] = ("query", "value")
+    parallel_plan: ClassVar[ParallelPlan] = ParallelPlan(
+        columns={
+            "backbone.*.attention.query": 1,
+            "backbone.*.attention.key": 1,
+            "backbone.*.attention.value": 1,
+            "backbone.*.mapping": 1,
+        },
+        rows=("backbone.*.projection",),
+        heads=("backbone.*.attention",),
+        vocabulary=("backbone.word_embedding",),
+        layers=("backbone.blocks.*", "backbone.top_query_layer"),
+        first=("backbone.word_embedding", "backbone.position_embedding"),
+        last=("backbone.layernorm", "backbone.top_query_embedding", "backbone.word_embedding"),
+        experts=("backbone.blocks.*.mlp.experts.*",),
+    )
 
     def __init__(self, config: PanguAlphaConfig) -> None:
         super().__init__(config)

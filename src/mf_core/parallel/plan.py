@@ -1,0 +1,162 @@
+"""How a model may be spread over devices: its parallel plan, as data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class Split:
+    """How an array is cut into pieces.
+
+    Attributes:
+        axis: Along which axis.
+        fused: How many weights lie side by side along it (3 in a joint projection to query, key and value); each piece
+            has its share of each.
+    """
+
+    axis: int
+    fused: int = 1
+
+    def shape(self, whole: Sequence[int], count: int) -> tuple[int, ...]:
+        """Return the shape of one of ``count`` pieces."""
+        return tuple(n // count if i == self.axis else n for i, n in enumerate(whole))
+
+    def piece(self, whole: np.ndarray, index: int, count: int) -> np.ndarray:
+        """Return piece ``index`` of ``count``: a view where the weights are not fused, else a copy."""
+        each = whole.shape[self.axis] // (self.fused * count)
+        starts = [(i * count + index) * each for i in range(self.fused)]
+        parts = [whole[(slice(None),) * self.axis + (slice(start, start + each),)] for start in starts]
+        return parts[0] if self.fused == 1 else np.concatenate(parts, self.axis)
+
+    def join(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the whole of its pieces, in their order."""
+        parts = [np.split(piece, self.fused, self.axis) for piece in pieces]
+        return np.concatenate([part[i] for i in range(self.fused) for part in parts], self.axis)
+
+
+@dataclass(frozen=True)
+class ParallelPlan:
+    """What of a model is split, and where it may be cut.
+
+    Each name is the path of a cell in the model; ``*`` stands for anything in it, such as a layer's number.
+
+    Attributes:
+        columns: Linears whose outputs are split over the tensor axis -> how many weights are fused in each.
+        rows: Linears whose inputs are: each follows column-parallel ones, and its results are summed.
+        heads: Cells with a ``num_heads``, of which each device has its share.
+        vocabulary: Embeddings that can be split by vocabulary; the model's head is tied to the first.
+        layers: The repeated layers, in order: where a pipeline may be cut.
+        first: Cells that the first stage of a pipeline needs, beside its layers.
+        last: Those that the last stage needs. A cell in both is tied: its gradients are summed over the two.
+        experts: Cells that hold one expert each, split over the expert axis by their number.
+    """
+
+    columns: Mapping[str, int] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    experts: tuple[str, ...] = ()
+
+    def split(self, parameter: str, *, vocabulary: bool) -> Split | None:
+        """Return how a parameter is split over the tensor axis; None: it is whole everywhere.
+
+        Args:
+            parameter: Its name, ``"transformer.h.0.attn.c_attn.weight"``.
+            vocabulary: Whether embeddings are split (``vocab_emb_dp=False``).
+        """
+        cell, _, kind = parameter.rpartition(".")
+        for pattern, fused in self.columns.items():
+            if fnmatchcase(cell, pattern):
+                return Split(1 if kind == "weight" else 0, fused)
+        if kind == "weight" and matches(cell, self.rows):
+            return Split(0)
+        if kind == "weight" and vocabulary and matches(cell, self.vocabulary):
+            return Split(0)
+        return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a parameter is in a layout.
+
+    Attributes:
+        shape: Its shape when whole.
+        split: How it is cut over the tensor axis; None: it is whole.
+        stages: The stages of the pipeline that have it; two for a tied one.
+        expert: Which place of the expert axis has it; None: every copy of the model has it.
+    """
+
+    shape: tuple[int, ...]
+    split: Split | None
+    stages: tuple[int, ...]
+    expert: int | None = None
+
+    def is_on(self, layout: Layout) -> bool:
+        """Tell whether the process at ``layout.rank`` has the parameter, or its piece of it."""
+        return layout.stage in self.stages and self.expert in (None, layout.data_rank % layout.expert)
+
+    def local_shape(self, layout: Layout) -> tuple[int, ...]:
+        """Return the shape of each piece."""
+        return self.shape if self.split is None else self.split.shape(self.shape, layout.tensor)
+
+    def piece(self, whole: np.ndarray, layout: Layout) -> np.ndarray:
+        """Return the piece of the process at ``layout.rank``."""
+        return whole if self.split is None else self.split.piece(whole, layout.tensor_rank, layout.tensor)
+
+
+def places(
+    plan: ParallelPlan, shapes: Mapping[str, tuple[int, ...]], layout: Layout, *, vocabulary: bool = False
+) -> dict[str, Place]:
+    """Return where each of a model's parameters is.
+
+    Args:
+        plan: The model's.
+        shapes: Parameter -> shape, in the model's order.
+        layout: The grid; its rank does not matter.
+        vocabulary: Whether embeddings are split by vocabulary (``vocab_emb_dp=False``).
+    """
+    starts = [prefix(name, pattern) for pattern in plan.layers for name in shapes]
+    layers = list(dict.fromkeys(filter(None, starts)))
+    each = max(1, len(layers) // layout.pipeline)
+    stage_of = {layer: min(number // each, layout.pipeline - 1) for number, layer in enumerate(layers)}
+    experts = {name: found for name in shapes for pattern in plan.experts if (found := prefix(name, pattern))}
+    counts = Counter(expert.rpartition(".")[0] for expert in set(experts.values()))
+    result = {}
+    for name, shape in shapes.items():
+        layer = next((found for pattern in plan.layers if (found := prefix(name, pattern))), None)
+        if layout.pipeline == 1:
+            stages: tuple[int, ...] = (0,)
+        elif layer is not None:
+            stages = (stage_of[layer],)
+        else:
+            ends = (0, plan.first), (layout.pipeline - 1, plan.last)
+            stages = tuple(stage for stage, cells in ends if matches(name.rpartition(".")[0], cells))
+        place = None
+        if name in experts and layout.expert > 1:
+            siblings, _, number = experts[name].rpartition(".")
+            place = int(number) // (counts[siblings] // layout.expert)
+        split = plan.split(name, vocabulary=vocabulary) if layout.tensor > 1 else None
+        result[name] = Place(tuple(shape), split, stages, place)
+    return result
+
+
+def prefix(name: str, pattern: str) -> str | None:
+    """Return the beginning of a name that fits a pattern, as many components as that has; None: it does not fit."""
+    start = ".".join(name.split(".")[: pattern.count(".") + 1])
+    return start if fnmatchcase(start, pattern) else None
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a name fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
