@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .hub import Source
     from .lora import LoraConfig
     from .parallel import ParallelPlan
+    from .parallel.spread import Spread
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -52,6 +53,8 @@ class PretrainedModel(nn.Cell):
         compute_dtype: Name of the type that the backend chose to compute in.
         name_or_path: The checkpoint whose weights the model was given, as it was named; None if there is none.
         lora_config: Settings of the LoRA adapters that the model has; None if there are none.
+        has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
+        spread: How the model is spread over processes; None: it is whole.
     """
 
     config_class: ClassVar[type[PretrainedConfig]]
@@ -63,6 +66,8 @@ class PretrainedModel(nn.Cell):
 
     name_or_path: str | None = None
     lora_config: LoraConfig | None = None
+    has_auxiliary_loss: bool = False
+    spread: Spread | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
         if not isinstance(config, self.config_class):
@@ -155,6 +160,48 @@ class PretrainedModel(nn.Cell):
         data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": saved}
         save_weights(tensors, Path(directory), dtype=dtype, shard_size=shard_size)
         write_json(Path(directory) / CONFIG_FILE, data)
+
+    def body(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return what :meth:`head` takes; with ``has_auxiliary_loss``, in training, also a scalar for the loss.
+
+        Models that can be pipelined, or whose vocabulary can be split, have both, and ``construct`` calls them. Here,
+        the body is all of the model.
+
+        Args:
+            input_ids: ``(B, S)`` int32.
+            attention_mask: As ``construct`` takes it.
+            position_ids: As ``construct`` takes it.
+            hidden: In a stage of a pipeline that is not the first, what the stage before gave, in place of the
+                embeddings; the ids are given all the same.
+        """
+        return self.construct(input_ids, attention_mask, position_ids)
+
+    def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
+        """Return the logits ``(B, S, V)`` fp32 of what :meth:`body` gave.
+
+        Args:
+            hidden: Of the last stage.
+            whole: Gather the logits where the vocabulary is split; False: return this process's ``(B, S, V / n)``.
+        """
+        return hidden
+
+    def cut(self, layers: range, *, is_last: bool) -> None:
+        """Become a stage of a pipeline: from now on, :meth:`body` runs only these layers.
+
+        Args:
+            layers: Their numbers, counted as ``parallel_plan.layers`` names them.
+            is_last: Whether what follows the last layer is this process's too.
+
+        Raises:
+            UnsupportedError: The model cannot be cut.
+        """
+        raise UnsupportedError(f"{type(self).__name__} cannot be cut into the stages of a pipeline")
 
     def num_parameters(self) -> int:
         """Return the number of weights."""

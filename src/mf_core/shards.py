@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ INDEX_FILE = "model.safetensors.index.json"
 #: Bytes in a shard unless said otherwise; what the hub's tools use.
 SHARD_SIZE = 5 * 1024**3
 
-#: numpy's name of a type -> what safetensors calls it.
-_KINDS = {
+#: numpy's name of a type -> what safetensors calls it; of those that are written.
+KINDS = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
@@ -93,7 +93,7 @@ def write_shards(
     for number, shard in enumerate(shards, 1):
         file = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         with atomic_path(directory / file) as temporary:
-            _write_file(temporary, shard, on_tensor)
+            write_file(temporary, shard, on_tensor)
         weight_map.update(dict.fromkeys((tensor.name for tensor in shard), file))
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors)
@@ -127,33 +127,66 @@ def _split(tensors: Sequence[LazyTensor], limit: int) -> list[list[LazyTensor]]:
     return shards
 
 
-def _write_file(path: Path, tensors: Sequence[LazyTensor], on_tensor: Callable[[LazyTensor], None] | None) -> None:
-    """Write one safetensors file: the header's length in 8 bytes, the header in JSON, the values."""
-    for tensor in tensors:
-        if tensor.dtype not in _KINDS:
-            raise WeightsError(f"{tensor.name!r} is {tensor.dtype}, which is not written", value=tensor.name)
+def file_header(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[bytes, dict[str, int]]:
+    """Return how a safetensors file of given tensors begins, and where in the file the values of each do.
+
+    Args:
+        tensors: Name -> shape and numpy's name of the type.
+
+    Returns:
+        The header's length in 8 bytes and the header in JSON; name -> offset, in the order of the file, in which values
+        follow each other without gaps.
+
+    Raises:
+        WeightsError: A tensor is of a type that is not written.
+    """
+    for name, (_, dtype) in tensors.items():
+        if dtype not in KINDS:
+            raise WeightsError(f"{name!r} is {dtype}, which is not written", value=name)
     # Wide types first, so that all numbers lie on word boundaries.
-    ordered = sorted(tensors, key=lambda tensor: -np.dtype(tensor.dtype).itemsize)
+    ordered = sorted(tensors.items(), key=lambda item: -np.dtype(item[1][1]).itemsize)
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    place = 0
-    for tensor in ordered:
-        end = place + tensor.nbytes
-        header[tensor.name] = {
-            "dtype": _KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [place, end]
-        }  # fmt: skip
+    places, place = {}, 0
+    for name, (shape, dtype) in ordered:
+        places[name], end = place, place + np.dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {"dtype": KINDS[dtype], "shape": list(shape), "data_offsets": [place, end]}
         place = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    start = 8 + len(text)
+    return len(text).to_bytes(8, "little") + text, {name: start + place for name, place in places.items()}
+
+
+def write_file(
+    path: Path, tensors: Sequence[LazyTensor], on_tensor: Callable[[LazyTensor], None] | None = None
+) -> None:
+    """Write one safetensors file, with one tensor in memory at a time; not atomically.
+
+    Args:
+        path: The file.
+        tensors: Each is read once.
+        on_tensor: Called after each tensor.
+
+    Raises:
+        WeightsError: A tensor is of a type that is not written, or not what its description says.
+    """
+    named = {tensor.name: tensor for tensor in tensors}
+    start, places = file_header({tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors})
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in ordered:
+        file.write(start)
+        for tensor in map(named.__getitem__, places):
             array = tensor.read()
             if array.shape != tensor.shape or array.dtype.name != tensor.dtype:
                 raise WeightsError(
                     f"{tensor.name!r} is {array.dtype} {array.shape}, not {tensor.dtype} {tensor.shape} as was said",
                     value=tensor.name,
                 )
-            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            file.write(bytes_of(array))
             del array
             if on_tensor is not None:
                 on_tensor(tensor)
+
+
+def bytes_of(array: np.ndarray) -> memoryview:
+    """Return an array's values as a file holds them."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

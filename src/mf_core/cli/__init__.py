@@ -1,6 +1,7 @@
 """The command ``mf``.
 
-Exit codes: 0 done; 1 ``mf doctor`` found a fault; 2 a mistake in what was asked; 130 interrupted.
+Exit codes: 0 done; 1 ``mf doctor`` or ``mf ckpt inspect`` found a fault; 2 a mistake in what was asked; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MFError
-from . import convert, data, doctor, env, generate, listing, report, train
+from . import ckpt, convert, data, doctor, env, generate, listing, report, train
 
-COMMANDS = (generate, train, report, data, convert, listing, doctor, env)
+COMMANDS = (generate, train, report, data, convert, ckpt, listing, doctor, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

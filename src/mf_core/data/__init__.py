@@ -5,7 +5,7 @@ that hold ids are checked by :func:`rows`. :func:`write_mindrecord` writes rows 
 """
 
 from .mindrecord import write_mindrecord
-from .mindspore_dataset import is_dataset, iterate, size_of
+from .mindspore_dataset import is_dataset, iterate, shards_of, size_of
 from .opening import open_records
 from .packing import PackedRows, PackedStream, pack
 from .records import Records, RecordStream
@@ -23,6 +23,7 @@ __all__ = [
     "open_records",
     "pack",
     "rows",
+    "shards_of",
     "size_of",
     "write_mindrecord",
 ]

@@ -22,6 +22,18 @@ def size_of(dataset: Any) -> int:
         return int(dataset.get_dataset_size())
 
 
+def shards_of(dataset: Any) -> int:
+    """Return how many shards the dataset's sources are read in, of which it gives one; 1 where it gives everything."""
+    counts = [1]
+    pending = [dataset]
+    while pending:
+        node = pending.pop()
+        pending.extend(getattr(node, "children", ()))
+        for holder in (node, getattr(node, "sampler", None)):
+            counts.append(getattr(holder, "num_shards", None) or 1)
+    return max(counts)
+
+
 def iterate(dataset: Any, seed: int | None = None) -> Iterator[dict[str, Any]]:
     """Begin a pass, and return its records as dicts of numpy arrays.
 

@@ -27,6 +27,7 @@ class LoraLinear(Linear):
         nn.Cell.__init__(self)
         self.in_features, self.out_features, self.dtype = base.in_features, base.out_features, base.dtype
         self.weight, self.bias = base.weight, base.bias
+        self.enter, self.leave = base.enter, base.leave
         stem = base.weight.name.removesuffix("weight")
         bound = 1.0 / math.sqrt(base.in_features)  # sqrt(6 / ((1 + a^2) in)) with a = sqrt(5)
         shape = (config.r, base.in_features)
@@ -40,7 +41,7 @@ class LoraLinear(Linear):
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
-        rows = self.lora_dropout(ops.cast(x, self.dtype).reshape((-1, self.in_features)))
+        rows = self.lora_dropout(ops.cast(x, self.dtype)).reshape((-1, self.in_features))
         inner = ops.MatMul(transpose_b=True)(rows, ops.cast(self.lora_A, self.dtype))
         delta = ops.MatMul(transpose_b=True)(inner, ops.cast(self.lora_B, self.dtype)) * self.scaling
         return super().construct(x) + delta.reshape(x.shape[:-1] + (self.out_features,))

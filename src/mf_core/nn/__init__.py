@@ -14,14 +14,19 @@ from .dropout import Dropout, set_random_key
 from .init import ms_dtype, parameter, skip_init
 from .layers import ACTIVATIONS, Embedding, LayerNorm, Linear
 from .losses import CrossEntropy
+from .parallel import GatherRows, ScatterRows, SplitCrossEntropy, SumBoth
 
 __all__ = [
     "ACTIVATIONS",
     "CrossEntropy",
     "Dropout",
     "Embedding",
+    "GatherRows",
     "LayerNorm",
     "Linear",
+    "ScatterRows",
+    "SplitCrossEntropy",
+    "SumBoth",
     "attention_weights",
     "cache_bias",
     "cache_slots",

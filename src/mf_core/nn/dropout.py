@@ -12,18 +12,20 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 #: Not a weight of any model: it is kept out of the cells that read it.
-_KEY = Parameter(Tensor(np.array([1, 2], np.int32)), name="mf_random_key", requires_grad=False)
+_KEY = Parameter(Tensor(np.array([1, 2, 0], np.int32)), name="mf_random_key", requires_grad=False)
 
 
-def set_random_key(*numbers: int) -> None:
+def set_random_key(*numbers: int, first_row: int = 0) -> None:
     """Set what dropout draws from; the same numbers give the same draws.
 
     Args:
         *numbers: Any whole numbers of at least 0, such as a seed and a step.
+        first_row: Place of the batch's first row in a larger batch that it is a part of: the parts together draw what
+            the whole would.
     """
     state = np.random.SeedSequence(numbers).generate_state(2).view(np.int32)
     # Not set_data: a graph that has used a parameter does not see what that puts in.
-    ops.assign(_KEY, Tensor(state))
+    ops.assign(_KEY, Tensor(np.append(state, np.int32(first_row))))
 
 
 class Dropout(nn.Cell):
@@ -46,6 +48,7 @@ class Dropout(nn.Cell):
         self.threshold = int(p * 2**32) - 2**31
         self.__dict__["key"] = _KEY  # past the cell's own attributes, which would make it a weight
         self.set_site(0)
+        self.set_part(0, 1, heads=False, positions=False)
 
     def set_site(self, number: int) -> None:
         """Tell two layers of one model apart; :meth:`mf_core.PretrainedModel.post_init` numbers them."""
@@ -53,13 +56,32 @@ class Dropout(nn.Cell):
             int(n) for n in np.random.SeedSequence((number,)).generate_state(2).view(np.int32)
         )
 
+    def set_part(self, index: int, count: int, *, heads: bool, positions: bool) -> None:
+        """Say that inputs are part ``index`` of ``count`` equal parts along the second axis, and draw accordingly.
+
+        Args:
+            index: Which part.
+            count: Of how many.
+            heads: Whether inputs of four axes, ``(B, H, S, T)``, are parts.
+            positions: Whether inputs of three axes, ``(B, S, E)``, are.
+        """
+        self.part, self.heads, self.positions = index, count if heads else 1, count if positions else 1
+
     def construct(self, x: Tensor) -> Tensor:
         """Return the same shape."""
         if not self.training or self.p == 0:
             return x
         columns = x.shape[-1]
         rows = x.size // columns
-        row = _mix(ops.cast(ops.arange(rows), ms.int32) + (self.key[0] + self.row_salt))
+        each = rows // x.shape[0]  # of each example
+        places = ops.cast(ops.arange(rows), ms.int32)
+        parts = self.heads if x.ndim == 4 else self.positions
+        if parts > 1:
+            examples = ops.cast(ops.arange(x.shape[0]), ms.int32).reshape((-1, 1))
+            skipped = ops.broadcast_to(examples * (each * (parts - 1)), (x.shape[0], each)).reshape((-1,))
+            places = places + skipped + each * self.part
+        places = places + self.key[2] * (each * parts)
+        row = _mix(places + (self.key[0] + self.row_salt))
         column = ops.bitwise_or(_mix(ops.cast(ops.arange(columns), ms.int32) + (self.key[1] + self.column_salt)), 1)
         size = (rows, columns)  # grown first: see attention.py
         grown = ops.broadcast_to(row.reshape((-1, 1)), size), ops.broadcast_to(column.reshape((1, -1)), size)

@@ -18,6 +18,9 @@ class Linear(nn.Cell):
         bias: Whether there is one.
         param_dtype: Type of the parameters.
         dtype: Type of the product.
+
+    Attributes:
+        enter, leave: What is said to other processes before and after the product, where the weight is split.
     """
 
     def __init__(
@@ -35,15 +38,24 @@ class Linear(nn.Cell):
         self.weight = parameter((in_features, out_features), ("normal", std), param_dtype)
         self.bias = parameter((out_features,), 0.0, param_dtype) if bias else None
         self.dtype = ms_dtype(dtype)
+        self.enter: nn.Cell | None = None
+        self.leave: nn.Cell | None = None
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
+        if self.enter is not None:
+            x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
         y = ops.MatMul()(rows, ops.cast(self.weight, self.dtype))
+        shape = x.shape[:-1] + (self.out_features,)
+        if self.leave is not None:
+            y = self.leave(y.reshape(shape))
+            shape = y.shape
+            y = y.reshape((-1, self.out_features))
         if self.bias is not None:
             # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
             y = ops.BiasAdd()(y, ops.cast(self.bias, self.dtype))
-        return y.reshape(x.shape[:-1] + (self.out_features,))
+        return y.reshape(shape)
 
 
 class LayerNorm(nn.Cell):
@@ -73,7 +85,14 @@ class LayerNorm(nn.Cell):
 
 
 class Embedding(nn.Cell):
-    """Rows of ``weight``, ``(num_embeddings, size)``. Ids out of range are the caller's to refuse."""
+    """Rows of ``weight``, ``(num_embeddings, size)``. Ids out of range are the caller's to refuse.
+
+    Attributes:
+        start: Number of the first row that this process has; None: it has all.
+        leave: What is said to other processes after a look-up, where rows or positions are split.
+        enter: What is said to them before :meth:`attend`.
+        gather: Makes whole logits of each process's.
+    """
 
     def __init__(
         self, num_embeddings: int, size: int, *, std: float = 0.02, param_dtype: str = "float32", dtype: str = "float32"
@@ -81,16 +100,36 @@ class Embedding(nn.Cell):
         super().__init__()
         self.weight = parameter((num_embeddings, size), ("normal", std), param_dtype)
         self.dtype = ms_dtype(dtype)
+        self.start: int | None = None
+        self.leave: nn.Cell | None = None
+        self.enter: nn.Cell | None = None
+        self.gather: nn.Cell | None = None
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""
-        return ops.cast(ops.gather(self.weight, ids, 0), self.dtype)
+        if self.start is None:
+            rows = ops.gather(self.weight, ids, 0)
+        else:
+            places = ids - self.start
+            here = ops.logical_and(places >= 0, places < self.weight.shape[0])
+            rows = ops.gather(self.weight, ops.select(here, places, ops.zeros_like(places)), 0)
+            rows = rows * ops.broadcast_to(ops.cast(here, rows.dtype).expand_dims(-1), rows.shape)
+        rows = ops.cast(rows, self.dtype)
+        return rows if self.leave is None else self.leave(rows)
 
-    def attend(self, x: Tensor) -> Tensor:
-        """Return the logits ``x @ weight.T`` in fp32: the tied language-model head. ``(…, size)`` to ``(…, num)``."""
+    def attend(self, x: Tensor, *, whole: bool = True) -> Tensor:
+        """Return the logits ``x @ weight.T`` in fp32: the tied language-model head. ``(…, size)`` to ``(…, num)``.
+
+        Args:
+            x: ``(…, size)``.
+            whole: Whether to gather the logits where the rows are split over processes.
+        """
+        if self.enter is not None:
+            x = self.enter(x)
         rows = x.reshape((-1, x.shape[-1]))
         logits = ops.MatMul(transpose_b=True)(ops.cast(rows, self.dtype), ops.cast(self.weight, self.dtype))
-        return ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
+        logits = ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
+        return self.gather(logits) if whole and self.gather is not None else logits
 
 
 def gelu_tanh(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..errors import ArgumentError, UnsupportedError
 from ..settings import Settings
+from .layout import Layout
 
 if TYPE_CHECKING:
     from ..modeling import PretrainedModel
@@ -46,6 +47,10 @@ class ParallelConfig(Settings):
     def device_num(self) -> int:
         """Devices that this takes."""
         return self.data_parallel * self.model_parallel * self.pipeline_stage
+
+    def layout(self, rank: int) -> Layout:
+        """Return the grid of devices, seen from the process ``rank``."""
+        return Layout(self.data_parallel, self.model_parallel, self.pipeline_stage, self.expert_parallel, rank)
 
     def check(self, model: PretrainedModel, device_num: int) -> None:
         """Raise ArgumentError, with the numbers, where the devices or the model do not allow it.

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 from ..data import is_dataset, iterate, open_records, pack, rows
 from ..errors import ArgumentError, DataError
 from ..modeling import PretrainedModel
-from ..nn import CrossEntropy
+from ..nn import CrossEntropy, SplitCrossEntropy
 from ..trainer.recipe import TrainingRecipe
 
 #: The label of what is no target, in what ``compute_metrics`` gets.
@@ -122,6 +122,18 @@ class CausalLMRecipe(TrainingRecipe):
         """See the base class."""
         return CausalLMLoss(self.model)
 
+    def stage(self) -> nn.Cell:
+        """See the base class."""
+        return _Stage(CausalLMLoss(self.model))
+
+    def hidden_like(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """See the base class: ``(B, S, E)``."""
+        rows, positions = batch[1].shape
+        spread = self.model.spread
+        if spread is not None and spread.config.use_seq_parallel:
+            positions //= spread.layout.tensor
+        return ops.zeros((rows, positions, self.model.config.hidden_size), getattr(ms, self.model.compute_dtype))
+
     def metrics(self, loss: float) -> Mapping[str, float]:
         """Return the perplexity."""
         return {"perplexity": math.exp(loss) if loss < 700 else math.inf}
@@ -138,31 +150,52 @@ class CausalLMRecipe(TrainingRecipe):
 class CausalLMLoss(nn.Cell):
     """Cross-entropy of each next token, as ``(mean, number of targets)``.
 
+    In a stage of a pipeline that is not the last, what its layers give, an auxiliary loss, and the number of targets.
+
     Args:
-        model: Maps ids ``(B, S)``, a mask and positions to logits ``(B, S, V)``. One that has a method
-            ``with_auxiliary_loss``, which returns logits and a scalar, is trained with that scalar added to the mean.
+        model: Maps ids ``(B, S)``, a mask and positions to logits ``(B, S, V)``. The loss that its ``body`` returns in
+            training, if any, is added to the mean.
     """
 
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
-        self.cross_entropy = CrossEntropy()
-        self.has_auxiliary_loss = hasattr(model, "with_auxiliary_loss")
+        spread = model.spread
+        self.is_last = spread is None or spread.layout.is_last
+        split = None if spread is None else spread.vocabulary
+        self.cross_entropy = CrossEntropy() if split is None else SplitCrossEntropy(split)
 
     def construct(
-        self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`CausalLMRecipe.collate` for the shapes."""
-        labels = ids[:, 1:].reshape((-1,))
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        positions: Tensor | None = None,
+        segments: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """See :meth:`CausalLMRecipe.collate` for the shapes; ``hidden`` is what the stage before gave."""
         auxiliary = Tensor(0.0, ms.float32)
-        if self.has_auxiliary_loss and self.model.training:
-            logits, auxiliary = self.model.with_auxiliary_loss(ids[:, :-1], _visible(segments), positions)
-        else:
-            logits = self.model(ids[:, :-1], _visible(segments), positions)
-        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
+        hidden = self.model.body(ids[:, :-1], _visible(segments), positions, hidden)
+        if self.model.has_auxiliary_loss and self.model.training:
+            hidden, auxiliary = hidden
         counted = mask.reshape((-1,))
         targets = counted.sum()
+        if not self.is_last:
+            return hidden, auxiliary, targets
+        logits = self.model.head(hidden, whole=False)
+        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), ids[:, 1:].reshape((-1,)))
         return (losses * counted).sum() / ops.maximum(targets, Tensor(1.0, ms.float32)) + auxiliary, targets
+
+
+class _Stage(nn.Cell):
+    def __init__(self, loss: CausalLMLoss) -> None:
+        super().__init__(auto_prefix=False)
+        self.loss = loss
+
+    def construct(self, hidden: Tensor | None, *batch: Tensor) -> Any:
+        if len(batch) == 2:
+            return self.loss(batch[0], batch[1], None, None, hidden)
+        return self.loss(batch[0], batch[1], batch[2], batch[3], hidden)
 
 
 class _NextIds(nn.Cell):

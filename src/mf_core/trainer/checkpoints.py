@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError, IntegrityError, describe
 from ..files import atomic_path, write_json
+from .together import Together
 
 STATE_FILE = "trainer_state.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -69,15 +70,19 @@ class CheckpointStore:
         directory: The run's output directory.
         limit: Keep so many of this run's checkpoints; None: all.
         own: Names of the checkpoints that the run, when it goes on, has written before.
+        together: Where several processes write each checkpoint together; None: this one writes alone.
     """
 
-    def __init__(self, directory: Path, limit: int | None, own: list[str] | None = None) -> None:
-        self.directory, self.limit = directory, limit
+    def __init__(
+        self, directory: Path, limit: int | None, own: list[str] | None = None, together: Together | None = None
+    ) -> None:
+        self.directory, self.limit, self.together = directory, limit, together
         self.own = [name for name in own or () if (directory / name).is_dir()]
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._step = 0
-        _remove_leftovers(directory)
+        if together is None or together.is_first:
+            _remove_leftovers(directory)
 
     def save(
         self, step: int, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None = None
@@ -128,29 +133,43 @@ class CheckpointStore:
     def _write(
         self, name: str, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None
     ) -> None:
-        aside = self.directory / f".{name}.{os.getpid()}"
+        together = self.together
+        aside = self.directory / f".{name}.{os.getpid() if together is None else together.token}"
         try:
-            aside.mkdir(parents=True)
+            if together is not None and not together.is_first:
+                together.write_part(aside, write)
+                if not (self.directory / name / STATE_FILE).is_file():
+                    raise CheckpointError(f"{name} was not finished", why="the first process could not write its part")
+                self._forget_old(name, protected)
+                return
+            aside.mkdir(parents=True, exist_ok=together is not None)
             write(aside)
+            if together is not None:
+                together.wait_for_others(aside)
+                together.finish(aside)
             write_json(aside / STATE_FILE, state)
             _sync(aside)
             with _moved_away(self.directory / name):
                 aside.rename(self.directory / name)
             _sync(self.directory)
-            self._remove_old(name, protected)
+            for old in self._forget_old(name, protected):
+                with _moved_away(self.directory / old):
+                    pass
         except BaseException as error:
             self._error = error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            if together is None or together.is_first:
+                shutil.rmtree(aside, ignore_errors=True)
 
-    def _remove_old(self, newest: str, protected: str | None) -> None:
+    def _forget_old(self, newest: str, protected: str | None) -> list[str]:
+        """Return which of the run's checkpoints are too many, the oldest; they are its own no more."""
         if self.limit is None:
-            return
+            return []
         removable = [name for name in self.own if name not in (newest, protected)]
         kept = len(self.own) - len(removable)
-        for name in removable[: max(0, len(removable) + kept - self.limit)]:
-            with _moved_away(self.directory / name):
-                self.own.remove(name)
+        old = removable[: max(0, len(removable) + kept - self.limit)]
+        self.own = [name for name in self.own if name not in old]
+        return old
 
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -13,8 +13,11 @@ from mindspore import Tensor, nn
 
 from ..errors import ArgumentError, DataError, UnsupportedError
 from ..modeling import PretrainedModel
+from ..parallel import Layout
 from .arguments import TrainingArguments
+from .cluster import Cluster
 from .loader import evaluation_batches
+from .pipeline import PipelineEvaluation
 from .recipe import TrainingRecipe
 
 
@@ -58,39 +61,58 @@ class Evaluator:
                 hint="give a function from an EvalPrediction to a dict of numbers",
             )  # fmt: skip
         self._model, self._recipe, self._args, self._compute = model, recipe, args, compute_metrics
-        self._step: _EvalStep | None = None
+        self._step: Callable[..., Any] | None = None
 
-    def run(self, dataset: Any) -> dict[str, float]:
+    def run(self, dataset: Any, cluster: Cluster | None = None) -> dict[str, float]:
         """Return ``loss``, what the recipe makes of it, ``tokens``, and what ``compute_metrics`` returns.
+
+        Args:
+            dataset: As the user gave it.
+            cluster: The processes that evaluate together, all of which call this; None: there is one.
 
         Raises:
             DataError: There is no data.
-            UnsupportedError: ``compute_metrics`` is given, and the task has no predictions.
+            UnsupportedError: ``compute_metrics`` is given, and the task has no predictions, or the model is a pipeline.
         """
+        layout = Layout() if cluster is None else cluster.layout
         if self._step is None:
-            self._step = _EvalStep(self._recipe.network(), self._predictor())
+            self._step = self._make_step(layout)
         training = self._model.training
         self._model.set_train(False)
         sums, kept = [], []
         try:
             size = self._args.per_device_eval_batch_size
-            for batch, count in evaluation_batches(self._recipe, dataset, size):
+            batches = evaluation_batches(self._recipe, dataset, size, layout.data_rank, layout.data)
+            for batch, count in batches:
                 loss, targets, *outputs = self._step(*map(Tensor, batch))
                 sums.append((loss, targets))
                 if outputs:
-                    kept.append(tuple(output.asnumpy()[:count] for output in outputs))
+                    arrays = [output.asnumpy() for output in outputs]
+                    kept.append(tuple(_examples(array, count, cluster) for array in arrays))
         finally:
             self._model.set_train(training)
-        if not sums:
+        values = np.array([[float(loss.asnumpy()), float(targets.asnumpy())] for loss, targets in sums]).reshape(-1, 2)
+        totals = [float((values[:, 0] * values[:, 1]).sum()), float(values[:, 1].sum()), float(len(values))]
+        whole, targets, batches_seen = totals if cluster is None else cluster.total(totals)
+        if not batches_seen:
             raise DataError("the eval_dataset is empty", value=dataset)
-        values = np.array([[float(loss.asnumpy()), float(targets.asnumpy())] for loss, targets in sums])
-        targets = values[:, 1].sum()
-        loss = float((values[:, 0] * values[:, 1]).sum() / targets) if targets else math.nan
+        loss = whole / targets if targets else math.nan
         result = {"loss": loss, **self._recipe.metrics(loss), "tokens": int(targets)}
         if self._compute is not None:
             predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
             result.update(self._compute(EvalPrediction(predictions, labels)))
         return result
+
+    def _make_step(self, layout: Layout) -> Callable[..., Any]:
+        """Return what maps the arrays of a batch to loss and targets, and to predictions and labels if wanted."""
+        if layout.pipeline == 1:
+            return _EvalStep(self._recipe.network(), self._predictor())
+        if self._compute is not None:
+            raise UnsupportedError(
+                "compute_metrics does not go with a pipeline: its predictions are in the last stage alone",
+                value=layout.pipeline, hint="evaluate with pipeline_stage=1, or without compute_metrics",
+            )  # fmt: skip
+        return PipelineEvaluation(self._recipe, layout)
 
     def _predictor(self) -> nn.Cell | None:
         if self._compute is None:
@@ -99,6 +121,14 @@ class Evaluator:
         if predictor is None:
             raise UnsupportedError(f"{type(self._recipe).__name__} has no predictions for compute_metrics")
         return predictor
+
+
+def _examples(array: np.ndarray, count: int, cluster: Cluster | None) -> np.ndarray:
+    """Return the rows of an output that are examples, of all copies of the model."""
+    if cluster is None or cluster.layout.data == 1:
+        return array[:count]
+    counts = cluster.gather_rows(np.array([count], np.int32))[:, 0]
+    return np.concatenate([rows[:n] for rows, n in zip(cluster.gather_rows(array), counts, strict=True)])
 
 
 class _EvalStep(nn.Cell):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..data import is_dataset, size_of
+from ..data import is_dataset, shards_of, size_of
 from ..errors import DataError
 from .arguments import TrainingArguments
 from .recipe import TrainingRecipe
@@ -47,10 +47,15 @@ class Loader:
     A dataset with a length is shuffled anew in each pass, and the rows that do not fill a last batch are left out of
     it; a stream keeps its order; a dataset with batches of its own keeps those.
 
+    Where several copies of the model train together, each takes its part of every batch of all copies, in the same
+    order; of a dataset with batches of its own the copies take one after the other, unless it gives each its own.
+
     Args:
         recipe: The task's.
         dataset: As the user gave it.
         args: Batch size, accumulation, seeds, length of the run.
+        copy: Which copy of the model this process is of.
+        copies: How many there are.
 
     Attributes:
         batches_per_epoch: None for a stream.
@@ -61,10 +66,13 @@ class Loader:
         DataError: There is no data, or less than a batch; or a stream, whose end is not known, without ``max_steps``.
     """
 
-    def __init__(self, recipe: TrainingRecipe, dataset: Any, args: TrainingArguments) -> None:
+    def __init__(
+        self, recipe: TrainingRecipe, dataset: Any, args: TrainingArguments, copy: int = 0, copies: int = 1
+    ) -> None:
         if dataset is None:
             raise DataError("there is no train_dataset", hint="pass Trainer(train_dataset=…)")
         self._recipe, self._dataset, self._args = recipe, dataset, args
+        self._copy, self._copies = copy, copies
         self._seed = args.seed if args.data_seed is None else args.data_seed
         self._own = recipe.batches(dataset) is not None
         self._examples: Any = None if self._own else recipe.examples(dataset)
@@ -89,17 +97,25 @@ class Loader:
         return not self._own and self.batches_per_epoch is not None
 
     def _count(self) -> int | None:
-        size = self._args.per_device_train_batch_size
+        size = self._args.per_device_train_batch_size * self._copies
         if self._own:
+            if is_dataset(self._dataset) and shards_of(self._dataset) == self._copies:
+                self._copy, self._copies = 0, 1
             count = size_of(self._dataset) if is_dataset(self._dataset) else -1
             if count == 0:
                 raise DataError("the train_dataset has no batches", value=self._dataset)
-            return None if count < 0 else count
+            if 0 < count < self._copies:
+                raise DataError(
+                    f"there are {count} batches, fewer than the {self._copies} copies of the model", value=count,
+                    hint="give more data, or make smaller batches",
+                )  # fmt: skip
+            return None if count < 0 else count // self._copies
         if not isinstance(self._examples, Sequence):
             return None
         if len(self._examples) < size:
             raise DataError(
                 f"there are {len(self._examples)} examples, fewer than a batch of {size}", value=len(self._examples),
+                why=f"{self._copies} copies of the model take a part each" if self._copies > 1 else None,
                 hint="lower batch_size or give more data",
             )  # fmt: skip
         return len(self._examples) // size
@@ -138,45 +154,56 @@ class Loader:
             epoch, taken = epoch + 1, 0
 
     def _epoch(self, epoch: int, taken: int) -> Iterator[Batch]:
-        size = self._args.per_device_train_batch_size
+        copy, copies = self._copy, self._copies
+        each = self._args.per_device_train_batch_size
+        size, own = each * copies, slice(copy * each, (copy + 1) * each)
         if self._own:
-            yield from islice(self._recipe.batches(self._dataset, seed=self._seed + epoch) or (), taken, None)
+            batches = iter(self._recipe.batches(self._dataset, seed=self._seed + epoch) or ())
+            batches = islice(batches, taken * copies, None)
+            while len(turn := list(islice(batches, copies))) == copies:
+                yield turn[copy]
         elif self.batches_per_epoch is None:
             examples = islice(self._examples, taken * size, None)
             while len(rows := list(islice(examples, size))) == size:
-                yield self._recipe.collate(rows)
+                yield self._recipe.collate(rows[own])
         else:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._examples))
             for number in range(taken, self.batches_per_epoch):
                 places = order[number * size : (number + 1) * size]
-                yield self._recipe.collate([self._examples[int(i)] for i in places])
+                yield self._recipe.collate([self._examples[int(i)] for i in places[own]])
 
     def describe(self) -> dict[str, Any]:
         """Return what a resumed run must have in common with this one, to go on where it stopped."""
         return {
             "batches_per_epoch": self.batches_per_epoch,
-            "batch_size": None if self._own else self._args.per_device_train_batch_size,
+            "batch_size": None if self._own else self._args.per_device_train_batch_size * self._copies,
             "gradient_accumulation_steps": self._args.gradient_accumulation_steps,
             "data_seed": self._seed,
         }
 
 
-def evaluation_batches(recipe: TrainingRecipe, dataset: Any, size: int) -> Iterator[tuple[Batch, int]]:
+def evaluation_batches(
+    recipe: TrainingRecipe, dataset: Any, size: int, copy: int = 0, copies: int = 1
+) -> Iterator[tuple[Batch, int]]:
     """Return one pass over an evaluation's data, in its order, prepared ahead.
 
-    Each batch comes with its number of examples; the last one is filled up with rows that are none.
+    Each batch comes with its number of examples; the last one is filled up with rows that are none. Each of several
+    copies of the model gets its part of every batch, and as many batches as the others.
     """
     name = "eval_dataset"
     if dataset is None:
         raise DataError(f"there is no {name}", hint=f"pass Trainer({name}=…)")
     own = recipe.batches(dataset, name)
     if own is not None:
-        return ahead(lambda: ((batch, len(batch[0])) for batch in own))
+        if is_dataset(dataset) and shards_of(dataset) == copies:
+            copy, copies = 0, 1
+        return ahead(lambda: ((batch, len(batch[0])) for batch in islice(own, copy, None, copies)))
     examples = iter(recipe.examples(dataset, name))
 
     def batches() -> Iterator[tuple[Batch, int]]:
-        while some := list(islice(examples, size)):
-            yield recipe.collate(recipe.fill(some, size)), len(some)
+        while some := list(islice(examples, size * copies)):
+            rows = recipe.fill(some, size * copies)[copy * size : (copy + 1) * size]
+            yield recipe.collate(rows), min(max(len(some) - copy * size, 0), len(rows))
 
     return ahead(batches)
 

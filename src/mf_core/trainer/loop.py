@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,7 @@ class Parts:
         peak_flops: What the device could do in a second, if that is known.
         memory_used: Bytes that the process has used.
         rate_now: The learning rate, where an optimizer of the user's own decides it.
+        agree: Returns which of some flags are set in any of the processes that train together.
     """
 
     model: Any
@@ -74,6 +75,7 @@ class Parts:
     peak_flops: Callable[[], float | None]
     memory_used: Callable[[], int]
     rate_now: Callable[[], float] | None = None
+    agree: Callable[[Sequence[bool]], Sequence[bool]] = tuple
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class TrainingLoop:
         self._length = 0
         self._metrics: dict[str, float] = {}
         self._saved_step = state.global_step
+        self._termination, self._asked_to_stop = Termination(), False
         self._clock = self._saved_at = time.monotonic()
 
     def run(self) -> TrainResult:
@@ -128,13 +131,14 @@ class TrainingLoop:
             SystemExit: With the code 143, after a SIGTERM, when the checkpoint is written.
         """
         state = self.state
-        with Termination() as termination:
+        with self._termination:
             self._call("on_train_begin")
             self._clock = self._saved_at = time.monotonic()
             try:
-                while state.global_step < state.max_steps and not self._stopping(termination):
-                    self._run_epochs(termination)
-                if termination.asked:
+                self._agree()
+                while state.global_step < state.max_steps and not self._stopping:
+                    self._run_epochs()
+                if self._asked_to_stop:
                     self._stop_for_sigterm()
                 if self.args.save_strategy != "no" and self._saved_step != state.global_step:
                     self._save()
@@ -148,17 +152,27 @@ class TrainingLoop:
         last = losses[max(losses)] if losses else float("nan")
         return TrainResult(state.global_step, last, losses, state.tokens, state.seconds, self._metrics)
 
-    def _stopping(self, termination: Termination) -> bool:
-        return termination.asked or self.control.should_training_stop
+    @property
+    def _stopping(self) -> bool:
+        return self._asked_to_stop or self.control.should_training_stop
 
-    def _run_epochs(self, termination: Termination) -> None:
+    def _agree(self) -> None:
+        """Make what this process was told, or its callbacks decided, a decision of all that train together."""
+        control = self.control
+        names = [name for name in vars(control) if name.startswith("should_")]
+        asked, *flags = self.parts.agree([self._termination.asked, *(getattr(control, name) for name in names)])
+        self._asked_to_stop = asked
+        for name, flag in zip(names, flags, strict=True):
+            setattr(control, name, flag)
+
+    def _run_epochs(self) -> None:
         """Take steps to the end, or until a callback asks for the next pass over the data."""
         state = self.state
         groups = self.parts.loader.groups(state.epoch_number, state.batches_taken, self._random)
         with closing(groups):  # type: ignore[type-var]
             for group in groups:
                 self._take(group)
-                if state.global_step >= state.max_steps or self._stopping(termination):
+                if state.global_step >= state.max_steps or self._stopping:
                     return
                 if self.control.should_epoch_stop and not group.ends_epoch:
                     self.control.should_epoch_stop = False
@@ -188,6 +202,7 @@ class TrainingLoop:
         self._call("on_step_end", loss=result[0])
         if group.ends_epoch:
             self._end_epoch(group)
+        self._agree()
         self.parts.store.check()
         self._do_due()
 
@@ -216,6 +231,8 @@ class TrainingLoop:
 
     def _do_due(self) -> None:
         control = self.control
+        if not (control.should_log or control.should_evaluate or control.should_save):
+            return
         if control.should_log:
             self._log()
         if control.should_evaluate:
@@ -223,6 +240,7 @@ class TrainingLoop:
         if control.should_save:
             self._save()
         control.should_log = control.should_evaluate = control.should_save = False
+        self._agree()  # callbacks have been called
 
     # Bringing results to the host ----------------------------------------------------------------------------------
 

@@ -22,17 +22,20 @@ class Optimizer(nn.Cell):
     Args:
         weights: What is trained; fp32.
         args: Hyper-parameters.
+        decays: Whether each decays; None: all but vectors, which are biases and norms.
 
     Attributes:
         updates: How many updates there have been: steps that were left out do not count.
     """
 
-    def __init__(self, weights: Sequence[Parameter], args: TrainingArguments) -> None:
+    def __init__(
+        self, weights: Sequence[Parameter], args: TrainingArguments, *, decays: Sequence[bool] | None = None
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.weights = ParameterTuple(weights)
         self.count = len(self.weights)
-        # Biases and norms are vectors, and do not decay.
-        self.decays = tuple(args.weight_decay if len(w.shape) > 1 else 0.0 for w in self.weights)
+        given = [len(w.shape) > 1 for w in self.weights] if decays is None else decays
+        self.decays = tuple(args.weight_decay if decay else 0.0 for decay in given)
         self.updates = Parameter(Tensor(0, ms.int32), name="optimizer.updates", requires_grad=False)
 
     def slot(self, kind: str, shapes: Sequence[tuple[int, ...]] | None = None) -> ParameterTuple:
@@ -60,8 +63,15 @@ class Optimizer(nn.Cell):
 class AdamW(Optimizer):
     """AdamW (Loshchilov and Hutter, 2019), and with ``decoupled=False`` Adam (Kingma and Ba, 2015) with L2 decay."""
 
-    def __init__(self, weights: Sequence[Parameter], args: TrainingArguments, *, decoupled: bool = True) -> None:
-        super().__init__(weights, args)
+    def __init__(
+        self,
+        weights: Sequence[Parameter],
+        args: TrainingArguments,
+        *,
+        decays: Sequence[bool] | None = None,
+        decoupled: bool = True,
+    ) -> None:
+        super().__init__(weights, args, decays=decays)
         self.first, self.second = self.slot("first"), self.slot("second")
         self.beta1, self.beta2 = Tensor(args.adam_beta1, ms.float32), Tensor(args.adam_beta2, ms.float32)
         # log(beta) in double precision here, since 1 - beta^t in fp32 would lose digits.
@@ -105,8 +115,10 @@ class SGD(Optimizer):
 class Adagrad(Optimizer):
     """Adagrad (Duchi et al., 2011), with torch's defaults."""
 
-    def __init__(self, weights: Sequence[Parameter], args: TrainingArguments) -> None:
-        super().__init__(weights, args)
+    def __init__(
+        self, weights: Sequence[Parameter], args: TrainingArguments, *, decays: Sequence[bool] | None = None
+    ) -> None:
+        super().__init__(weights, args, decays=decays)
         self.squares = self.slot("squares")
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
@@ -178,10 +190,21 @@ class GivenOptimizer(Optimizer):
         return self.next_update()
 
 
-def make_optimizer(weights: Sequence[Parameter], args: TrainingArguments, given: Any = None) -> Optimizer:
-    """Return the optimizer that the arguments name, or one around ``given``."""
+def make_optimizer(
+    weights: Sequence[Parameter], args: TrainingArguments, given: Any = None, *, decays: Sequence[bool] | None = None
+) -> Optimizer:
+    """Return the optimizer that the arguments name, or one around ``given``.
+
+    Args:
+        weights: What is trained, or flat parts of it.
+        args: Name and hyper-parameters.
+        given: A ``mindspore.nn`` optimizer.
+        decays: Whether each of the weights decays, where they are flat parts.
+    """
     if given is not None:
         return GivenOptimizer(weights, args, given)
     if args.optim in ("adamw", "adam"):
-        return AdamW(weights, args, decoupled=args.optim == "adamw")
-    return {"sgd": SGD, "adagrad": Adagrad, "adafactor": Adafactor}[args.optim](weights, args)
+        return AdamW(weights, args, decays=decays, decoupled=args.optim == "adamw")
+    if args.optim == "adafactor":
+        return Adafactor(weights, args)
+    return {"sgd": SGD, "adagrad": Adagrad}[args.optim](weights, args, decays=decays)

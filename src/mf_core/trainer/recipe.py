@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..errors import UnsupportedError
 from .arguments import TrainingArguments
 
 if TYPE_CHECKING:
@@ -66,6 +67,24 @@ class TrainingRecipe(ABC):
 
         ``loss`` is the mean over the batch's targets, ``targets`` how many there are; both are fp32 scalars.
         """
+
+    def stage(self) -> nn.Cell:
+        """Return a cell that maps ``(hidden, *batch)`` to what a stage of a pipeline makes of them.
+
+        ``hidden`` is what the stage before made, None in the first. In the last stage the cell returns what that of
+        :meth:`network` does; in the others what the stage after takes, an auxiliary loss (a scalar, 0 where there is
+        none), and the number of targets.
+
+        Raises:
+            UnsupportedError: The task cannot be pipelined.
+        """
+        raise UnsupportedError(
+            f"{type(self).__name__} cannot be pipelined", why="it has no stages", hint="leave pipeline_stage at 1"
+        )
+
+    def hidden_like(self, batch: tuple[Any, ...]) -> Any:
+        """Return zeros of the shape and type of what stages give each other for a batch."""
+        raise UnsupportedError(f"{type(self).__name__} cannot be pipelined")
 
     def batches(
         self, dataset: Any, name: str = "train_dataset", seed: int | None = None

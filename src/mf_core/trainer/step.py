@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -11,6 +11,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn import set_random_key
 from .arguments import TrainingArguments
+from .exchange import Exchange
 from .optimizers import Optimizer
 
 #: Steps without overflow after which the loss scale is doubled, as in torch's GradScaler.
@@ -29,25 +30,42 @@ class TrainStep(nn.Cell):
         optimizer: Updates the weights.
         args: Clipping, accumulation, seed, first loss scale.
         scaled: Whether the loss is scaled, as computing in fp16 wants.
+        exchange: What the processes of a cluster say to each other; None: there is one process.
     """
 
-    def __init__(self, network: nn.Cell, optimizer: Optimizer, args: TrainingArguments, *, scaled: bool) -> None:
+    def __init__(
+        self,
+        network: nn.Cell,
+        optimizer: Optimizer,
+        args: TrainingArguments,
+        *,
+        scaled: bool,
+        exchange: Exchange | None = None,
+    ) -> None:
         super().__init__(auto_prefix=False)
-        self.optimizer = optimizer
+        self.network, self.optimizer, self.exchange = network, optimizer, exchange
         self.max_norm = args.max_grad_norm
-        self.scaled, self.accumulates = scaled, args.gradient_accumulation_steps > 1
-        weights = optimizer.weights
-        self.count = len(weights)
+        self.parts = 1 if exchange is None else exchange.micro_batches
+        self.scaled, self.accumulates = scaled, args.gradient_accumulation_steps * self.parts > 1
+        #: Whether what is differentiated is the sum over the targets, to be divided when all of them are known.
+        self.summed = self.accumulates or exchange is not None
+        self.weights = ParameterTuple(optimizer.weights if exchange is None else exchange.weights)
+        self.count = len(self.weights)
         self.scale = _scalar(args.initial_loss_scale if scaled else 1.0, "step.loss_scale")
         self.good_steps = _scalar(0.0, "step.good_steps")
+        self.make_sums()
+        self.gradient = ms.value_and_grad(
+            _Objective(network, self.scale if scaled else None, self.summed), None, weights=self.weights, has_aux=True
+        )
+        self.seed = args.seed
+
+    def make_sums(self) -> None:
+        """Make what gradients are added up in, where they are."""
         self.sums = ParameterTuple([
             Parameter(ops.zeros_like(w), name=f"step.sum.{w.name}", requires_grad=False)
-            for w in (weights if self.accumulates else ())
+            for w in (self.weights if self.accumulates else ())
         ])  # fmt: skip
         self.loss_sum, self.target_sum = _scalar(0.0, "step.loss_sum"), _scalar(0.0, "step.target_sum")
-        loss = _ScaledLoss(network, self.scale) if scaled else network
-        self.gradient = ms.value_and_grad(loss, None, weights=weights, has_aux=True)
-        self.seed = args.seed
 
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
@@ -64,43 +82,72 @@ class TrainStep(nn.Cell):
         Returns:
             Mean loss, number of targets, and the gradient's global norm before clipping, all on the device.
         """
-        *earlier, last = batches
-        for place, batch in enumerate(earlier):
-            set_random_key(self.seed, number, place)
-            self.gather(*map(Tensor, batch))
-        set_random_key(self.seed, number, len(earlier))
-        return self(Tensor(rate, ms.float32), *map(Tensor, last))  # type: ignore[no-any-return]
+        *earlier, last = self.micro_batches(batches)
+        for place, first, batch in earlier:
+            set_random_key(self.seed, number, place, first_row=first)
+            self.gather(*batch)
+        place, first, batch = last
+        set_random_key(self.seed, number, place, first_row=first)
+        return self(Tensor(rate, ms.float32), *batch)  # type: ignore[no-any-return]
+
+    def micro_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[int, int, tuple[Tensor, ...]]]:
+        """Yield the parts of batches: the batch's number, the part's first row in the batch of all copies, arrays."""
+        for place, batch in enumerate(batches):
+            rows = len(batch[0])
+            size = rows // self.parts if self.exchange is None else self.exchange.part_size(batch)
+            before = 0 if self.exchange is None else self.exchange.layout.data_rank * rows
+            for start in range(0, rows, size):
+                yield place, before + start, tuple(Tensor(array[start : start + size]) for array in batch)
 
     @ms.jit
     def gather(self, *batch: Tensor) -> Tensor:
-        """Add a batch's gradients, weighted by its targets, to the sums."""
-        (loss, targets), gradients = self._gradients(batch)
+        """Add a batch's gradients to the sums."""
+        (_, loss, targets), gradients = self.gradient(*batch)
+        return self.add(loss, targets, gradients)
+
+    def add(self, loss: Tensor, targets: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Add loss, targets and gradients to the sums."""
         for i in range(self.count):
-            ops.assign_add(self.sums[i], gradients[i] * targets)
-        ops.assign_add(self.loss_sum, loss * targets)
+            ops.assign_add(self.sums[i], gradients[i])
+        ops.assign_add(self.loss_sum, loss)
         return ops.assign_add(self.target_sum, targets)
 
     @ms.jit
     def construct(self, rate: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take the step with a last, or only, batch."""
-        (loss, targets), gradients = self._gradients(batch)
+        (_, loss, targets), gradients = self.gradient(*batch)
         if self.accumulates:
-            total = self.target_sum + targets
-            share = 1.0 / ops.maximum(total, Tensor(1.0, ms.float32))
             whole: tuple[Tensor, ...] = ()
             for i in range(self.count):
-                whole = whole + ((self.sums[i] + gradients[i] * targets) * share,)
-            loss, targets, gradients = (self.loss_sum + loss * targets) * share, total, whole
-        squares = Tensor(0.0, ms.float32)
-        for gradient in gradients:
-            squares = squares + ops.square(gradient).sum()
-        norm = ops.sqrt(squares)
+                whole = whole + (self.sums[i] + gradients[i],)
+            loss, targets, gradients = self.loss_sum + loss, self.target_sum + targets, whole
+        return self.finish(rate, loss, targets, gradients)
+
+    def finish(
+        self, rate: Tensor, loss: Tensor, targets: Tensor, gradients: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Update the weights, and empty the sums."""
+        if self.exchange is not None:
+            loss, targets = self.exchange.totals(loss, targets)
+            gradients = self.exchange.reduce(gradients)
+        share = Tensor(1.0, ms.float32)
+        if self.summed:
+            share = 1.0 / ops.maximum(targets, share)
+            loss = loss * share
+        if self.summed or self.scaled:
+            divided: tuple[Tensor, ...] = ()
+            for gradient in gradients:
+                divided = divided + (gradient * (share / self.scale),)
+            gradients = divided
+        norm = ops.sqrt(self.squares(gradients))
         factor = Tensor(1.0, ms.float32)
         if self.max_norm > 0:
             factor = ops.minimum(self.max_norm / (norm + 1e-6), factor)
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         if finite:
             self.optimizer(gradients, factor, rate)
+            if self.exchange is not None:
+                self.exchange.spread_weights()
         if self.scaled:
             self._adjust_scale(finite)
         if self.accumulates:
@@ -110,15 +157,13 @@ class TrainStep(nn.Cell):
             ops.assign(self.target_sum, Tensor(0.0, ms.float32))
         return loss, targets, norm
 
-    def _gradients(self, batch: tuple[Tensor, ...]) -> Any:
-        if not self.scaled:
-            return self.gradient(*batch)
-        (_, loss, targets), gradients = self.gradient(*batch)
-        inverse = 1.0 / self.scale
-        unscaled: tuple[Tensor, ...] = ()
-        for gradient in gradients:
-            unscaled = unscaled + (gradient * inverse,)
-        return (loss, targets), unscaled
+    def squares(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Return the sum of the squares of the whole gradient."""
+        total = Tensor(0.0, ms.float32)
+        for i in range(self.count):
+            square = ops.square(gradients[i]).sum()
+            total = total + (square if self.exchange is None else square * self.exchange.shares[i])
+        return total if self.exchange is None else self.exchange.world.all_reduce(total.reshape((1,)))[0]
 
     def _adjust_scale(self, finite: Tensor) -> Tensor:
         good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))
@@ -128,16 +173,24 @@ class TrainStep(nn.Cell):
         return ops.assign(self.scale, ops.maximum(scale, Tensor(1.0, ms.float32)))
 
 
-class _ScaledLoss(nn.Cell):
-    """The loss times a scale, which is what is differentiated; the loss itself and the targets beside it."""
+class _Objective(nn.Cell):
+    """What is differentiated, then the loss without its scale, and the targets.
 
-    def __init__(self, network: nn.Cell, scale: Parameter) -> None:
+    Args:
+        network: Gives the mean loss and the targets.
+        scale: What the loss is multiplied by; None: nothing.
+        summed: Whether the loss is to be the sum over the targets.
+    """
+
+    def __init__(self, network: nn.Cell, scale: Parameter | None, summed: bool) -> None:
         super().__init__(auto_prefix=False)
-        self.network, self.scale = network, scale
+        self.network, self.scale, self.summed = network, scale, summed
 
     def construct(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         loss, targets = self.network(*batch)
-        return loss * self.scale, loss, targets
+        if self.summed:
+            loss = loss * targets
+        return loss if self.scale is None else loss * self.scale, loss, targets
 
 
 def _scalar(value: float, name: str) -> Parameter:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
 from ..backend import get_backend
 from ..checkpoint import locate
-from ..errors import ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
+from ..data import is_dataset
+from ..errors import ArgumentError, ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
 from ..files import write_json
 from ..modeling import PretrainedModel
-from ..parallel import ParallelConfig, RecomputeConfig
+from ..parallel import Layout, ParallelConfig, RecomputeConfig
+from ..parallel.spread import spread
 from ..registry import Entry, load_target, registry
 from ..seed import set_seed
 from ..settings import dump_yaml
@@ -35,10 +38,13 @@ from .checkpoints import (
     read_state,
     save_tensors,
 )
+from .cluster import Cluster
 from .evaluation import Evaluator, Metrics
+from .exchange import Exchange
 from .loader import Loader
 from .loop import Parts, TrainingLoop, TrainResult
 from .optimizers import make_optimizer
+from .pipeline import PipelineStep
 from .precision import Precision
 from .profiling import Profile
 from .progress import Progress
@@ -129,7 +135,8 @@ class Trainer:
         self._callbacks, self._eval_callbacks = as_list(callbacks), as_list(eval_callbacks)
         self._evaluator = Evaluator(self.model, self.recipe, self.args, compute_metrics)
         self.state = TrainerState()
-        self.parallel_config = ParallelConfig()
+        self.parallel_config: ParallelConfig | None = None
+        self._cluster: Cluster | None = None
         self.recompute_config = RecomputeConfig()
         if self.args.recompute:
             self.set_recompute_config(recompute=True)
@@ -148,12 +155,18 @@ class Trainer:
     def set_parallel_config(self, **settings: Any) -> None:
         """Set how the model is spread over devices; see :class:`mf_core.parallel.ParallelConfig`.
 
-        The model and its weights stay as they are.
+        The weights stay as they are; the first training or evaluation spreads them. Where nothing is set, each device
+        has a copy of the model (``data_parallel``).
 
         Raises:
             ArgumentError: A setting is unknown, or does not go with the model or the number of devices.
         """
         config = ParallelConfig(**settings)
+        if self.model.spread is not None and config != self.model.spread.config:
+            raise ArgumentError(
+                "the model is spread over the devices already", value=settings,
+                why="it was trained or evaluated", hint="call set_parallel_config before that",
+            )  # fmt: skip
         config.check(self.model, context.current().device_num)
         self.parallel_config = config
 
@@ -201,11 +214,14 @@ class Trainer:
         if do_eval and args.eval_every == (None, None):
             args = args.model_copy(update={"do_eval": True})
         self._check_supported(args)
+        cluster = self._spread()
         resume = self._resume_from(resume_training)
         if resume is None and train_checkpoint is not False:
             self._adapters.load(self._checkpoint(train_checkpoint))
         set_seed(args.seed)
-        loader = Loader(self.recipe, self.train_dataset, args)
+        layout = Layout() if cluster is None else cluster.layout
+        with self._first_prepares():
+            loader = Loader(self.recipe, self.train_dataset, args, layout.data_rank, layout.data)
         self.recompute_config.apply(self.model)
         with self._precision.masters():
             step, rate_now = self._step(args)
@@ -213,7 +229,7 @@ class Trainer:
             random, own = None, list[str]()
             if resume is not None:
                 state, random, own = self._restore(resume, step, loader)
-            elif checkpoints(self.output_dir):
+            elif checkpoints(self.output_dir) and layout.rank == 0:
                 warnings.warn(
                     f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True goes on from them",
                     stacklevel=2,
@@ -221,12 +237,14 @@ class Trainer:
             self.state = state
             store = CheckpointStore(self.output_dir, args.save_total_limit, own)
             parts = self._parts(args, loader, step, store, rate_now)
-            if self._save_config:
-                self.save_config()
             self.model.set_train(True)
-            shown: list[Any] = [Progress(), Recorder(self.output_dir, args)]
-            if args.profile:
-                shown.append(Profile(self.output_dir / "profile"))
+            shown: list[Any] = []
+            if layout.rank == 0:
+                if self._save_config:
+                    self.save_config()
+                shown = [Progress(), Recorder(self.output_dir, args)]
+                if args.profile:
+                    shown.append(Profile(self.output_dir / "profile"))
             users = {"model": self.model, "tokenizer": self.tokenizer, "trainer": self}
             try:
                 loop = TrainingLoop(
@@ -241,7 +259,10 @@ class Trainer:
             if args.load_best_model_at_end and state.best_model_checkpoint:
                 self._adapters.load(self.output_dir / state.best_model_checkpoint)
         self.save_pretrained(self.output_dir)
-        write_json(self.output_dir / STATE_FILE, state.to_dict())
+        if layout.rank == 0:
+            write_json(self.output_dir / STATE_FILE, state.to_dict())
+        if cluster is not None:
+            cluster.barrier()
         return result
 
     def finetune(
@@ -271,7 +292,8 @@ class Trainer:
         """
         if eval_checkpoint is not False:
             self._adapters.load(self._checkpoint(eval_checkpoint))
-        return self._evaluator.run(self.eval_dataset)
+        cluster = self._spread()
+        return self._evaluator.run(self.eval_dataset, cluster)
 
     def predict(
         self,
@@ -320,25 +342,79 @@ class Trainer:
     def _check_supported(self, args: TrainingArguments) -> None:
         if args.sink_mode:
             warnings.warn("sink_mode: data is not sunk on this device; training runs step by step", stacklevel=3)
-        devices = context.current().device_num
-        if args.use_parallel and devices == 1:
+        if args.use_parallel and context.current().device_num == 1:
             raise UnsupportedError(
                 "use_parallel=True, and there is one device", value=True,
-                hint="start several processes with msrun and call init_context(use_parallel=True) first",
+                hint="start several processes with `mf launch` and call init_context(use_parallel=True) first",
             )  # fmt: skip
-        if devices > 1 or args.only_save_strategy:
+        if args.only_save_strategy and context.current().device_num == 1:
             raise UnsupportedError(
-                "this version trains on one device", value=devices, hint="leave use_parallel and only_save_strategy out"
-            )
+                "only_save_strategy=True, and there is one device, over which nothing is split", value=True,
+                hint="leave only_save_strategy out",
+            )  # fmt: skip
+
+    def _spread(self) -> Cluster | None:
+        """Spread the model over the processes that there are; return them, or None where this one is alone."""
+        here = context.current()
+        if here.device_num == 1 or self._cluster is not None:
+            return self._cluster
+        config = self.parallel_config or ParallelConfig(data_parallel=here.device_num)
+        config.check(self.model, here.device_num)
+        self._check_parallel(config)
+        self.parallel_config = config
+        self._cluster = Cluster(self.model.spread or spread(self.model, config, here.rank_id))
+        return self._cluster
+
+    def _check_parallel(self, config: ParallelConfig) -> None:
+        """Raise UnsupportedError for what does not go together with the parallelism that is asked for."""
+        splits = config.model_parallel > 1 or config.pipeline_stage > 1 or config.expert_parallel > 1
+        for given, fault, remedy in (
+            (self._wrapper is not None, "a wrapper takes its steps in one process", "leave wrapper out"),
+            (self._optimizer is not None and (splits or config.optimizer_shard),
+             "an optimizer of one's own goes with data_parallel alone", "use args.optim"),
+            (self.args.optim == "adafactor" and (splits or config.optimizer_shard),
+             "adafactor's factors are of whole weights", "use optim='adamw', or data_parallel alone"),
+            (bool(self._adapters.method) and (splits or config.optimizer_shard),
+             "LoRA adapters are trained with data_parallel alone", "leave the other settings at their defaults"),
+        ):  # fmt: skip
+            if given:
+                raise UnsupportedError(fault, value=config.to_dict(), hint=remedy)
+        if config.pipeline_stage > 1:
+            self.recipe.stage()
+        rows = self.args.per_device_train_batch_size
+        if rows % config.micro_batch_num and not is_dataset(self.train_dataset):
+            raise ArgumentError(
+                f"per_device_train_batch_size={rows} cannot be split into micro_batch_num={config.micro_batch_num} "
+                "parts", value=rows, hint=f"set it to a multiple of {config.micro_batch_num}",
+            )  # fmt: skip
+
+    @contextmanager
+    def _first_prepares(self) -> Iterator[None]:
+        """Let the first process of a cluster prepare data, which the others then find ready."""
+        if self._cluster is not None and not self._cluster.is_first:
+            self._cluster.barrier()
+        yield
+        if self._cluster is not None and self._cluster.is_first:
+            self._cluster.barrier()
 
     def _step(self, args: TrainingArguments) -> tuple[Any, Callable[[], float] | None]:
         """Return what takes steps, and what tells the learning rate where it is not the schedule."""
         given = self._optimizer
         if self._wrapper is not None:
             return WrappedStep(self.recipe.network(), given, self._wrapper, args), _rate_of(given)
-        optimizer = make_optimizer(self.model.trainable_params(), args, given)
         scaled = self._precision.compute_dtype == "float16"
-        return TrainStep(self.recipe.network(), optimizer, args, scaled=scaled), _rate_of(given)
+        if self._cluster is None:
+            optimizer = make_optimizer(self.model.trainable_params(), args, given)
+            return TrainStep(self.recipe.network(), optimizer, args, scaled=scaled), _rate_of(given)
+        weights = {name: p for name, p in self.model.parameters_and_names() if p.requires_grad}
+        exchange = Exchange(self._cluster.spread, weights)
+        optimizer = make_optimizer(exchange.trained, args, given, decays=exchange.decays)
+        step: Any
+        if self._cluster.layout.pipeline > 1:
+            step = PipelineStep(self.recipe, optimizer, args, scaled=scaled, exchange=exchange)
+        else:
+            step = TrainStep(self.recipe.network(), optimizer, args, scaled=scaled, exchange=exchange)
+        return step, _rate_of(given)
 
     def _parts(
         self, args: TrainingArguments, loader: Loader, step: Any, store: CheckpointStore, rate_now: Any
@@ -360,7 +436,7 @@ class Trainer:
             model=model,
             loader=loader,
             step=step,
-            evaluate=lambda: self._evaluator.run(self.eval_dataset),
+            evaluate=lambda: self._evaluator.run(self.eval_dataset, self._cluster),
             copy_tensors=copy_tensors,
             store=store,
             tokens_of=self.recipe.tokens,
@@ -368,6 +444,7 @@ class Trainer:
             peak_flops=lambda: backend.peak_flops(model.compute_dtype),
             memory_used=backend.memory_used,
             rate_now=rate_now,
+            **({} if self._cluster is None else {"agree": self._cluster.agree}),
         )
 
     def _resume_from(self, asked: bool | str | Path | None) -> Path | None:

@@ -59,7 +59,8 @@ class GPT2Attention(nn.Cell):
         self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
-        query, key, value = ops.split(self.c_attn(x), x.shape[-1], -1)
+        fused = self.c_attn(x)
+        query, key, value = ops.split(fused, fused.shape[-1] // 3, -1)
         query, key, value = (
             split_heads(query, self.num_heads), split_heads(key, self.num_heads), split_heads(value, self.num_heads)
         )  # fmt: skip
@@ -117,7 +118,8 @@ class GPT2Model(nn.Cell):
         self.drop = Dropout(config.embedding_dropout_prob)
         self.h = nn.CellList([GPT2Block(config, layer, dtype) for layer in range(config.num_layers)])
         self.ln_f = _norm(config)
-        self.num_layers = config.num_layers
+        self.layers = tuple(range(config.num_layers))
+        self.is_last = True
 
     def construct(
         self,
@@ -127,15 +129,16 @@ class GPT2Model(nn.Cell):
         slots: Tensor | None = None,
         keys: tuple[Parameter, ...] | None = None,
         values: tuple[Parameter, ...] | None = None,
+        hidden: Tensor | None = None,
     ) -> Tensor:
-        """Return the hidden states ``(B, S, E)``."""
-        x = self.drop(self.wte(input_ids) + self.wpe(position_ids))
-        for i in range(self.num_layers):
+        """Return the hidden states ``(B, S, E)``; of ``hidden``, in a stage of a pipeline that is not the first."""
+        x = self.drop(self.wte(input_ids) + self.wpe(position_ids)) if hidden is None else hidden
+        for i in self.layers:
             if keys is None or values is None:
                 x = self.h[i](x, bias, None, None, None)
             else:
                 x = self.h[i](x, bias, slots, keys[i], values[i])
-        return self.ln_f(x)
+        return self.ln_f(x) if self.is_last else x
 
 
 class GPT2LMHeadModel(PretrainedModel):
@@ -176,14 +179,31 @@ class GPT2LMHeadModel(PretrainedModel):
         Returns:
             ``(B, S, V)`` fp32.
         """
+        return self.head(self.body(input_ids, attention_mask, position_ids))
+
+    def body(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
+        """See the base class."""
         length = input_ids.shape[1]
         if position_ids is None:
             if attention_mask is None:
                 position_ids = ops.arange(length).reshape((1, length))
             else:
                 position_ids = positions(attention_mask)
-        hidden = self.transformer(input_ids, position_ids, causal_bias(attention_mask, length))
-        return self.transformer.wte.attend(hidden)
+        return self.transformer(input_ids, position_ids, causal_bias(attention_mask, length), hidden=hidden)
+
+    def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
+        """See the base class."""
+        return self.transformer.wte.attend(hidden, whole=whole)
+
+    def cut(self, layers: range, *, is_last: bool) -> None:
+        """See the base class."""
+        self.transformer.layers, self.transformer.is_last = tuple(layers), is_last
 
     def decode(
         self,

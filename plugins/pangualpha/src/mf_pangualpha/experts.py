@@ -30,6 +30,9 @@ class Router(nn.Cell):
         chosen: How many experts a token goes through.
         std: Standard deviation of the weight's initial values.
         param_dtype: Type of the weight.
+
+    Attributes:
+        totals: Cells that add up sums over the processes that share a batch.
     """
 
     def __init__(self, width: int, experts: int, chosen: int, *, std: float, param_dtype: str) -> None:
@@ -37,6 +40,7 @@ class Router(nn.Cell):
         self.experts, self.chosen = experts, chosen
         self.weight = parameter((width, experts), ("normal", std), param_dtype)
         self.on, self.off = Tensor(1.0, mstype.float32), Tensor(0.0, mstype.float32)
+        self.totals: tuple[nn.Cell, ...] = ()
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return each expert's weight for each token, what :meth:`balance` takes; all ``(N, X)`` fp32.
@@ -67,9 +71,12 @@ class Router(nn.Cell):
             counted: ``(N,)`` fp32, 1 for tokens that count and 0 for padding.
         """
         part = counted.reshape((-1, 1))
-        total = ops.maximum(part.sum(), self.on)
-        share, mean = (picked * part).sum(0) / total, (probabilities * part).sum(0) / total
-        return (share * mean).sum() * (self.experts / self.chosen)
+        sums = ops.concat(((picked * part).sum(0), (probabilities * part).sum(0), part.sum().reshape((1,))))
+        for total in self.totals:
+            sums = total(sums)
+        share, mean, tokens = ops.split(sums, (self.experts, self.experts, 1))
+        tokens = ops.maximum(tokens, self.on)
+        return (share * mean).sum() * (self.experts / self.chosen) / ops.square(tokens).sum()
 
 
 class MixtureOfExperts(nn.Cell):
@@ -77,14 +84,30 @@ class MixtureOfExperts(nn.Cell):
 
     Args:
         router: Chooses.
-        experts: Cells that map ``(N, E)`` to the same.
+        experts: Cells that map ``(B, S, E)`` to the same.
     """
 
     def __init__(self, router: Router, experts: Sequence[nn.Cell]) -> None:
         super().__init__()
         self.router = router
         self.experts = nn.CellList(list(experts))
-        self.num_experts = len(experts)
+        self.own = tuple(range(len(experts)))
+        self.gather: nn.Cell | None = None
+        self.scatter: nn.Cell | None = None
+
+    def share(
+        self, own: range, gather: nn.Cell | None, scatter: nn.Cell | None, totals: tuple[nn.Cell, ...]
+    ) -> None:
+        """Be one of several processes that share the experts, or a batch.
+
+        Args:
+            own: The experts that this process has.
+            gather: Makes ``(n * B, …)`` of the rows of the n processes that share the experts; None: it is alone.
+            scatter: Adds up ``(n * B, …)`` of each and returns the process's own rows.
+            totals: Add up the router's sums over the processes that share a batch.
+        """
+        self.own, self.gather, self.scatter = tuple(own), gather, scatter
+        self.router.totals = totals
 
     def construct(self, x: Tensor, counted: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Return ``(B, S, E)`` for the same; with ``counted``, also the router's balance loss.
@@ -93,11 +116,14 @@ class MixtureOfExperts(nn.Cell):
             x: ``(B, S, E)``.
             counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding, which has no part in the loss.
         """
-        rows = x.reshape((-1, x.shape[-1]))
-        weights, probabilities, picked = self.router(rows)
-        weights = ops.cast(weights, x.dtype)
-        total = self.experts[0](rows) * weights[:, 0:1]
-        for i in range(1, self.num_experts):
-            total = total + self.experts[i](rows) * weights[:, i : i + 1]
-        total = total.reshape(x.shape)
+        weights, probabilities, picked = self.router(x.reshape((-1, x.shape[-1])))
+        shares = ops.cast(weights, x.dtype).reshape(x.shape[:-1] + (-1,))
+        rows = x
+        if self.gather is not None:
+            rows, shares = self.gather(rows), self.gather(shares)
+        total = ops.zeros_like(rows)
+        for i in self.own:
+            total = total + self.experts[i](rows) * shares[..., i : i + 1]
+        if self.scatter is not None:
+            total = self.scatter(total)
         return total if counted is None else (total, self.router.balance(probabilities, picked, counted))

@@ -194,6 +194,8 @@ class PanguAlphaModel(nn.Cell):
         self.top_query_layer = PanguAlphaQueryLayer(config, dtype)
         self.has_experts = config.has_experts
         self.no_loss = Tensor(0.0, mstype.float32)
+        self.layers = tuple(range(self.num_blocks))
+        self.is_last = True
 
     def construct(
         self,
@@ -204,20 +206,27 @@ class PanguAlphaModel(nn.Cell):
         keys: tuple[Parameter, ...] | None = None,
         values: tuple[Parameter, ...] | None = None,
         counted: Tensor | None = None,
+        hidden: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the hidden states ``(B, S, E)``, with a cache the last token's ``(B, 1, E)``.
 
         With ``counted``, ``(B, S)`` fp32, 1 for tokens and 0 for padding, also the sum of the experts' balance losses.
+        With ``hidden``, in a stage of a pipeline that is not the first, what its layers make of that.
         """
-        x = self.dropout(self.word_embedding(input_ids) + self.position_embedding(position_ids))
+        if hidden is None:
+            x = self.dropout(self.word_embedding(input_ids) + self.position_embedding(position_ids))
+        else:
+            x = hidden
         total = self.no_loss
-        for i in range(self.num_blocks):
+        for i in self.layers:
             key, value = (None, None) if keys is None or values is None else (keys[i], values[i])
             if self.has_experts and counted is not None:
                 x, loss = self.blocks[i](x, counted, bias, slots, key, value)
                 total = total + loss
             else:
                 x = self.blocks[i](x, None, bias, slots, key, value)
+        if not self.is_last:
+            return x if counted is None else (x, total)
         x = self.layernorm(x)
         if keys is not None and values is not None:
             asking = self.top_query_embedding(position_ids[:, -1:])
@@ -227,13 +236,9 @@ class PanguAlphaModel(nn.Cell):
         return x if counted is None else (x, total)
 
 
-def _places(
-    input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None, input_position: Tensor | None
-) -> Tensor:
+def _places(input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Tensor:
     """Return each token's position ``(B, S)`` int32, as given or else counted from 0."""
-    if position_ids is not None and input_position is not None:
-        raise ValueError("position_ids and input_position are two names of one thing: give one of them")
-    places = position_ids if input_position is None else input_position
+    places = position_ids
     if places is None:
         if attention_mask is None or attention_mask.ndim == 3:
             places = ops.arange(input_ids.shape[1]).reshape((1, -1))
@@ -268,6 +273,7 @@ class PanguAlphaHeadModel(PretrainedModel):
         super().__init__(config)
         self.backbone = PanguAlphaModel(config, self.compute_dtype)
         self.aux_loss_factor = config.aux_loss_factor
+        self.has_auxiliary_loss = config.has_experts
         self.post_init()
 
     def construct(
@@ -290,34 +296,48 @@ class PanguAlphaHeadModel(PretrainedModel):
         Returns:
             ``(B, S, V)`` fp32.
         """
-        places = _places(input_ids, attention_mask, position_ids, input_position)
-        hidden = self.backbone(input_ids, places, causal_bias(attention_mask, input_ids.shape[1]))
-        return self.backbone.word_embedding.attend(hidden)
+        places = position_ids
+        if input_position is not None:
+            if position_ids is not None:
+                raise ValueError("position_ids and input_position are two names of one thing: give one of them")
+            places = input_position
+        bias = causal_bias(attention_mask, input_ids.shape[1])
+        return self.head(self.backbone(input_ids, _places(input_ids, attention_mask, places), bias))
 
-    def with_auxiliary_loss(
+    def body(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        input_position: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the logits of ``construct``, and what training adds to the loss so that experts get equal parts.
+        hidden: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """See the base class. The loss is what training adds so that experts get equal parts.
 
         That is ``aux_loss_factor`` times the sum of the blocks' balance losses (see
-        :class:`mf_pangualpha.experts.Router`), padding left out; a scalar fp32, 0 without experts. Both come of one
-        pass, also inside a compiled graph.
+        :class:`mf_pangualpha.experts.Router`), padding left out; a scalar fp32.
         """
         length = input_ids.shape[1]
-        places = _places(input_ids, attention_mask, position_ids, input_position)
+        places, bias = _places(input_ids, attention_mask, position_ids), causal_bias(attention_mask, length)
+        if not self.has_auxiliary_loss or not self.training:
+            return self.backbone(input_ids, places, bias, hidden=hidden)
         if attention_mask is None:
             counted = ops.ones(input_ids.shape, mstype.float32)
         else:
             counted = ops.cast(attention_mask != 0, mstype.float32)
             if counted.ndim == 3:
                 counted = (counted * ops.eye(length, length, mstype.float32)).sum(-1)  # padding does not see itself
-        bias = causal_bias(attention_mask, length)
-        hidden, loss = self.backbone(input_ids, places, bias, counted=counted)
-        return self.backbone.word_embedding.attend(hidden), loss * self.aux_loss_factor
+        x, loss = self.backbone(input_ids, places, bias, counted=counted, hidden=hidden)
+        return x, loss * self.aux_loss_factor
+
+    def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
+        """See the base class."""
+        return self.backbone.word_embedding.attend(hidden, whole=whole)
+
+    def cut(self, layers: range, *, is_last: bool) -> None:
+        """See the base class."""
+        blocks = self.backbone.num_blocks
+        self.backbone.layers = tuple(layer for layer in layers if layer < blocks)
+        self.backbone.is_last = is_last
 
     def decode(
         self,

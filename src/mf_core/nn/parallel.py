@@ -1,0 +1,187 @@
+"""What layers whose weights are split say to each other, with gradients that are right.
+
+The scheme is Megatron's (Shoeybi et al., 2019, section 3; for activations split by position, Korthikanti et al., 2022,
+section 4.2.2). Each cell gets the :class:`mf_core.collectives.Collectives` of the processes that share the weights.
+Shapes: B batch, S positions, E width, n processes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+if TYPE_CHECKING:
+    from ..collectives import Collectives
+
+
+class _Edge(nn.Cell):
+    """A cell that says something to a group of processes."""
+
+    def __init__(self, group: Collectives) -> None:
+        super().__init__(auto_prefix=False)
+        self.group = group
+
+
+class Copy(_Edge):
+    """The same forwards; the sum over the processes backwards: the way into layers whose outputs are split."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the sum of the gradients."""
+        return (self.group.all_reduce(dout),)
+
+
+class Sum(_Edge):
+    """The sum over the processes forwards; the same backwards: the way out of layers whose inputs are split."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the sum."""
+        return self.group.all_reduce(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the gradient as it is."""
+        return (dout,)
+
+
+class SumBoth(_Edge):
+    """The sum over the processes forwards and backwards: of what each of them goes on to make a loss of its own."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return the sum."""
+        return self.group.all_reduce(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the sum of the gradients."""
+        return (self.group.all_reduce(dout),)
+
+
+class GatherPositions(_Edge):
+    """All positions of each process's part of them, ``(B, S / n, E)`` to ``(B, S, E)``.
+
+    Args:
+        group: The processes.
+        partial: Whether what follows has a share of the gradient in each process, so that the shares are to be summed;
+            False: it has all of it in each.
+    """
+
+    def __init__(self, group: Collectives, *, partial: bool = True) -> None:
+        super().__init__(group)
+        self.partial = partial
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return all positions."""
+        return gather_positions(self.group, x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return this process's positions of the gradient."""
+        return (scatter_positions(self.group, dout) if self.partial else own_positions(self.group, dout),)
+
+
+class ScatterPositions(_Edge):
+    """This process's positions of the sum over the processes, ``(B, S, E)`` to ``(B, S / n, E)``."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return this process's positions."""
+        return scatter_positions(self.group, x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return all positions of the gradient."""
+        return (gather_positions(self.group, dout),)
+
+
+class OwnPositions(_Edge):
+    """This process's positions of what every process has, ``(B, S, E)`` to ``(B, S / n, E)``."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return this process's positions."""
+        return own_positions(self.group, x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return all positions of the gradient."""
+        return (gather_positions(self.group, dout),)
+
+
+class GatherRows(_Edge):
+    """The rows of all processes, ``(B, …)`` to ``(n * B, …)``; backwards the sum of their gradients, own rows."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return all rows."""
+        return self.group.all_gather(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the gradient of this process's rows."""
+        return (self.group.reduce_scatter(dout),)
+
+
+class ScatterRows(_Edge):
+    """This process's rows of the sum over the processes, ``(n * B, …)`` to ``(B, …)``."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return this process's rows."""
+        return self.group.reduce_scatter(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return the gradient of all rows."""
+        return (self.group.all_gather(dout),)
+
+
+class GatherColumns(_Edge):
+    """All columns of each process's part of them, ``(…, V / n)`` to ``(…, V)``."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return all columns."""
+        rows = x.reshape((-1, x.shape[-1]))
+        whole = ops.concat(ops.split(self.group.all_gather(rows), rows.shape[0], 0), -1)
+        return whole.reshape(x.shape[:-1] + (-1,))
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return this process's columns of the gradient, which is the same in all."""
+        return (ops.split(dout, x.shape[-1], -1)[self.group.index],)
+
+
+class SplitCrossEntropy(_Edge):
+    """:class:`mf_core.nn.CrossEntropy` of logits whose columns, the vocabulary, are split over the processes."""
+
+    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(N,)`` losses, the same in each process, and their gradient, ``(N, V / n)``.
+
+        Args:
+            logits: ``(N, V / n)`` fp32: this process's part of the vocabulary.
+            labels: ``(N,)`` int32, places in the whole vocabulary.
+        """
+        count = logits.shape[-1]
+        largest = logits.max(-1).reshape((1, -1))
+        largest = self.group.all_gather(largest).max(0).reshape((-1, 1))
+        shifted = logits - ops.broadcast_to(largest, logits.shape)
+        powers = ops.exp(shifted)
+        own = ops.one_hot(labels - self.group.index * count, count, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        sums = self.group.all_reduce(ops.stack((powers.sum(-1), (shifted * own).sum(-1))))
+        losses = ops.log(sums[0]) - sums[1]
+        return losses, powers / ops.broadcast_to(sums[0].reshape((-1, 1)), powers.shape) - own
+
+    def bprop(
+        self, logits: Tensor, labels: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient of the losses; the gradient's own is nobody's."""
+        gradient = out[1]
+        return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.zeros_like(labels)
+
+
+def gather_positions(group: Collectives, x: Tensor) -> Tensor:
+    """``(B, S / n, E)`` of each process to ``(B, S, E)``."""
+    return ops.concat(ops.split(group.all_gather(x), x.shape[0], 0), 1)
+
+
+def scatter_positions(group: Collectives, x: Tensor) -> Tensor:
+    """``(B, S, E)`` to this process's ``(B, S / n, E)`` of the sum over the processes."""
+    return group.reduce_scatter(ops.concat(ops.split(x, x.shape[1] // group.size, 1), 0))
+
+
+def own_positions(group: Collectives, x: Tensor) -> Tensor:
+    """``(B, S, E)`` to this process's ``(B, S / n, E)``."""
+    return ops.split(x, x.shape[1] // group.size, 1)[group.index]

@@ -1,0 +1,111 @@
+"""Which model a checkpoint is of, and how its weights lie in a layout by that model's parallel plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import locate
+from ..errors import ArgumentError, UnsupportedError
+from ..registry import registry
+from .layout import Layout
+from .plan import ParallelPlan, Place, places, prefix
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def fit(folder: Path, shapes: Shapes, layout: Layout, vocabulary: bool) -> tuple[dict[str, str], dict[str, Place]]:
+    """Return what the weights of a checkpoint are called in its model, and where each is in a layout.
+
+    The model's class is imported; the model is not built.
+
+    Args:
+        folder: The checkpoint, whose ``config.json`` names the family.
+        shapes: Its weights' names and shapes.
+        layout: The grid.
+        vocabulary: Whether embeddings are split by vocabulary.
+
+    Returns:
+        Name in the checkpoint -> parameter, without what is no weight; parameter -> place.
+
+    Raises:
+        ArgumentError: Numbers do not divide.
+        UnsupportedError: The model does not say how it may be split.
+    """
+    checkpoint = locate(folder)
+    model = registry.find("model:base", checkpoint.model_type, checkpoint.owner).load()
+    config = model.config_class.from_dict(checkpoint.config)
+    names = _names(model, shapes)
+    # In the order of their numbers, as the model has them; a file may put layer 10 before layer 2.
+    ordered = sorted(names.items(), key=lambda item: _natural(item[1]))
+    known = {parameter: tuple(shapes[name]) for name, parameter in ordered}
+    plan = _plan(model, layout)
+    _check_counts(model.__name__, plan, known, layout, config)
+    where = places(plan, known, layout, vocabulary=vocabulary)
+    for parameter, place in where.items():
+        _check_place(model.__name__, parameter, place, layout)
+    return names, where
+
+
+def _names(model: Any, shapes: Shapes) -> dict[str, str]:
+    """Return name -> parameter: checkpoints of the model's body lack the beginning of its parameters' names."""
+    kept = [name for name in shapes if not any(re.search(pattern, name) for pattern in model.ignored_keys)]
+    start = "" if any(name.startswith(model.checkpoint_prefix) for name in kept) else model.checkpoint_prefix
+    return {name: start + name for name in kept}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
+
+
+def _plan(model: Any, layout: Layout) -> ParallelPlan:
+    plan: ParallelPlan | None = model.parallel_plan
+    if plan is None and (layout.tensor, layout.pipeline, layout.expert) != (1, 1, 1):
+        raise UnsupportedError(
+            f"{model.__name__} does not say how its layers may be split", value=model.__name__,
+            why="it has no parallel_plan", hint="leave all but data_parallel at 1",
+        )  # fmt: skip
+    return plan or ParallelPlan()
+
+
+def _check_counts(name: str, plan: ParallelPlan, known: Iterable[str], layout: Layout, config: Any) -> None:
+    """Raise ArgumentError where the heads, the layers or the experts cannot be shared out evenly."""
+    if min(layout.data, layout.tensor, layout.pipeline, layout.expert) < 1:
+        raise ArgumentError(f"{layout} is no grid of processes", value=layout, hint="its numbers are 1 or more")
+    _divides("copies (data_parallel)", layout.data, "expert_parallel", layout.expert)
+    heads = getattr(config, "num_heads", None)
+    if plan.heads and isinstance(heads, int):
+        _divides(f"attention heads of {name}", heads, "model_parallel", layout.tensor)
+    layers = {found for pattern in plan.layers for parameter in known if (found := prefix(parameter, pattern))}
+    _divides(f"layers of {name}", len(layers), "pipeline_stage", layout.pipeline)
+    experts = {found for pattern in plan.experts for parameter in known if (found := prefix(parameter, pattern))}
+    for siblings in sorted({expert.rpartition(".")[0] for expert in experts}):
+        count = sum(expert.rpartition(".")[0] == siblings for expert in experts)
+        _divides(f"experts of {siblings!r}", count, "expert_parallel", layout.expert)
+
+
+def _check_place(name: str, parameter: str, place: Place, layout: Layout) -> None:
+    if not place.stages:
+        raise UnsupportedError(
+            f"{name} does not say which stage of a pipeline has {parameter!r}", value=parameter,
+            hint="leave pipeline_stage at 1",
+        )  # fmt: skip
+    if place.split is not None:
+        axis, fused = place.split.axis, place.split.fused
+        if axis >= len(place.shape) or place.shape[axis] % fused:
+            raise ArgumentError(
+                f"{parameter!r} is {place.shape}, and its axis {axis} is not of {fused} weights", value=place.shape,
+                hint="check that config.json and the weights are of one model",
+            )  # fmt: skip
+        what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {fused}," if fused > 1 else "")
+        _divides(what, place.shape[axis] // fused, "model_parallel", layout.tensor)
+
+
+def _divides(what: str, count: int, setting: str, parts: int) -> None:
+    if count % parts or (parts > 1 and not count):
+        raise ArgumentError(
+            f"the {count} {what} cannot be split by {setting}={parts}", value=parts,
+            hint=f"choose a {setting} that divides {count}" if count else f"leave {setting} at 1",
+        )  # fmt: skip

@@ -1,0 +1,199 @@
+"""Spreading a model over processes: each keeps its pieces of the weights, and its layers talk to the others'."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from ..backend import get_backend
+from ..collectives import Collectives
+from ..errors import UnsupportedError
+from ..nn import Dropout, Embedding, Linear
+from ..nn.parallel import (
+    Copy,
+    GatherColumns,
+    GatherPositions,
+    GatherRows,
+    OwnPositions,
+    ScatterPositions,
+    ScatterRows,
+    Sum,
+    SumBoth,
+)
+from .config import ParallelConfig
+from .layout import Axis, Layout
+from .plan import ParallelPlan, Place, matches, places, prefix
+
+if TYPE_CHECKING:
+    from ..modeling import PretrainedModel
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a model is spread, as one process sees it.
+
+    Attributes:
+        config: The settings.
+        layout: The grid of processes, and this one's place in it.
+        places: Where each of the whole model's parameters is, by name; those that are not trained included.
+        partial: Parameters whose gradients each process of the tensor axis has a share of, since activations are split
+            by position there.
+    """
+
+    config: ParallelConfig
+    layout: Layout
+    places: dict[str, Place]
+    partial: frozenset[str] = frozenset()
+    _groups: dict[str, Collectives] = field(default_factory=dict, repr=False)
+
+    def group(self, axis: Axis) -> Collectives:
+        """Return the collectives of the processes along an axis."""
+        if axis not in self._groups:
+            self._groups[axis] = get_backend().collectives(self.layout.group(axis), self.layout.rank)
+        return self._groups[axis]
+
+    @property
+    def vocabulary(self) -> Collectives | None:
+        """The processes that share the vocabulary; None: each has all of it."""
+        split = self.layout.tensor > 1 and not self.config.vocab_emb_dp
+        return self.group("tensor") if split else None
+
+    @cached_property
+    def own(self) -> dict[str, Place]:
+        """The places of the parameters that this process has, or a piece of."""
+        return {name: place for name, place in self.places.items() if place.is_on(self.layout)}
+
+    def copies(self, name: str) -> int:
+        """Return how many processes hold the same piece of a parameter."""
+        place, layout = self.places[name], self.layout
+        copies = layout.data if place.expert is None else layout.data // layout.expert
+        return copies * len(place.stages) * (1 if place.split is not None else layout.tensor)
+
+    def take(self, name: str, whole: np.ndarray) -> np.ndarray | None:
+        """Return this process's piece of a parameter; None: it has none."""
+        place = self.own.get(name)
+        return None if place is None else place.piece(whole, self.layout)
+
+
+def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
+    """Spread a whole model over the cluster: every process calls this, and keeps its part of the weights.
+
+    Where the weights come from no checkpoint, those of the first process are given to all.
+
+    Args:
+        model: The same in each process. It is changed.
+        config: The settings; :meth:`ParallelConfig.check` has let them pass.
+        rank: This process's rank.
+
+    Raises:
+        UnsupportedError: The model does not say how it may be spread.
+    """
+    layout = config.layout(rank)
+    plan = _plan(model, layout)
+    parameters = dict(model.parameters_and_names())
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    where = places(plan, shapes, layout, vocabulary=not config.vocab_emb_dp)
+    cells = dict(model.cells_and_names())
+    sequence = config.use_seq_parallel and layout.tensor > 1
+    embeddings = {path for path, cell in cells.items() if isinstance(cell, Embedding)}
+    partial = frozenset(
+        name for name, place in where.items()
+        if sequence and place.split is None and name.rpartition(".")[0] not in embeddings
+    )  # fmt: skip
+    result = Spread(config, layout, where, partial)
+    _agree_on_weights(model, parameters, result.group("world"))
+    for name, parameter in parameters.items():
+        _keep_piece(cells, name, parameter, result)
+    if layout.tensor > 1:
+        for path, cell in cells.items():
+            _split_cell(path, cell, plan, result, sequence)
+    if layout.pipeline > 1:
+        model.cut(layout.layers_of(len(model.blocks)), is_last=layout.is_last)
+    _share_experts(cells, plan, result, sequence)
+    model.spread = result
+    ms.ms_memory_recycle()  # graphs of the whole model would go on with the weights that it had
+    return result
+
+
+def _plan(model: PretrainedModel, layout: Layout) -> ParallelPlan:
+    if model.parallel_plan is not None:
+        return model.parallel_plan
+    if layout.size == layout.data and layout.expert == 1:
+        return ParallelPlan()
+    raise UnsupportedError(
+        f"{type(model).__name__} does not say how its layers may be split", value=type(model).__name__,
+        why="it has no parallel_plan", hint="leave all but data_parallel at 1",
+    )  # fmt: skip
+
+
+def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], world: Collectives) -> None:
+    """Give the first process's weights to all, where any has others."""
+    if model.name_or_path is not None or world.size == 1:
+        return
+    sums = np.array([zlib.crc32(parameter.asnumpy()) & 0xFFFFFF for parameter in parameters.values()], np.int32)
+    every = world.all_gather(Tensor(sums.reshape(1, -1))).asnumpy()
+    for parameter, differs in zip(parameters.values(), (every != every[0]).any(0), strict=True):
+        if differs:
+            parameter.set_data(world.broadcast(Tensor(parameter.asnumpy()), 0))
+
+
+def _keep_piece(cells: dict[str, nn.Cell], name: str, parameter: Parameter, spread: Spread) -> None:
+    path, _, kind = name.rpartition(".")
+    if name not in spread.own:
+        setattr(cells[path], kind, None)
+    elif spread.places[name].split is not None:
+        piece = np.ascontiguousarray(spread.take(name, parameter.asnumpy()))
+        tensor = Tensor(piece, dtype=parameter.dtype)
+        setattr(cells[path], kind, Parameter(tensor, name=parameter.name, requires_grad=parameter.requires_grad))
+
+
+def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequence: bool) -> None:
+    """Tell a cell that it has a part of a layer."""
+    group = spread.group("tensor")
+    index, size = group.index, group.size
+    if isinstance(cell, Linear) and any(matches(path, (pattern,)) for pattern in plan.columns):
+        cell.out_features //= size
+        cell.enter = GatherPositions(group) if sequence else Copy(group)
+    elif isinstance(cell, Linear) and matches(path, plan.rows):
+        cell.in_features //= size
+        cell.leave = ScatterPositions(group) if sequence else Sum(group)
+    elif isinstance(cell, Embedding):
+        split = matches(path, plan.vocabulary) and not spread.config.vocab_emb_dp
+        if split:
+            cell.start = index * (spread.places[f"{path}.weight"].shape[0] // size)
+            cell.gather = GatherColumns(group)
+            cell.leave = ScatterPositions(group) if sequence else Sum(group)
+            cell.enter = GatherPositions(group) if sequence else Copy(group)
+        elif sequence:
+            cell.leave, cell.enter = OwnPositions(group), GatherPositions(group, partial=False)
+    if matches(path, plan.heads):
+        cell.num_heads //= size
+    if isinstance(cell, Dropout):
+        # Attention's, of the weights (B, H, S, T), has a part of the heads; the others may have one of the positions.
+        within = any(prefix(path, pattern) for pattern in plan.heads)
+        cell.set_part(index, size, heads=within, positions=sequence)
+
+
+def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, spread: Spread, sequence: bool) -> None:
+    """Tell mixtures of experts which are theirs, and whom they share a batch with."""
+    layout = spread.layout
+    lists = {path.rpartition(".")[0] for path in cells for pattern in plan.experts if prefix(path, pattern) == path}
+    for path in lists:
+        mixture: Any = cells[path.rpartition(".")[0]]
+        count = len(mixture.experts) // layout.expert
+        first = layout.data_rank % layout.expert * count
+        group = spread.group("expert")
+        totals: list[nn.Cell] = [Sum(spread.group("tensor"))] if sequence else []
+        if layout.data > 1:
+            totals.append(SumBoth(spread.group("data")))
+        shared = layout.expert > 1
+        mixture.share(
+            range(first, first + count), GatherRows(group) if shared else None, ScatterRows(group) if shared else None,
+            tuple(totals),
+        )  # fmt: skip

@@ -1,0 +1,184 @@
+"""What the processes of a cluster say to each other about gradients and weights in a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from ..errors import ArgumentError
+from ..parallel.spread import Spread
+
+if TYPE_CHECKING:
+    from ..collectives import Collectives
+
+
+class Exchange(nn.Cell):
+    """Sums gradients over the processes that share them, and splits the optimizer's work among copies.
+
+    With ``optimizer_shard`` (Rajbhandari et al., 2020, "ZeRO", stage 1), each of the n copies of the model updates a
+    part of each weight, a flat n-th of it, and holds the optimizer's states of that part alone; then the parts are put
+    together. A mixture's experts that are themselves spread over the copies are left out of it.
+
+    Args:
+        spread: How the model is spread.
+        weights: The parameters, of those that this process has, that are trained: name -> parameter.
+
+    Attributes:
+        trained: What the optimizer updates in place of ``weights``: the parts, or the weights themselves.
+        decays: Whether each of them decays.
+        shares: One by the number of processes that hold each gradient, of those that :meth:`reduce` gives.
+        micro_batches: Parts that a batch is taken in.
+    """
+
+    def __init__(self, spread: Spread, weights: dict[str, Parameter]) -> None:
+        super().__init__(auto_prefix=False)
+        self.layout, config = spread.layout, spread.config
+        self.micro_batches = config.micro_batch_num
+        self.weights = ParameterTuple(weights.values())
+        self.count = len(self.weights)
+        self.world = spread.group("world")
+        where = [spread.places[name] for name in weights]
+        experts = [place.expert is not None for place in where]
+        self.is_split = tuple(config.optimizer_shard and self.layout.data > 1 and not expert for expert in experts)
+        data = self.layout.data
+        self.copies = spread.group("data")
+        self.expert_copies = spread.group("expert_copies") if any(experts) else self.copies
+        everywhere = [i for i, expert in enumerate(experts) if not expert]
+        self.split_buckets = self._buckets([i for i in everywhere if self.is_split[i]], config)
+        self.whole_buckets = self._buckets([i for i in everywhere if not self.is_split[i]], config)
+        self.expert_buckets = self._buckets([i for i, expert in enumerate(experts) if expert], config)
+        self.partial = self._buckets([i for i, name in enumerate(weights) if name in spread.partial], config)
+        self.tensor = spread.group("tensor")
+        tied = [i for i, place in enumerate(where) if len(place.stages) > 1]
+        self.tied = self._buckets(tied, config)
+        self.ends = spread.group("ends") if tied else self.world
+        self.shares = tuple(
+            1.0 / (spread.copies(name) / (data if split else 1))
+            for name, split in zip(weights, self.is_split, strict=True)
+        )
+        self.decays = tuple(len(w.shape) > 1 for w in self.weights)
+        self.sizes = tuple(math.prod(w.shape) for w in self.weights)
+        self.each = tuple(-(-size // data) for size in self.sizes)
+        self.trained = ParameterTuple([
+            self._part(w, i) if self.is_split[i] else w for i, w in enumerate(self.weights)
+        ])  # fmt: skip
+        last = self.layout.is_last and self.layout.tensor_rank == 0
+        #: Whose loss and targets count: one process's of each copy. Stages before add their auxiliary losses.
+        self.loss_share, self.target_share = float(self.layout.tensor_rank == 0), float(last)
+
+    @staticmethod
+    def _buckets(places: Sequence[int], config: object) -> tuple[tuple[int, ...], ...]:
+        """Return the weights' numbers in as many groups as ``gradient_aggregation_group`` says."""
+        count = min(int(getattr(config, "gradient_aggregation_group", 1)), len(places))
+        return tuple(tuple(int(n) for n in part) for part in np.array_split(places, count)) if count else ()
+
+    def _part(self, weight: Parameter, i: int) -> Parameter:
+        flat = np.zeros(self.each[i] * self.copies.size, np.float32)
+        flat[: self.sizes[i]] = weight.asnumpy().reshape(-1)
+        own = flat.reshape(self.copies.size, -1)[self.copies.index]
+        return Parameter(Tensor(own.copy()), name=weight.name)
+
+    def refresh(self) -> None:
+        """Take the weights as they are now, when they have been loaded anew."""
+        for i in range(self.count):
+            if self.is_split[i]:
+                ops.assign(self.trained[i], Tensor(self._part(self.weights[i], i).asnumpy()))
+
+    def part_size(self, batch: Sequence[np.ndarray]) -> int:
+        """Return the rows of a micro-batch.
+
+        Raises:
+            ArgumentError: The rows, or the positions, cannot be split evenly.
+        """
+        rows, positions = len(batch[0]), batch[1].shape[-1]
+        if rows % self.micro_batches:
+            raise ArgumentError(
+                f"a batch of {rows} rows cannot be split into micro_batch_num={self.micro_batches} parts", value=rows,
+                hint=f"set per_device_train_batch_size to a multiple of {self.micro_batches}",
+            )  # fmt: skip
+        if self.partial and positions % self.tensor.size:
+            raise ArgumentError(
+                f"rows of {positions} positions cannot be split by model_parallel={self.tensor.size}", value=positions,
+                why="use_seq_parallel=True gives each process an equal part of them",
+                hint=f"set max_seq_length to a multiple of {self.tensor.size}",
+            )  # fmt: skip
+        return rows // self.micro_batches
+
+    def totals(self, loss: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums of losses and of targets over all copies."""
+        sums = self.world.all_reduce(ops.stack((loss * self.loss_share, targets * self.target_share)))
+        return sums[0], sums[1]
+
+    def reduce(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the sums of the gradients over the processes that share them; of split ones, this process's part."""
+        for bucket in self.partial:
+            gradients = _summed(self.tensor, gradients, bucket)
+        for bucket in self.tied:
+            gradients = _summed(self.ends, gradients, bucket)
+        for bucket in self.whole_buckets:
+            gradients = _summed(self.copies, gradients, bucket)
+        for bucket in self.expert_buckets:
+            gradients = _summed(self.expert_copies, gradients, bucket)
+        for bucket in self.split_buckets:
+            rows: tuple[Tensor, ...] = ()
+            for i in bucket:
+                rows = rows + (self._as_rows(gradients[i], i),)
+            own = self.copies.reduce_scatter(ops.concat(rows, 1))
+            parts: tuple[Tensor, ...] = ()
+            start = 0
+            for i in bucket:
+                parts = parts + (own[0, start : start + self.each[i]],)
+                start += self.each[i]
+            gradients = _replaced(gradients, bucket, parts)
+        return gradients
+
+    def spread_weights(self) -> Tensor:
+        """Put each weight together from the parts that the copies have updated."""
+        for bucket in self.split_buckets:
+            rows: tuple[Tensor, ...] = ()
+            for i in bucket:
+                rows = rows + (self.trained[i].reshape((1, -1)),)
+            every = self.copies.all_gather(ops.concat(rows, 1))
+            start = 0
+            for i in bucket:
+                flat = every[:, start : start + self.each[i]].reshape((-1,))
+                ops.assign(self.weights[i], flat[: self.sizes[i]].reshape(self.weights[i].shape))
+                start += self.each[i]
+        return Tensor(0.0, ms.float32)  # a graph's function has to return something
+
+    def _as_rows(self, gradient: Tensor, i: int) -> Tensor:
+        """``(copies, each)``, filled up with zeros."""
+        flat, missing = gradient.reshape((-1,)), self.each[i] * self.copies.size - self.sizes[i]
+        if missing:
+            flat = ops.concat((flat, ops.zeros((missing,), ms.float32)))
+        return flat.reshape((self.copies.size, -1))
+
+
+def _summed(group: Collectives, tensors: tuple[Tensor, ...], bucket: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Return the tensors, those of a bucket as their sums over a group; all of them travel in one message."""
+    if group.size == 1:
+        return tensors
+    flat: tuple[Tensor, ...] = ()
+    for i in bucket:
+        flat = flat + (tensors[i].reshape((-1,)),)
+    whole = group.all_reduce(ops.concat(flat))
+    sums: tuple[Tensor, ...] = ()
+    start = 0
+    for i in bucket:
+        size = tensors[i].size
+        sums = sums + (whole[start : start + size].reshape(tensors[i].shape),)
+        start += size
+    return _replaced(tensors, bucket, sums)
+
+
+def _replaced(tensors: tuple[Tensor, ...], bucket: tuple[int, ...], new: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the tensors, with new ones at the places of a bucket."""
+    result: tuple[Tensor, ...] = ()
+    for i in range(len(tensors)):
+        result = result + ((new[bucket.index(i)] if i in bucket else tensors[i]),)
+    return result
