@@ -50,7 +50,7 @@ def whole_tensors(folder: str | Path, kind: Kind = "weights") -> list[LazyTensor
 
 
 def _join(name: str, entry: ShardedTensor, layout: Layout, kind: Kind, pieces: Pieces) -> np.ndarray:
-    parts = [[pieces[name, shard_file(rank, kind)].read() for rank in ranks] for ranks in writers(entry, layout)]
+    parts = ([pieces[name, shard_file(rank, kind)].read() for rank in ranks] for ranks in writers(entry, layout))
     return whole_of(parts, entry, layout)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +68,14 @@ def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndar
     Raises:
         ArgumentError: It holds nothing of it, or ``whole`` is of another shape.
     """
-    if whole.shape != entry.shape or not entry.place.is_on(layout):
-        held = "is" if whole.shape == entry.shape else f"of the shape {whole.shape} is not {entry.shape} that"
-        raise ArgumentError(f"the process {layout.rank} has no piece of what {held} in this layout", value=layout)
+    if whole.shape != entry.shape:
+        raise ArgumentError(f"a tensor of {whole.shape} is no whole of {entry.shape}", value=whole.shape)
+    if not entry.place.is_on(layout):
+        raise ArgumentError(
+            f"the process {layout.rank} has no piece of the tensor", value=layout.rank,
+            why=f"it is of the stage {layout.stage} and the copy {layout.data_rank}; the tensor is on the stages "
+            f"{entry.stages}, with the experts {entry.expert}",
+        )  # fmt: skip
     piece = entry.place.piece(whole, layout)
     if not entry.flat:
         return piece
@@ -79,12 +84,10 @@ def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndar
     return part if part.size == each else np.pad(part, (0, each - part.size))
 
 
-def whole_of(pieces: list[list[np.ndarray]], entry: ShardedTensor, layout: Layout) -> np.ndarray:
-    """Return the whole of its pieces, which are those of :func:`writers`."""
-    parts = [flat[0] for flat in pieces]
-    if entry.flat:
-        local = entry.place.local_shape(layout)
-        parts = [np.concatenate(flat)[: math.prod(local)].reshape(local) for flat in pieces]
+def whole_of(pieces: Iterable[list[np.ndarray]], entry: ShardedTensor, layout: Layout) -> np.ndarray:
+    """Return the whole of its pieces, which are those of :func:`writers`; they are let go of as early as can be."""
+    local = entry.place.local_shape(layout)
+    parts = [np.concatenate(flat)[: math.prod(local)].reshape(local) if entry.flat else flat[0] for flat in pieces]
     return parts[0] if entry.split is None else entry.split.join(parts)
 
 

@@ -16,6 +16,7 @@ from ..collectives import Collectives
 from ..errors import UnsupportedError
 from ..nn import Dropout, Embedding, Linear
 from ..nn.parallel import (
+    AllPositions,
     Copy,
     GatherColumns,
     GatherPositions,
@@ -44,12 +45,14 @@ class Spread:
         places: Where each of the whole model's parameters is, by name; those that are not trained included.
         partial: Parameters whose gradients each process of the tensor axis has a share of, since activations are split
             by position there.
+        trained: Those of the whole model that are trained.
     """
 
     config: ParallelConfig
     layout: Layout
     places: dict[str, Place]
     partial: frozenset[str] = frozenset()
+    trained: frozenset[str] = frozenset()
     _groups: dict[str, Collectives] = field(default_factory=dict, repr=False)
 
     def group(self, axis: Axis) -> Collectives:
@@ -57,6 +60,11 @@ class Spread:
         if axis not in self._groups:
             self._groups[axis] = get_backend().collectives(self.layout.group(axis), self.layout.rank)
         return self._groups[axis]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each process has all weights and all of the optimizer's states."""
+        return self.layout.size == self.layout.data and self.layout.expert == 1 and not self.config.optimizer_shard
 
     @property
     def vocabulary(self) -> Collectives | None:
@@ -106,7 +114,8 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
         name for name, place in where.items()
         if sequence and place.split is None and name.rpartition(".")[0] not in embeddings
     )  # fmt: skip
-    result = Spread(config, layout, where, partial)
+    trained = frozenset(name for name, parameter in parameters.items() if parameter.requires_grad)
+    result = Spread(config, layout, where, partial, trained)
     _agree_on_weights(model, parameters, result.group("world"))
     for name, parameter in parameters.items():
         _keep_piece(cells, name, parameter, result)
@@ -171,7 +180,7 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequen
             cell.leave = ScatterPositions(group) if sequence else Sum(group)
             cell.enter = GatherPositions(group) if sequence else Copy(group)
         elif sequence:
-            cell.leave, cell.enter = OwnPositions(group), GatherPositions(group, partial=False)
+            cell.leave, cell.enter = OwnPositions(group), AllPositions(group)
     if matches(path, plan.heads):
         cell.num_heads //= size
     if isinstance(cell, Dropout):
