@@ -127,7 +127,7 @@ class PretrainedModel(nn.Cell):
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
         load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
-            in_place=in_place,
+            in_place=in_place, spread=self.spread,
         )  # fmt: skip
         self.name_or_path = checkpoint.name
 
@@ -148,8 +148,13 @@ class PretrainedModel(nn.Cell):
             weights: What to write in place of the model's weights as they are now, such as an earlier copy of them.
 
         Raises:
-            UnsupportedError: The model has LoRA adapters.
+            UnsupportedError: The model has LoRA adapters, or is spread over processes.
         """
+        if self.spread is not None and not self.spread.is_whole:
+            raise UnsupportedError(
+                "this process has a part of the model only", value=self.spread.layout.rank,
+                hint="Trainer.save_pretrained(directory), called in every process, puts the parts together",
+            )  # fmt: skip
         if self.lora_config is not None:
             raise UnsupportedError(
                 "a model with LoRA adapters is not saved as a whole", value=self.lora_config,
@@ -157,8 +162,17 @@ class PretrainedModel(nn.Cell):
             )
         tensors: Mapping[str, Any] = dict(self.parameters_and_names()) if weights is None else weights
         saved = dtype or next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
-        data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": saved}
         save_weights(tensors, Path(directory), dtype=dtype, shard_size=shard_size)
+        self.save_config(directory, dtype=saved)
+
+    def save_config(self, directory: str | Path, *, dtype: str) -> None:
+        """Write ``config.json`` alone into a directory.
+
+        Args:
+            directory: Where to.
+            dtype: What the weights beside it are saved in.
+        """
+        data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": dtype}
         write_json(Path(directory) / CONFIG_FILE, data)
 
     def body(

@@ -14,11 +14,13 @@ from mindspore import dtype as mstype
 from safetensors import SafetensorError, safe_open
 
 from .errors import FileMissingError, IntegrityError, WeightsError, describe
-from .shards import INDEX_FILE, WEIGHTS_FILE, LazyTensor, cast, check_dtype, write_shards
+from .shards import INDEX_FILE, KINDS, WEIGHTS_FILE, LazyTensor, cast, check_dtype, write_shards
 from .shards import SHARD_SIZE as SHARD_SIZE
 
 if TYPE_CHECKING:
     from .hub import Source
+    from .modeling import PretrainedModel
+    from .parallel.spread import Spread
 
 #: What other libraries call their weights; named in errors, never opened, since these formats can run code.
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
@@ -92,6 +94,7 @@ def load_weights(
     ignored: tuple[str, ...] = (),
     optional: tuple[str, ...] = (),
     in_place: bool = False,
+    spread: Spread | None = None,
 ) -> None:
     """Put a checkpoint's weights into a model, each file mapped.
 
@@ -104,25 +107,58 @@ def load_weights(
         optional: Of parameters that stay as they are where the checkpoint has them not.
         in_place: Copy into the memory that the parameters have, for a model that compiled graphs have used: they do not
             see memory that takes its place.
+        spread: How the model is spread over processes, each of which takes its pieces of the whole weights.
 
     Raises:
         FileMissingError, IntegrityError: No files, or broken ones.
         WeightsError: A parameter is missing, left over, or of another shape or kind.
     """
     parameters = dict(model.parameters_and_names())
+    known = parameters if spread is None else spread.places
     missing = {name for name in parameters if not any(re.search(pattern, name) for pattern in optional)}
     left_over = []
     for path in find_files(source):
         for name, array, kind in read_tensors(path):
-            key = name if name in parameters or not prefix or prefix + name not in parameters else prefix + name
-            if key not in parameters:
+            key = name if name in known or not prefix or prefix + name not in known else prefix + name
+            if key not in known:
                 if not any(re.search(pattern, name) for pattern in ignored):
                     left_over.append(name)
                 continue
+            if key not in parameters:
+                continue  # another process's
+            if spread is not None:
+                _check_shape(array, spread.places[key].shape, kind, name, path)
+                array = spread.places[key].piece(array, spread.layout)
             _put(parameters[key], array, kind, name, path, in_place)
             missing.discard(key)
     hint = "check that config.json and the weights are of one model (num_layers, model_type)"
     check_all_there(source.location, type(model).__name__, missing, left_over, hint)
+
+
+def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], where: str) -> None:
+    """Put whole tensors into a model, spread or not, in the memory that its parameters have.
+
+    Args:
+        model: The tensors' names are its own.
+        tensors: Each is read once.
+        where: What is told in errors.
+
+    Raises:
+        WeightsError: A parameter is missing, left over, or of another shape.
+    """
+    parameters, spread = dict(model.parameters_and_names()), model.spread
+    known = parameters if spread is None else spread.places
+    found = set()
+    for tensor in tensors:
+        found.add(tensor.name)
+        if tensor.name in parameters:
+            array = tensor.read()
+            if spread is not None:
+                _check_shape(array, spread.places[tensor.name].shape, tensor.dtype, tensor.name, Path(where))
+                array = spread.places[tensor.name].piece(array, spread.layout)
+            _put(parameters[tensor.name], array, KINDS[tensor.dtype], tensor.name, Path(where), True)
+    hint = "go on with the model that the checkpoint is of"
+    check_all_there(where, type(model).__name__, set(known) - found, sorted(found - set(known)), hint)
 
 
 def check_all_there(where: str, model: str, missing: Iterable[str], left_over: Iterable[str], hint: str) -> None:
@@ -141,12 +177,9 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in
             f"{name!r} in {path.name} is of the type {kind}, which is not read", value=name,
             hint=f"save it in one of: {', '.join(_NUMPY)}",
         )
-    if tuple(array.shape) != tuple(parameter.shape):
-        raise WeightsError(
-            f"{name!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {tuple(parameter.shape)}",
-            value=name, hint="check that config.json and the weights are of one model",
-        )
-    array = np.require(array, requirements="A")  # a header of odd length leaves the numbers across word boundaries
+    _check_shape(array, tuple(parameter.shape), kind, name, path)
+    # A header of odd length leaves the numbers across word boundaries.
+    array = np.require(array, requirements=["C", "A"])
     if kind == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
     wanted = "float16" if parameter.dtype == mstype.float16 else "float32"
@@ -156,6 +189,14 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in
         ops.assign(parameter, tensor)
     else:
         parameter.set_data(tensor)
+
+
+def _check_shape(array: np.ndarray, wanted: tuple[int, ...], kind: str, name: str, path: Path) -> None:
+    if tuple(array.shape) != wanted:
+        raise WeightsError(
+            f"{name!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {wanted}",
+            value=name, hint="check that config.json and the weights are of one model",
+        )
 
 
 def to_numpy(parameter: Any) -> np.ndarray:

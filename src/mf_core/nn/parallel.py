@@ -61,17 +61,19 @@ class SumBoth(_Edge):
 
 
 class GatherPositions(_Edge):
-    """All positions of each process's part of them, ``(B, S / n, E)`` to ``(B, S, E)``.
+    """All positions, ``(B, S / n, E)`` to ``(B, S, E)``, for what has a share of the gradient in each process."""
 
-    Args:
-        group: The processes.
-        partial: Whether what follows has a share of the gradient in each process, so that the shares are to be summed;
-            False: it has all of it in each.
-    """
+    def construct(self, x: Tensor) -> Tensor:
+        """Return all positions."""
+        return gather_positions(self.group, x)
 
-    def __init__(self, group: Collectives, *, partial: bool = True) -> None:
-        super().__init__(group)
-        self.partial = partial
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        """Return this process's positions of the sum of the shares."""
+        return (scatter_positions(self.group, dout),)
+
+
+class AllPositions(_Edge):
+    """All positions, ``(B, S / n, E)`` to ``(B, S, E)``, for what is the same, with its gradient, in each process."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Return all positions."""
@@ -79,7 +81,7 @@ class GatherPositions(_Edge):
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return this process's positions of the gradient."""
-        return (scatter_positions(self.group, dout) if self.partial else own_positions(self.group, dout),)
+        return (own_positions(self.group, dout),)
 
 
 class ScatterPositions(_Edge):
@@ -135,13 +137,17 @@ class GatherColumns(_Edge):
 
     def construct(self, x: Tensor) -> Tensor:
         """Return all columns."""
-        rows = x.reshape((-1, x.shape[-1]))
-        whole = ops.concat(ops.split(self.group.all_gather(rows), rows.shape[0], 0), -1)
-        return whole.reshape(x.shape[:-1] + (-1,))
+        rows = x.reshape((1, -1, x.shape[-1]))
+        every = self.group.all_gather(rows)
+        parts: tuple[Tensor, ...] = ()
+        for i in range(self.group.size):
+            parts = parts + (every[i],)
+        return ops.concat(parts, -1).reshape(x.shape[:-1] + (-1,))
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return this process's columns of the gradient, which is the same in all."""
-        return (ops.split(dout, x.shape[-1], -1)[self.group.index],)
+        count = x.shape[-1]
+        return (dout[..., self.group.index * count : (self.group.index + 1) * count],)
 
 
 class SplitCrossEntropy(_Edge):
@@ -174,14 +180,23 @@ class SplitCrossEntropy(_Edge):
 
 def gather_positions(group: Collectives, x: Tensor) -> Tensor:
     """``(B, S / n, E)`` of each process to ``(B, S, E)``."""
-    return ops.concat(ops.split(group.all_gather(x), x.shape[0], 0), 1)
+    rows, every = x.shape[0], group.all_gather(x)
+    parts: tuple[Tensor, ...] = ()
+    for i in range(group.size):
+        parts = parts + (every[i * rows : (i + 1) * rows],)
+    return ops.concat(parts, 1)
 
 
 def scatter_positions(group: Collectives, x: Tensor) -> Tensor:
     """``(B, S, E)`` to this process's ``(B, S / n, E)`` of the sum over the processes."""
-    return group.reduce_scatter(ops.concat(ops.split(x, x.shape[1] // group.size, 1), 0))
+    each = x.shape[1] // group.size
+    parts: tuple[Tensor, ...] = ()
+    for i in range(group.size):
+        parts = parts + (x[:, i * each : (i + 1) * each],)
+    return group.reduce_scatter(ops.concat(parts, 0))
 
 
 def own_positions(group: Collectives, x: Tensor) -> Tensor:
     """``(B, S, E)`` to this process's ``(B, S / n, E)``."""
-    return ops.split(x, x.shape[1] // group.size, 1)[group.index]
+    each = x.shape[1] // group.size
+    return x[:, group.index * each : (group.index + 1) * each]

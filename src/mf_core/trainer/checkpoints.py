@@ -17,10 +17,13 @@ import numpy as np
 
 from ..errors import CheckpointError, IntegrityError, describe
 from ..files import atomic_path, write_json
+from ..parallel import Layout
+from ..parallel.joining import whole_tensors
+from ..parallel.pieces import piece_of
+from ..parallel.sharded import OPTIMIZER_FILE, Index
 from .together import Together
 
 STATE_FILE = "trainer_state.json"
-OPTIMIZER_FILE = "optimizer.safetensors"
 
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
 _ASIDE = re.compile(r"\.checkpoint-\d+\.(\d+)\Z")
@@ -185,33 +188,40 @@ def host_copy(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.array(parameter.asnumpy(), copy=True) for name, parameter in parameters.items()}
 
 
-def load_tensors(path: Path, parameters: Mapping[str, Any]) -> None:
-    """Put a file's tensors into the parameters of the same names, in place.
+def load_tensors(
+    folder: Path, parameters: Mapping[str, Any], index: Index | None = None, layout: Layout | None = None
+) -> None:
+    """Put a checkpoint's optimizer states, in either form, into the parameters of the same names, in place.
+
+    Args:
+        folder: The checkpoint.
+        parameters: This process's, by name.
+        index: Where the states of all processes are; None: this one has all.
+        layout: This process's place among them.
 
     Raises:
         CheckpointError: A name or shape differs.
-        IntegrityError, FileNotFoundError: The file is broken, or not there.
+        FileMissingError, IntegrityError: A file is broken, or not there.
     """
     from mindspore import Tensor, ops
-    from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(str(path), framework="np") as file:
-            names = set(file.keys())
-            for name in sorted(names ^ set(parameters)):
-                has, needs = ("has", "has not") if name in names else ("lacks", "needs")
-                raise CheckpointError(
-                    f"{path} {has} {name!r}, which this run {needs}", value=name,
-                    hint="go on with the model, optim, dtype and pet_method that the run began with",
-                )  # fmt: skip
-            for name in names:
-                array = file.get_tensor(name)
-                if array.shape != tuple(parameters[name].shape):
-                    shape = tuple(parameters[name].shape)
-                    raise CheckpointError(f"{name!r} in {path} is {array.shape}; this run's is {shape}", value=name)
-                ops.assign(parameters[name], Tensor(array))
-    except SafetensorError as error:
-        raise IntegrityError(f"{path} is not a whole safetensors file", value=str(path), why=str(error)) from error
+    tensors = {tensor.name: tensor for tensor in whole_tensors(folder, "optimizer")}
+    where = folder / OPTIMIZER_FILE
+    for name in sorted(set(tensors) ^ set(parameters if index is None else index.optimizer)):
+        has, needs = ("has", "has not") if name in tensors else ("lacks", "needs")
+        raise CheckpointError(
+            f"{where} {has} {name!r}, which this run {needs}", value=name,
+            hint="go on with the model, optim, dtype and pet_method that the run began with",
+        )  # fmt: skip
+    for name, parameter in parameters.items():
+        array, shape = tensors[name].read(), tuple(parameter.shape)
+        if index is not None and layout is not None:
+            entry = index.optimizer[name]
+            if array.shape == entry.shape:
+                array = piece_of(array, entry, layout)
+        if array.shape != shape:
+            raise CheckpointError(f"{name!r} in {where} is {array.shape}; this run's is {shape}", value=name)
+        ops.assign(parameter, Tensor(np.require(array, requirements=["C", "A"])))
 
 
 def _sync(folder: Path) -> None:

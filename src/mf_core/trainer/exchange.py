@@ -12,6 +12,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..errors import ArgumentError
 from ..parallel.spread import Spread
+from .optimizers import PART
 
 if TYPE_CHECKING:
     from ..collectives import Collectives
@@ -81,7 +82,7 @@ class Exchange(nn.Cell):
         flat = np.zeros(self.each[i] * self.copies.size, np.float32)
         flat[: self.sizes[i]] = weight.asnumpy().reshape(-1)
         own = flat.reshape(self.copies.size, -1)[self.copies.index]
-        return Parameter(Tensor(own.copy()), name=weight.name)
+        return Parameter(Tensor(own.copy()), name=PART + weight.name)
 
     def refresh(self) -> None:
         """Take the weights as they are now, when they have been loaded anew."""

@@ -15,6 +15,9 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from .arguments import TrainingArguments
 
+#: What the name of a weight's part begins with, where processes update a part of each weight.
+PART = "part."
+
 
 class Optimizer(nn.Cell):
     """Base of the optimizers.
@@ -41,9 +44,10 @@ class Optimizer(nn.Cell):
     def slot(self, kind: str, shapes: Sequence[tuple[int, ...]] | None = None) -> ParameterTuple:
         """Return one state of zeros for each weight, of its shape unless ``shapes`` says another."""
         sizes = shapes or [tuple(w.shape) for w in self.weights]
+        names = [f"optimizer.{kind}.{w.name.removeprefix(PART)}" for w in self.weights]
         return ParameterTuple([
-            Parameter(ops.zeros(size, ms.float32), name=f"optimizer.{kind}.{w.name}", requires_grad=False)
-            for w, size in zip(self.weights, sizes, strict=True)
+            Parameter(ops.zeros(size, ms.float32), name=name, requires_grad=False)
+            for name, size in zip(names, sizes, strict=True)
         ])  # fmt: skip
 
     def state(self) -> dict[str, Parameter]:

@@ -201,6 +201,6 @@ class PipelineEvaluation(nn.Cell):
         return Tensor(0.0, ms.float32), Tensor(0.0, ms.float32)
 
     @ms.jit
-    def evaluate(self, hidden: Tensor | None, *batch: Tensor) -> tuple[Tensor, ...]:
+    def evaluate(self, hidden: Tensor | None, *batch: Tensor) -> Any:
         """Return what the stage makes of a batch."""
         return self.network(hidden, *batch)

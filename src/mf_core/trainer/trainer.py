@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,16 +20,19 @@ from ..errors import ArgumentError, ArgumentTypeError, CheckpointError, FileMiss
 from ..files import write_json
 from ..modeling import PretrainedModel
 from ..parallel import Layout, ParallelConfig, RecomputeConfig
+from ..parallel.joining import whole_tensors
+from ..parallel.sharded import OPTIMIZER_FILE, Index, is_sharded
 from ..parallel.spread import spread
 from ..registry import Entry, load_target, registry
 from ..seed import set_seed
 from ..settings import dump_yaml
+from ..shards import remove_stale
 from ..tokenization import PretrainedTokenizer
+from ..weights import load_tensors_whole
 from .adapters import Adapters
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, as_list
 from .checkpoints import (
-    OPTIMIZER_FILE,
     STATE_FILE,
     CheckpointStore,
     checkpoints,
@@ -51,8 +55,10 @@ from .progress import Progress
 from .recipe import TrainingRecipe
 from .recording import Recorder
 from .rng import state_from_json
+from .shared import SharedCheckpoint
 from .state import TrainerControl, TrainerState
 from .step import TrainStep
+from .together import Together
 from .wrapped import WrappedStep
 
 #: A run as ``mf train`` reads it: the trainer's own arguments and the training arguments, side by side.
@@ -217,7 +223,7 @@ class Trainer:
         cluster = self._spread()
         resume = self._resume_from(resume_training)
         if resume is None and train_checkpoint is not False:
-            self._adapters.load(self._checkpoint(train_checkpoint))
+            self._load(self._checkpoint(train_checkpoint), auto_trans_ckpt)
         set_seed(args.seed)
         layout = Layout() if cluster is None else cluster.layout
         with self._first_prepares():
@@ -228,14 +234,16 @@ class Trainer:
             state = TrainerState(max_steps=loader.max_steps, num_train_epochs=loader.epochs)
             random, own = None, list[str]()
             if resume is not None:
-                state, random, own = self._restore(resume, step, loader)
+                state, random, own = self._restore(resume, step, loader, auto_trans_ckpt)
             elif checkpoints(self.output_dir) and layout.rank == 0:
                 warnings.warn(
                     f"{self.output_dir} holds checkpoints of an earlier run; resume_training=True goes on from them",
                     stacklevel=2,
                 )
             self.state = state
-            store = CheckpointStore(self.output_dir, args.save_total_limit, own)
+            if args.only_save_strategy and cluster is not None:
+                return self._save_strategy(cluster, step)
+            store = CheckpointStore(self.output_dir, args.save_total_limit, own, self._together())
             parts = self._parts(args, loader, step, store, rate_now)
             self.model.set_train(True)
             shown: list[Any] = []
@@ -257,7 +265,7 @@ class Trainer:
                     callback.close()
                 self.model.set_train(False)
             if args.load_best_model_at_end and state.best_model_checkpoint:
-                self._adapters.load(self.output_dir / state.best_model_checkpoint)
+                self._load(self.output_dir / state.best_model_checkpoint, True)
         self.save_pretrained(self.output_dir)
         if layout.rank == 0:
             write_json(self.output_dir / STATE_FILE, state.to_dict())
@@ -290,9 +298,9 @@ class Trainer:
         Raises:
             DataError: There is no ``eval_dataset``, or a record has the wrong form.
         """
-        if eval_checkpoint is not False:
-            self._adapters.load(self._checkpoint(eval_checkpoint))
         cluster = self._spread()
+        if eval_checkpoint is not False:
+            self._load(self._checkpoint(eval_checkpoint), None)
         return self._evaluator.run(self.eval_dataset, cluster)
 
     def predict(
@@ -312,8 +320,15 @@ class Trainer:
         """
         if input_data is None:
             raise ArgumentTypeError("predict has no input_data", hint="pass predict(input_data=…)")
+        cluster = self._spread()
+        if cluster is not None and cluster.layout.size != cluster.layout.data:
+            raise UnsupportedError(
+                "predict needs whole weights in each process", value=cluster.spread.config.to_dict(),
+                why="model_parallel, pipeline_stage and expert_parallel split them",
+                hint="save the model, and predict in a process by itself",
+            )  # fmt: skip
         if predict_checkpoint not in (None, False):
-            self._adapters.load(self._checkpoint(predict_checkpoint))
+            self._load(self._checkpoint(predict_checkpoint), None)
         if batch_size is not None:
             options["batch_size"] = batch_size
         pipeline = self._entry.load()(self.model, self.tokenizer, **self._processors)
@@ -323,10 +338,31 @@ class Trainer:
         return result
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write the model, or its adapters, and the tokenizer into ``directory``."""
-        self._adapters.save(Path(directory))
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(directory)
+        """Write the model, or its adapters, and the tokenizer into ``directory``.
+
+        In a cluster, every process calls this, and the first one writes; the weights are whole.
+        """
+        folder, together = Path(directory), self._together(integrated=True)
+        if together is None:
+            self._adapters.save(folder)
+            if self.tokenizer is not None:
+                self.tokenizer.save_pretrained(folder)
+            return
+        aside = folder / f".model.{together.token}"
+        write = self._copy_tensors(None)
+        if not together.is_first:
+            together.write_part(aside, write)
+            return
+        aside.mkdir(parents=True, exist_ok=True)
+        try:
+            write(aside)
+            together.wait_for_others(aside)
+            together.finish(aside)
+            remove_stale(folder, {path.name for path in aside.glob("model*.safetensors")})
+            for path in aside.iterdir():
+                path.replace(folder / path.name)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
     def save_config(self) -> Path:
         """Write ``run.yaml``, as ``mf train --config`` takes it, into ``output_dir``; return its path."""
@@ -420,24 +456,12 @@ class Trainer:
         self, args: TrainingArguments, loader: Loader, step: Any, store: CheckpointStore, rate_now: Any
     ) -> Parts:
         backend, model = get_backend(), self.model
-
-        def copy_tensors() -> Callable[[Path], None]:
-            weights, states = self._adapters.copy(), host_copy(step.state())
-
-            def write(folder: Path) -> None:
-                self._adapters.save(folder, weights)
-                save_tensors(folder / OPTIMIZER_FILE, states)
-                if self.tokenizer is not None:
-                    self.tokenizer.save_pretrained(folder)
-
-            return write
-
         return Parts(
             model=model,
             loader=loader,
             step=step,
             evaluate=lambda: self._evaluator.run(self.eval_dataset, self._cluster),
-            copy_tensors=copy_tensors,
+            copy_tensors=lambda: self._copy_tensors(step.state()),
             store=store,
             tokens_of=self.recipe.tokens,
             flops_per_token=model.flops_per_token,
@@ -446,6 +470,69 @@ class Trainer:
             rate_now=rate_now,
             **({} if self._cluster is None else {"agree": self._cluster.agree}),
         )
+
+    def _copy_tensors(self, states: Mapping[str, Any] | None) -> Callable[[Path], None]:
+        """Copy what a checkpoint holds, of this process, and return what writes it into a folder.
+
+        Args:
+            states: The optimizer's, by name; None: the model alone.
+        """
+        cluster = self._cluster
+        writes: list[Callable[[Path], Any]] = []
+        if cluster is not None and not cluster.spread.is_whole:
+            writes.append(SharedCheckpoint(self.model, cluster.spread, integrated=True).copy(states))
+        elif cluster is None or cluster.is_first:
+            weights = self._adapters.copy()
+            writes.append(lambda folder: self._adapters.save(folder, weights))
+            if states is not None:
+                copies = host_copy(states)
+                writes.append(lambda folder: save_tensors(folder / OPTIMIZER_FILE, copies))
+        if self.tokenizer is not None and (cluster is None or cluster.is_first):
+            writes.append(self.tokenizer.save_pretrained)
+
+        def write(folder: Path) -> None:
+            for part in writes:
+                part(folder)
+
+        return write
+
+    def _together(self, *, integrated: bool | None = None) -> Together | None:
+        """Return this process's part in writing checkpoints; None where it writes alone."""
+        cluster = self._cluster
+        if cluster is None:
+            return None
+        whole = self.args.integrated_save if integrated is None else integrated
+        shared = SharedCheckpoint(self.model, cluster.spread, integrated=whole and not cluster.spread.is_whole)
+        return Together(cluster.layout.rank, cluster.layout.size, cluster.token, shared.finish)
+
+    def _save_strategy(self, cluster: Cluster, step: Any) -> TrainResult:
+        """Write how weights and states are split, and train nothing."""
+        if cluster.is_first:
+            folder = self.output_dir / "strategy"
+            folder.mkdir(parents=True, exist_ok=True)
+            SharedCheckpoint(self.model, cluster.spread, integrated=False).index(step.state()).write(folder)
+        cluster.barrier()
+        return TrainResult(0, float("nan"), {}, 0, 0.0)
+
+    def _load(self, name_or_path: str | Path, auto: bool | None) -> None:
+        """Put a checkpoint's weights, in either form, into the model.
+
+        Args:
+            name_or_path: The checkpoint.
+            auto: Whether one in the sharded form may be of another layout; None: ``args`` decides.
+        """
+        if not is_sharded(name_or_path):
+            self._adapters.load(name_or_path)
+            return
+        path, here = Path(name_or_path), Layout() if self._cluster is None else self._cluster.layout
+        layout = Index.read(path).layout
+        if layout != here.at(0) and not (self.args.auto_trans_ckpt if auto is None else auto):
+            raise CheckpointError(
+                f"{path} was written by {layout.size} processes: {_grid(layout)}; there "
+                f"{'is' if here.size == 1 else 'are'} {here.size}: {_grid(here)}", value=str(path),
+                hint="set auto_trans_ckpt=True, which takes the pieces that are needed; or `mf ckpt merge` it",
+            )  # fmt: skip
+        load_tensors_whole(self.model, whole_tensors(path), str(path))
 
     def _resume_from(self, asked: bool | str | Path | None) -> Path | None:
         """Return the checkpoint to go on from, if the run is to go on from one."""
@@ -460,7 +547,9 @@ class Trainer:
             warnings.warn(f"{self.output_dir} has no checkpoint yet: the run begins at step 0", stacklevel=3)
         return found
 
-    def _restore(self, path: Path, step: Any, loader: Loader) -> tuple[TrainerState, Any, list[str]]:
+    def _restore(
+        self, path: Path, step: Any, loader: Loader, auto: bool | None
+    ) -> tuple[TrainerState, Any, list[str]]:
         """Put everything that a checkpoint holds back; return state, random generators, the run's own checkpoints."""
         data = read_state(path)
         differing = [
@@ -474,8 +563,15 @@ class Trainer:
                 hint="resume with the settings and the data that it began with, or pass train_checkpoint to begin a "
                 "new run with its weights",
             )  # fmt: skip
-        self._adapters.load(path)
-        load_tensors(path / OPTIMIZER_FILE, step.state())
+        self._load(path, auto)
+        states, cluster = step.state(), self._cluster
+        if cluster is None or cluster.spread.is_whole:
+            load_tensors(path, states)
+        else:
+            index = SharedCheckpoint(self.model, cluster.spread, integrated=True).index(states)
+            load_tensors(path, states, index, cluster.layout)
+        if cluster is not None:
+            step.exchange.refresh()
         state = TrainerState.from_dict(data)
         state.max_steps, state.num_train_epochs = loader.max_steps, loader.epochs
         return state, state_from_json(data.get("random_state")), data.get("own", [])
@@ -525,6 +621,12 @@ def _describe(given: Any, model: PretrainedModel | None = None) -> Any:
     if isinstance(given, (list, tuple)) and all(isinstance(item, (str, Path)) for item in given) and len(given) < 100:
         return [str(item) for item in given]
     return None if model is None else model.config.to_file_dict()
+
+
+def _grid(layout: Layout) -> str:
+    names = {"data": "data_parallel", "tensor": "model_parallel", "pipeline": "pipeline_stage",
+             "expert": "expert_parallel"}  # fmt: skip
+    return ", ".join(f"{name}={getattr(layout, axis)}" for axis, name in names.items())
 
 
 def _rate_of(optimizer: Any) -> Callable[[], float] | None:

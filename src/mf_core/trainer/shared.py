@@ -1,0 +1,96 @@
+"""Checkpoints of a model that is spread over processes: what each writes, and what becomes of it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..modeling import PretrainedModel
+from ..parallel.pieces import ShardedTensor, state_entries, writes
+from ..parallel.resharding import write_whole
+from ..parallel.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
+from ..parallel.spread import Spread
+from ..weights import to_numpy
+from .checkpoints import save_tensors
+
+
+class SharedCheckpoint:
+    """One process's part in the checkpoints of a spread model.
+
+    Args:
+        model: The model.
+        spread: How it is spread.
+        integrated: Whether the first process makes whole files of all pieces; else the sharded form is kept.
+    """
+
+    def __init__(self, model: PretrainedModel, spread: Spread, *, integrated: bool) -> None:
+        self._model, self._spread, self._integrated = model, spread, integrated
+
+    def index(self, states: Mapping[str, Any]) -> Index:
+        """Return how weights and optimizer states lie in the processes.
+
+        Args:
+            states: This process's, by name; the others have the same kinds.
+        """
+        spread = self._spread
+        kinds = {name: _saved_dtype(p) for name, p in self._model.parameters_and_names()}
+        first = next(iter(kinds.values()), "float32")  # of a stage's parameters, for those of other stages
+        weights = {
+            name: ShardedTensor.at(place, kinds.get(name, first)) for name, place in spread.places.items()
+        }  # fmt: skip
+        found: dict[str, tuple[tuple[int, ...], str]] = {}
+        for state, parameter in states.items():
+            own = next((name for name in spread.own if state.endswith(f".{name}")), None)
+            if own is None:
+                found[state] = (tuple(parameter.shape), _saved_dtype(parameter))
+            else:
+                slot = state.removesuffix(own)
+                found.update({slot + name: (spread.places[name].shape, "float32") for name in spread.trained})
+        shard = spread.config.optimizer_shard
+        return Index(
+            spread.layout.at(0), weights, state_entries(found, weights, spread.layout, optimizer_shard=shard)
+        )
+
+    def copy(self, states: Mapping[str, Any] | None) -> Callable[[Path], None]:
+        """Copy what this process writes, and return what writes it into a folder.
+
+        Args:
+            states: The optimizer's, by name; None: the weights alone.
+        """
+        index = self.index(states or {})
+        weights = dict(self._model.parameters_and_names())
+        pieces = {"weights": _own(weights, index.weights, self._spread)}
+        if states is not None:
+            pieces["optimizer"] = _own(states, index.optimizer, self._spread)
+
+        def write(folder: Path) -> None:
+            (folder / SHARDS).mkdir(exist_ok=True)
+            kind: Kind
+            for kind in pieces:  # type: ignore[assignment]
+                if pieces[kind]:
+                    save_tensors(folder / shard_file(self._spread.layout.rank, kind), pieces[kind])
+            if self._spread.layout.rank == 0:
+                index.write(folder)
+                self._model.save_config(folder, dtype=next(iter(index.weights.values())).dtype)
+
+        return write
+
+    def finish(self, folder: Path) -> None:
+        """Make whole files of the pieces in a folder, where that is wanted."""
+        if self._integrated:
+            write_whole(folder, folder)
+            shutil.rmtree(folder / SHARDS)
+            (folder / LAYOUT_FILE).unlink()
+
+
+def _own(tensors: Mapping[str, Any], entries: Mapping[str, ShardedTensor], spread: Spread) -> dict[str, Any]:
+    """Return copies of those of which this process is the one that writes them."""
+    chosen = {name: p for name, p in tensors.items() if writes(entries[name], spread.layout)}
+    return {name: to_numpy(p).copy() for name, p in chosen.items()}
+
+
+def _saved_dtype(parameter: Any) -> str:
+    name = str(parameter.dtype).lower()
+    return "float32" if name == "bfloat16" else name
