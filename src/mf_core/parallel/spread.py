@@ -155,7 +155,7 @@ def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], 
 def _keep_piece(cells: dict[str, nn.Cell], name: str, parameter: Parameter, spread: Spread) -> None:
     path, _, kind = name.rpartition(".")
     if name not in spread.own:
-        setattr(cells[path], kind, None)
+        delattr(cells[path], kind)
     elif spread.places[name].split is not None:
         piece = np.ascontiguousarray(spread.take(name, parameter.asnumpy()))
         tensor = Tensor(piece, dtype=parameter.dtype)
@@ -203,6 +203,9 @@ def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, spread: Spread
             totals.append(SumBoth(spread.group("data")))
         shared = layout.expert > 1
         mixture.share(
-            range(first, first + count), GatherRows(group) if shared else None, ScatterRows(group) if shared else None,
-            tuple(totals),
-        )  # fmt: skip
+            range(first, first + count),
+            gather=GatherRows(group) if shared else None,
+            scatter=ScatterRows(group) if shared else None,
+            positions=OwnPositions(spread.group("tensor")) if sequence else None,
+            totals=tuple(totals),
+        )

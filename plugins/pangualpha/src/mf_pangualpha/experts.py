@@ -94,9 +94,16 @@ class MixtureOfExperts(nn.Cell):
         self.own = tuple(range(len(experts)))
         self.gather: nn.Cell | None = None
         self.scatter: nn.Cell | None = None
+        self.positions: nn.Cell | None = None
 
     def share(
-        self, own: range, gather: nn.Cell | None, scatter: nn.Cell | None, totals: tuple[nn.Cell, ...]
+        self,
+        own: range,
+        *,
+        gather: nn.Cell | None,
+        scatter: nn.Cell | None,
+        positions: nn.Cell | None,
+        totals: tuple[nn.Cell, ...],
     ) -> None:
         """Be one of several processes that share the experts, or a batch.
 
@@ -104,9 +111,10 @@ class MixtureOfExperts(nn.Cell):
             own: The experts that this process has.
             gather: Makes ``(n * B, …)`` of the rows of the n processes that share the experts; None: it is alone.
             scatter: Adds up ``(n * B, …)`` of each and returns the process's own rows.
+            positions: Takes of ``(B, S)`` the positions that this process has, where activations are split so.
             totals: Add up the router's sums over the processes that share a batch.
         """
-        self.own, self.gather, self.scatter = tuple(own), gather, scatter
+        self.own, self.gather, self.scatter, self.positions = tuple(own), gather, scatter, positions
         self.router.totals = totals
 
     def construct(self, x: Tensor, counted: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
@@ -126,4 +134,8 @@ class MixtureOfExperts(nn.Cell):
             total = total + self.experts[i](rows) * shares[..., i : i + 1]
         if self.scatter is not None:
             total = self.scatter(total)
-        return total if counted is None else (total, self.router.balance(probabilities, picked, counted))
+        if counted is None:
+            return total
+        if self.positions is not None:
+            counted = self.positions(counted)
+        return total, self.router.balance(probabilities, picked, counted)
