@@ -179,10 +179,12 @@ def test_settings_of_parallelism_are_checked_at_once(tmp_path):
         ({"pipeline_stage": 4, "micro_batch_num": 4}, 4, "2 layers of GPT2LMHeadModel cannot be split"),
         ({"pipeline_stage": 2}, 2, "micro_batch_num=1 is less than pipeline_stage=2"),
         ({"data_parallel": 2, "expert_parallel": 4}, 2, "expert_parallel=4 is more than data_parallel=2"),
+        ({"data_parallel": 3, "expert_parallel": 2}, 3, "3 copies .* cannot be split by expert_parallel=2"),
+        ({"model_parallel": 4, "vocab_emb_dp": False}, 4, "66 vocabulary entries of .* cannot be split"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(settings, devices, message):
     from mf_core.parallel import ParallelConfig
 
     with pytest.raises(ArgumentError, match=message):
-        ParallelConfig(**settings).check(small_model(), devices)
+        ParallelConfig(**settings).check(small_model(vocab_size=66), devices)

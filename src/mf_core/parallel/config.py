@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..errors import ArgumentError, UnsupportedError
 from ..settings import Settings
+from .fitting import check_fit
 from .layout import Layout
 
 if TYPE_CHECKING:
@@ -65,27 +66,22 @@ class ParallelConfig(Settings):
                 f"pipeline_stage={self.pipeline_stage} takes {self.device_num} devices; there "
                 f"{'is' if device_num == 1 else 'are'} {device_num}",
                 value=self.device_num,
-                hint=f"start {self.device_num} processes with msrun and init_context(use_parallel=True), or change the "
-                "numbers",
+                hint=f"start {self.device_num} processes with `mf launch --workers {self.device_num} script.py`, or "
+                "change the numbers",
             )  # fmt: skip
-        name = type(model).__name__
-        if self.model_parallel > 1:
-            _divides(name, "attention heads", _heads(model), "model_parallel", self.model_parallel)
-            if not self.vocab_emb_dp:
-                vocab = int(getattr(model.config, "vocab_size", 0))
-                _divides(name, "vocabulary entries", vocab, "model_parallel", self.model_parallel)
-        if self.pipeline_stage > 1:
-            _divides(name, "layers", len(model.blocks), "pipeline_stage", self.pipeline_stage)
-            if self.micro_batch_num < self.pipeline_stage:
-                raise ArgumentError(
-                    f"micro_batch_num={self.micro_batch_num} is less than pipeline_stage={self.pipeline_stage}: some "
-                    "stage would always wait", value=self.micro_batch_num,
-                    hint=f"set micro_batch_num={self.pipeline_stage} or more",
-                )  # fmt: skip
         if self.expert_parallel > self.data_parallel:
             raise ArgumentError(
                 f"expert_parallel={self.expert_parallel} is more than data_parallel={self.data_parallel}, over whose "
                 "devices the experts are spread", value=self.expert_parallel,
+            )  # fmt: skip
+        shapes = {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
+        vocabulary = self.model_parallel > 1 and not self.vocab_emb_dp
+        check_fit(type(model), shapes, self.layout(0), model.config, vocabulary=vocabulary)
+        if self.micro_batch_num < self.pipeline_stage:
+            raise ArgumentError(
+                f"micro_batch_num={self.micro_batch_num} is less than pipeline_stage={self.pipeline_stage}: some "
+                "stage would always wait", value=self.micro_batch_num,
+                hint=f"set micro_batch_num={self.pipeline_stage} or more",
             )  # fmt: skip
 
 
@@ -122,15 +118,3 @@ class RecomputeConfig(Settings):
             return
         for cell in cells:
             cell.recompute()
-
-
-def _heads(model: PretrainedModel) -> int:
-    return int(getattr(model.config, "num_heads", 0) or model.cache_shape[1])
-
-
-def _divides(name: str, what: str, count: int, setting: str, parts: int) -> None:
-    if count % parts or not count:
-        raise ArgumentError(
-            f"the {count} {what} of {name} cannot be split by {setting}={parts}", value=parts,
-            hint=f"choose a {setting} that divides {count}" if count else None,
-        )  # fmt: skip

@@ -11,7 +11,7 @@ from ..checkpoint import locate
 from ..errors import ArgumentError, UnsupportedError
 from ..registry import registry
 from .layout import Layout
-from .plan import ParallelPlan, Place, places, prefix
+from .plan import ParallelPlan, Place, matches, places, prefix
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -41,12 +41,29 @@ def fit(folder: Path, shapes: Shapes, layout: Layout, vocabulary: bool) -> tuple
     # In the order of their numbers, as the model has them; a file may put layer 10 before layer 2.
     ordered = sorted(names.items(), key=lambda item: _natural(item[1]))
     known = {parameter: tuple(shapes[name]) for name, parameter in ordered}
-    plan = _plan(model, layout)
-    _check_counts(model.__name__, plan, known, layout, config)
-    where = places(plan, known, layout, vocabulary=vocabulary)
+    return names, check_fit(model, known, layout, config, vocabulary=vocabulary)
+
+
+def check_fit(model: Any, shapes: Shapes, layout: Layout, config: Any, *, vocabulary: bool) -> dict[str, Place]:
+    """Return where each parameter of a model is in a layout, when all numbers divide.
+
+    Args:
+        model: The model's class.
+        shapes: Its parameters' names and shapes, in its order.
+        layout: The grid.
+        config: Its configuration.
+        vocabulary: Whether embeddings are split by vocabulary.
+
+    Raises:
+        ArgumentError: Numbers do not divide.
+        UnsupportedError: The model does not say how it may be split.
+    """
+    plan = plan_of(model, layout)
+    _check_counts(model.__name__, plan, shapes, layout, config)
+    where = places(plan, shapes, layout, vocabulary=vocabulary)
     for parameter, place in where.items():
-        _check_place(model.__name__, parameter, place, layout)
-    return names, where
+        _check_place(model.__name__, parameter, place, layout, plan)
+    return where
 
 
 def _names(model: Any, shapes: Shapes) -> dict[str, str]:
@@ -60,7 +77,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
-def _plan(model: Any, layout: Layout) -> ParallelPlan:
+def plan_of(model: Any, layout: Layout) -> ParallelPlan:
+    """Return a model class's plan; raise UnsupportedError where it has none and the layout needs one."""
     plan: ParallelPlan | None = model.parallel_plan
     if plan is None and (layout.tensor, layout.pipeline, layout.expert) != (1, 1, 1):
         raise UnsupportedError(
@@ -86,7 +104,7 @@ def _check_counts(name: str, plan: ParallelPlan, known: Iterable[str], layout: L
         _divides(f"experts of {siblings!r}", count, "expert_parallel", layout.expert)
 
 
-def _check_place(name: str, parameter: str, place: Place, layout: Layout) -> None:
+def _check_place(name: str, parameter: str, place: Place, layout: Layout, plan: ParallelPlan) -> None:
     if not place.stages:
         raise UnsupportedError(
             f"{name} does not say which stage of a pipeline has {parameter!r}", value=parameter,
@@ -99,7 +117,10 @@ def _check_place(name: str, parameter: str, place: Place, layout: Layout) -> Non
                 f"{parameter!r} is {place.shape}, and its axis {axis} is not of {fused} weights", value=place.shape,
                 hint="check that config.json and the weights are of one model",
             )  # fmt: skip
-        what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {fused}," if fused > 1 else "")
+        if matches(parameter.rpartition(".")[0], plan.vocabulary):
+            what = f"vocabulary entries of {name}"
+        else:
+            what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {fused}," if fused > 1 else "")
         _divides(what, place.shape[axis] // fused, "model_parallel", layout.tensor)
 
 

@@ -13,7 +13,6 @@ from mindspore import Parameter, Tensor, nn
 
 from ..backend import get_backend
 from ..collectives import Collectives
-from ..errors import UnsupportedError
 from ..nn import Dropout, Embedding, Linear
 from ..nn.parallel import (
     AllPositions,
@@ -28,6 +27,7 @@ from ..nn.parallel import (
     SumBoth,
 )
 from .config import ParallelConfig
+from .fitting import plan_of
 from .layout import Axis, Layout
 from .plan import ParallelPlan, Place, matches, places, prefix
 
@@ -103,7 +103,7 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
         UnsupportedError: The model does not say how it may be spread.
     """
     layout = config.layout(rank)
-    plan = _plan(model, layout)
+    plan = plan_of(type(model), layout)
     parameters = dict(model.parameters_and_names())
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     where = places(plan, shapes, layout, vocabulary=not config.vocab_emb_dp)
@@ -128,17 +128,6 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
     model.spread = result
     ms.ms_memory_recycle()  # graphs of the whole model would go on with the weights that it had
     return result
-
-
-def _plan(model: PretrainedModel, layout: Layout) -> ParallelPlan:
-    if model.parallel_plan is not None:
-        return model.parallel_plan
-    if layout.size == layout.data and layout.expert == 1:
-        return ParallelPlan()
-    raise UnsupportedError(
-        f"{type(model).__name__} does not say how its layers may be split", value=type(model).__name__,
-        why="it has no parallel_plan", hint="leave all but data_parallel at 1",
-    )  # fmt: skip
 
 
 def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], world: Collectives) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from ..errors import ArgumentError
 from ..parallel.spread import Spread
 from .optimizers import PART
 
-if TYPE_CHECKING:
-    from ..collectives import Collectives
 
-
-class Exchange(nn.Cell):
+class Exchange:
     """Sums gradients over the processes that share them, and splits the optimizer's work among copies.
+
+    Operators run one by one here, in no graph: compiling them would take longer than the messages do.
 
     With ``optimizer_shard`` (Rajbhandari et al., 2020, "ZeRO", stage 1), each of the n copies of the model updates a
     part of each weight, a flat n-th of it, and holds the optimizer's states of that part alone; then the parts are put
@@ -37,7 +35,6 @@ class Exchange(nn.Cell):
     """
 
     def __init__(self, spread: Spread, weights: dict[str, Parameter]) -> None:
-        super().__init__(auto_prefix=False)
         self.layout, config = spread.layout, spread.config
         self.micro_batches = config.micro_batch_num
         self.weights = ParameterTuple(weights.values())
@@ -115,42 +112,35 @@ class Exchange(nn.Cell):
         sums = self.world.all_reduce(ops.stack((loss * self.loss_share, targets * self.target_share)))
         return sums[0], sums[1]
 
-    def reduce(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def reduce(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Return the sums of the gradients over the processes that share them; of split ones, this process's part."""
-        for bucket in self.partial:
-            gradients = _summed(self.tensor, gradients, bucket)
-        for bucket in self.tied:
-            gradients = _summed(self.ends, gradients, bucket)
-        for bucket in self.whole_buckets:
-            gradients = _summed(self.copies, gradients, bucket)
-        for bucket in self.expert_buckets:
-            gradients = _summed(self.expert_copies, gradients, bucket)
+        result = list(gradients)
+        for group, buckets in (
+            (self.tensor, self.partial),
+            (self.ends, self.tied),
+            (self.copies, self.whole_buckets),
+            (self.expert_copies, self.expert_buckets),
+        ):
+            for bucket in buckets if group.size > 1 else ():
+                whole = group.all_reduce(ops.concat([result[i].reshape((-1,)) for i in bucket]))
+                for i, part in zip(bucket, _cut(whole, [self.sizes[i] for i in bucket]), strict=True):
+                    result[i] = part.reshape(self.weights[i].shape)
         for bucket in self.split_buckets:
-            rows: tuple[Tensor, ...] = ()
-            for i in bucket:
-                rows = rows + (self._as_rows(gradients[i], i),)
-            own = self.copies.reduce_scatter(ops.concat(rows, 1))
-            parts: tuple[Tensor, ...] = ()
-            start = 0
-            for i in bucket:
-                parts = parts + (own[0, start : start + self.each[i]],)
-                start += self.each[i]
-            gradients = _replaced(gradients, bucket, parts)
-        return gradients
+            rows = ops.concat([self._as_rows(result[i], i) for i in bucket], 1)
+            own = self.copies.reduce_scatter(rows)[0]
+            for i, part in zip(bucket, _cut(own, [self.each[i] for i in bucket]), strict=True):
+                result[i] = part
+        return result
 
-    def spread_weights(self) -> Tensor:
+    def spread_weights(self) -> None:
         """Put each weight together from the parts that the copies have updated."""
         for bucket in self.split_buckets:
-            rows: tuple[Tensor, ...] = ()
-            for i in bucket:
-                rows = rows + (self.trained[i].reshape((1, -1)),)
-            every = self.copies.all_gather(ops.concat(rows, 1))
+            rows = self.copies.all_gather(ops.concat([self.trained[i].value() for i in bucket]).reshape((1, -1)))
             start = 0
             for i in bucket:
-                flat = every[:, start : start + self.each[i]].reshape((-1,))
+                flat = rows[:, start : start + self.each[i]].reshape((-1,))
                 ops.assign(self.weights[i], flat[: self.sizes[i]].reshape(self.weights[i].shape))
                 start += self.each[i]
-        return Tensor(0.0, ms.float32)  # a graph's function has to return something
 
     def _as_rows(self, gradient: Tensor, i: int) -> Tensor:
         """``(copies, each)``, filled up with zeros."""
@@ -160,26 +150,9 @@ class Exchange(nn.Cell):
         return flat.reshape((self.copies.size, -1))
 
 
-def _summed(group: Collectives, tensors: tuple[Tensor, ...], bucket: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Return the tensors, those of a bucket as their sums over a group; all of them travel in one message."""
-    if group.size == 1:
-        return tensors
-    flat: tuple[Tensor, ...] = ()
-    for i in bucket:
-        flat = flat + (tensors[i].reshape((-1,)),)
-    whole = group.all_reduce(ops.concat(flat))
-    sums: tuple[Tensor, ...] = ()
+def _cut(flat: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
+    """Yield the parts of a vector that have these sizes."""
     start = 0
-    for i in bucket:
-        size = tensors[i].size
-        sums = sums + (whole[start : start + size].reshape(tensors[i].shape),)
+    for size in sizes:
+        yield flat[start : start + size]
         start += size
-    return _replaced(tensors, bucket, sums)
-
-
-def _replaced(tensors: tuple[Tensor, ...], bucket: tuple[int, ...], new: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the tensors, with new ones at the places of a bucket."""
-    result: tuple[Tensor, ...] = ()
-    for i in range(len(tensors)):
-        result = result + ((new[bucket.index(i)] if i in bucket else tensors[i]),)
-    return result

@@ -13,6 +13,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..nn.kernels import kernel
 from .arguments import TrainingArguments
 
 #: What the name of a weight's part begins with, where processes update a part of each weight.
@@ -81,6 +82,8 @@ class AdamW(Optimizer):
         # log(beta) in double precision here, since 1 - beta^t in fp32 would lose digits.
         self.log1, self.log2 = (math.log(b) if b else -1e4 for b in (args.adam_beta1, args.adam_beta2))
         self.epsilon, self.decoupled = args.adam_epsilon, decoupled
+        self.betas = (args.adam_beta1, args.adam_beta2)
+        self.fused = kernel("fused_adamw") if decoupled else None
         self.update = ops.operations.AdamWeightDecay()
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
@@ -91,6 +94,13 @@ class AdamW(Optimizer):
         ``(rate * sqrt(c2) / c1) * m / (sqrt(v) + eps * sqrt(c2))``.
         """
         number = self.next_update()
+        if self.fused is not None:
+            for i in range(self.count):
+                self.fused(
+                    self.weights[i], self.first[i], self.second[i], gradients[i] * factor, number, rate,
+                    self.betas[0], self.betas[1], self.epsilon, self.decays[i],
+                )  # fmt: skip
+            return number
         root = ops.sqrt(-ops.expm1(number * self.log2))
         scale = root / -ops.expm1(number * self.log1)
         for i in range(self.count):

@@ -15,13 +15,12 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..backend import get_backend
-from ..nn import set_random_key
 from ..parallel import Layout
 from .arguments import TrainingArguments
+from .cluster_step import ClusterStep, Part
 from .exchange import Exchange
 from .optimizers import Optimizer
 from .recipe import TrainingRecipe
-from .step import Batch, TrainStep
 
 
 class Neighbours:
@@ -69,7 +68,7 @@ class Neighbours:
         return None if self.before is None else self.before.exchange(gradient)
 
 
-class PipelineStep(TrainStep):
+class PipelineStep(ClusterStep):
     """Takes optimisation steps in a stage of a pipeline.
 
     Args:
@@ -83,57 +82,48 @@ class PipelineStep(TrainStep):
     def __init__(
         self, recipe: TrainingRecipe, optimizer: Optimizer, args: TrainingArguments, *, scaled: bool, exchange: Exchange
     ) -> None:
-        network = recipe.stage()
-        super().__init__(network, optimizer, args, scaled=scaled, exchange=exchange)
-        if not self.accumulates:
-            self.accumulates = True
-            self.make_sums()
-        self.recipe, self.layout = recipe, exchange.layout
-        self.neighbours = Neighbours(exchange.layout)
-        objective = _StageObjective(network, self.scale if scaled else None, exchange.layout.is_last)
-        place = None if exchange.layout.is_first else 0
-        self.stage_gradient = ms.value_and_grad(objective, place, weights=self.weights, has_aux=True)
-        self.is_first = exchange.layout.is_first
+        network, layout = recipe.stage(), exchange.layout
+        super().__init__(network, optimizer, args, scaled=scaled, exchange=exchange, accumulates=True)
+        self.network, self.recipe, self.layout = network, recipe, layout
+        self.is_first = layout.is_first
+        objective = _StageObjective(network, self.scale if scaled else None, layout.is_last)
+        # The gradient of what the stage before made comes first, but in the first stage.
+        place = None if self.is_first else 0
+        self.gradient = ms.value_and_grad(objective, place, weights=self.weights, has_aux=True)
+        self.neighbours = Neighbours(layout)
 
-    def run(self, number: int, rate: float, batches: Sequence[Batch]) -> tuple[Any, Any, Any]:
+    def add_gradients(self, number: int, parts: Sequence[Part]) -> None:
         """See the base class."""
-        parts = list(self.micro_batches(batches))
         layout, talk = self.layout, self.neighbours
-        like = self.recipe.hidden_like(parts[0][2])
+        like = self.recipe.hidden_like(parts[0].batch)
         waiting: list[Tensor | None] = []
-        forward = backward = 0
+        forward, backward = iter(parts), iter(parts)
 
         def go_forward(hidden: Tensor | None) -> Tensor | None:
-            nonlocal forward
-            place, first, batch = parts[forward]
-            forward += 1
+            part = next(forward)
             waiting.append(hidden)
             if layout.is_last:
                 return None  # its forward pass is part of its backward pass, which follows at once
-            set_random_key(self.seed, number, place, first_row=first)
-            return self.forward(hidden, *batch)
+            self.set_key(number, part)
+            return self.forward(hidden, *part.batch)
 
         def go_backward(gradient: Tensor | None) -> Tensor | None:
-            nonlocal backward
-            place, first, batch = parts[backward]
-            backward += 1
-            set_random_key(self.seed, number, place, first_row=first)
-            return self.backward(waiting.pop(0), gradient, *batch)
+            part = next(backward)
+            self.set_key(number, part)
+            return self.backward(waiting.pop(0), gradient, *part.batch)
 
         ahead = min(layout.pipeline - layout.stage - 1, len(parts))
         for _ in range(ahead):
             talk.send_hidden(go_forward(talk.receive_hidden(like)))
         hidden = talk.receive_hidden(like) if ahead < len(parts) else None
         for i in range(ahead, len(parts)):
-            gradient = talk.swap_after(go_forward(hidden))
-            gradient = go_backward(gradient)
+            gradient = go_backward(talk.swap_after(go_forward(hidden)))
             if i + 1 < len(parts):
                 hidden = talk.swap_before(gradient)
             else:
                 talk.send_gradient(gradient)
         for _ in range(ahead):
             talk.send_gradient(go_backward(talk.receive_gradient(like)))
-        return self.finish_sums(Tensor(rate, ms.float32))  # type: ignore[no-any-return]
 
     @ms.jit
     def forward(self, hidden: Tensor | None, *batch: Tensor) -> Tensor:
@@ -143,20 +133,12 @@ class PipelineStep(TrainStep):
     @ms.jit
     def backward(self, hidden: Tensor | None, gradient: Tensor | None, *batch: Tensor) -> Tensor | None:
         """Add a micro-batch's gradients to the sums, and return that of ``hidden``."""
-        (_, loss, targets), gradients = self.stage_gradient(hidden, gradient, *batch)
+        (_, loss, targets), gradients = self.gradient(hidden, gradient, *batch)
         if self.is_first:
             self.add(loss, targets, gradients)
             return loss
         self.add(loss, targets, gradients[1])
         return gradients[0]
-
-    @ms.jit
-    def finish_sums(self, rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the step with what is in the sums."""
-        gradients: tuple[Tensor, ...] = ()
-        for i in range(self.count):
-            gradients = gradients + (self.sums[i] + 0.0,)
-        return self.finish(rate, self.loss_sum + 0.0, self.target_sum + 0.0, gradients)
 
 
 class _StageObjective(nn.Cell):

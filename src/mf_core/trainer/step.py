@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
@@ -11,7 +11,6 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn import set_random_key
 from .arguments import TrainingArguments
-from .exchange import Exchange
 from .optimizers import Optimizer
 
 #: Steps without overflow after which the loss scale is doubled, as in torch's GradScaler.
@@ -30,7 +29,10 @@ class TrainStep(nn.Cell):
         optimizer: Updates the weights.
         args: Clipping, accumulation, seed, first loss scale.
         scaled: Whether the loss is scaled, as computing in fp16 wants.
-        exchange: What the processes of a cluster say to each other; None: there is one process.
+        weights: What is differentiated by; None: what the optimizer updates.
+        accumulates: Whether gradients of several batches are added up; None: as ``args`` says.
+        summed: Whether what is differentiated is the sum over the targets, which is divided when all of them are known;
+            so it is in any case where gradients are added up.
     """
 
     def __init__(
@@ -40,32 +42,28 @@ class TrainStep(nn.Cell):
         args: TrainingArguments,
         *,
         scaled: bool,
-        exchange: Exchange | None = None,
+        weights: ParameterTuple | None = None,
+        accumulates: bool | None = None,
+        summed: bool = False,
     ) -> None:
         super().__init__(auto_prefix=False)
-        self.network, self.optimizer, self.exchange = network, optimizer, exchange
+        self.optimizer = optimizer
         self.max_norm = args.max_grad_norm
-        self.parts = 1 if exchange is None else exchange.micro_batches
-        self.scaled, self.accumulates = scaled, args.gradient_accumulation_steps * self.parts > 1
-        #: Whether what is differentiated is the sum over the targets, to be divided when all of them are known.
-        self.summed = self.accumulates or exchange is not None
-        self.weights = ParameterTuple(optimizer.weights if exchange is None else exchange.weights)
+        self.scaled = scaled
+        self.accumulates = args.gradient_accumulation_steps > 1 if accumulates is None else accumulates
+        self.summed = self.accumulates or summed
+        self.weights = optimizer.weights if weights is None else weights
         self.count = len(self.weights)
         self.scale = _scalar(args.initial_loss_scale if scaled else 1.0, "step.loss_scale")
         self.good_steps = _scalar(0.0, "step.good_steps")
-        self.make_sums()
-        self.gradient = ms.value_and_grad(
-            _Objective(network, self.scale if scaled else None, self.summed), None, weights=self.weights, has_aux=True
-        )
-        self.seed = args.seed
-
-    def make_sums(self) -> None:
-        """Make what gradients are added up in, where they are."""
         self.sums = ParameterTuple([
             Parameter(ops.zeros_like(w), name=f"step.sum.{w.name}", requires_grad=False)
             for w in (self.weights if self.accumulates else ())
         ])  # fmt: skip
         self.loss_sum, self.target_sum = _scalar(0.0, "step.loss_sum"), _scalar(0.0, "step.target_sum")
+        objective = _Objective(network, self.scale if scaled else None, self.summed)
+        self.gradient = ms.value_and_grad(objective, None, weights=self.weights, has_aux=True)
+        self.seed = args.seed
 
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
@@ -82,22 +80,12 @@ class TrainStep(nn.Cell):
         Returns:
             Mean loss, number of targets, and the gradient's global norm before clipping, all on the device.
         """
-        *earlier, last = self.micro_batches(batches)
-        for place, first, batch in earlier:
-            set_random_key(self.seed, number, place, first_row=first)
-            self.gather(*batch)
-        place, first, batch = last
-        set_random_key(self.seed, number, place, first_row=first)
-        return self(Tensor(rate, ms.float32), *batch)  # type: ignore[no-any-return]
-
-    def micro_batches(self, batches: Sequence[Batch]) -> Iterator[tuple[int, int, tuple[Tensor, ...]]]:
-        """Yield the parts of batches: the batch's number, the part's first row in the batch of all copies, arrays."""
-        for place, batch in enumerate(batches):
-            rows = len(batch[0])
-            size = rows // self.parts if self.exchange is None else self.exchange.part_size(batch)
-            before = 0 if self.exchange is None else self.exchange.layout.data_rank * rows
-            for start in range(0, rows, size):
-                yield place, before + start, tuple(Tensor(array[start : start + size]) for array in batch)
+        *earlier, last = batches
+        for place, batch in enumerate(earlier):
+            set_random_key(self.seed, number, place)
+            self.gather(*map(Tensor, batch))
+        set_random_key(self.seed, number, len(earlier))
+        return self(Tensor(rate, ms.float32), *map(Tensor, last))  # type: ignore[no-any-return]
 
     @ms.jit
     def gather(self, *batch: Tensor) -> Tensor:
@@ -127,9 +115,6 @@ class TrainStep(nn.Cell):
         self, rate: Tensor, loss: Tensor, targets: Tensor, gradients: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Update the weights, and empty the sums."""
-        if self.exchange is not None:
-            loss, targets = self.exchange.totals(loss, targets)
-            gradients = self.exchange.reduce(gradients)
         share = Tensor(1.0, ms.float32)
         if self.summed:
             share = 1.0 / ops.maximum(targets, share)
@@ -146,8 +131,6 @@ class TrainStep(nn.Cell):
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
         if finite:
             self.optimizer(gradients, factor, rate)
-            if self.exchange is not None:
-                self.exchange.spread_weights()
         if self.scaled:
             self._adjust_scale(finite)
         if self.accumulates:
@@ -160,10 +143,9 @@ class TrainStep(nn.Cell):
     def squares(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Return the sum of the squares of the whole gradient."""
         total = Tensor(0.0, ms.float32)
-        for i in range(self.count):
-            square = ops.square(gradients[i]).sum()
-            total = total + (square if self.exchange is None else square * self.exchange.shares[i])
-        return total if self.exchange is None else self.exchange.world.all_reduce(total.reshape((1,)))[0]
+        for gradient in gradients:
+            total = total + ops.square(gradient).sum()
+        return total
 
     def _adjust_scale(self, finite: Tensor) -> Tensor:
         good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))

@@ -43,6 +43,7 @@ from .checkpoints import (
     save_tensors,
 )
 from .cluster import Cluster
+from .cluster_step import ClusterStep
 from .evaluation import Evaluator, Metrics
 from .exchange import Exchange
 from .loader import Loader
@@ -449,7 +450,7 @@ class Trainer:
         if self._cluster.layout.pipeline > 1:
             step = PipelineStep(self.recipe, optimizer, args, scaled=scaled, exchange=exchange)
         else:
-            step = TrainStep(self.recipe.network(), optimizer, args, scaled=scaled, exchange=exchange)
+            step = ClusterStep(self.recipe.network(), optimizer, args, scaled=scaled, exchange=exchange)
         return step, _rate_of(given)
 
     def _parts(
