@@ -1,0 +1,63 @@
+"""Fused kernels that a device backend may have, by name; where it has none, the layers' own operators serve.
+
+A backend offers them by :meth:`mf_core.DeviceBackend.capability`. Each is a function of this signature, with a gradient
+where one is said, that works in compiled graphs and outside:
+
+``causal_attention(query, key, value, hidden, scale) -> Tensor``
+    ``softmax(query @ key.T * scale) @ value`` over the keys that are not hidden, softmax in fp32. ``query`` is
+    ``(B, H, S, D)``, ``key`` and ``value`` are ``(B, H, T, D)``, all fp16 or bf16, D a multiple of 16; ``hidden`` is
+    ``(B, 1, S, T)`` or ``(S, T)`` bool, True where a query may not look; ``scale`` is a number. Returns ``(B, H, S, D)`` in
+    the query's type. Differentiable in query, key and value. A row of which everything is hidden may hold anything finite.
+
+``rms_norm(x, weight, epsilon) -> Tensor``
+    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of one
+    type; ``epsilon`` is a number. Differentiable in both.
+
+``fused_adamw(weight, first, second, gradient, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
+    One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and
+    ``second``, fp32 as ``gradient`` and of its shape: ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))`` with
+    ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and ``rate`` are
+    fp32 scalars on the device; the others are numbers. Returns the weight.
+
+Environment variables:
+    MF_KERNELS: ``0`` turns all of them off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ..backend import get_backend
+
+#: The names, in the order above.
+NAMES = ("causal_attention", "rms_norm", "fused_adamw")
+
+logger = logging.getLogger("mf_core")
+
+_said: set[str] = set()
+
+
+def kernel(name: str) -> Callable[..., Any] | None:
+    """Return the kernel of the backend in use; None: it has none, or they are turned off.
+
+    Which it is goes to the log at level INFO, once for each name.
+
+    Args:
+        name: One of :data:`NAMES`.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no kernel {name!r}; there are {', '.join(NAMES)}")
+    backend = get_backend()
+    off = os.environ.get("MF_KERNELS") == "0"
+    found = None if off else backend.capability(name)
+    if name not in _said:
+        _said.add(name)
+        why = "turned off by MF_KERNELS=0" if off else f"the {backend.name} backend's" if found else "MindSpore's operators"
+        logger.info("%s: %s", name, why)
+    return found
