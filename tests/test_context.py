@@ -341,7 +341,8 @@ def test_devices_that_are_not_there_and_arguments_that_are_none(run):
         print(json.dumps(answers))
     """)
     ascend, unknown, use_parallel, config, parallel, device_id = answer(run(code))
-    assert "pip install mf-ascend-backend" in ascend
+    assert "the backend 'ascend' is not available" in ascend
+    assert "/dev/davinci" in ascend
     assert unknown.startswith("ArgumentError: ")
     assert "did you mean 'mode'" in unknown
     for wrong in (use_parallel, config, parallel):
@@ -366,13 +367,14 @@ def test_outside_a_cluster_the_error_gives_the_command_to_type(run, tmp_path, bl
     assert "MS_ROLE" in result.stderr
     script = tmp_path / "script.py"
     command = f"msrun --worker_num=2 --local_worker_num=2 --join=True --log_dir=output/msrun_log {script}"
-    assert f"try: {command}; or use_parallel=False" in result.stderr
+    assert f"try: mf launch --workers 2 {script}; or {command}; or use_parallel=False" in result.stderr
 
 
 def test_the_command_has_as_many_processes_as_asked_and_the_python_that_runs(run):
     code = PRELUDE + "print(json.dumps(error_of(True, parallel_config=dict(device_num=4))))"
     told = answer(run(code, PATH="/usr/bin:/bin", MS_ROLE="MS_WORKER", MS_WORKER_NUM="4"))
-    assert f"try: PATH={BIN}:$PATH msrun --worker_num=4 --local_worker_num=4 " in told
+    assert "try: mf launch --workers 4 " in told
+    assert f"; or PATH={BIN}:$PATH msrun --worker_num=4 --local_worker_num=4 " in told
     assert "not set: MS_SCHED_HOST, MS_SCHED_PORT" in told
 
 

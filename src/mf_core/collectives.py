@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import Tensor, communication, nn, ops
 
+from .errors import ArgumentError
+
 #: Groups that exist in this process, by name: a group is made once.
 _made: dict[str, tuple[int, ...]] = {}
 
@@ -14,8 +16,13 @@ _made: dict[str, tuple[int, ...]] = {}
 class Collectives(nn.Cell):
     """The collective operations of one group of processes, by MindSpore's own operators.
 
-    Every process of the group has to call the same operations, in the same order, on arrays of the same shape. A
-    backend that lacks an operator overrides the method. Groups of one process do nothing.
+    Every process of the group has to call the same operations, in the same order, on arrays of the same shape and type.
+    Within a compiled graph the order of operations that do not depend on each other is MindSpore's; it is the same in
+    processes whose graphs are the same. Where graphs differ, as in the stages of a pipeline, make each operation depend
+    on the one before it (``ops.depend``), or processes wait for each other for good.
+
+    In a group of one process, arrays come back as they are. A backend that lacks an operator overrides the method
+    ``run_…``, which is called with what has been checked, in groups of two or more.
 
     Args:
         ranks: The group's ranks in the cluster, rising.
@@ -49,34 +56,102 @@ class Collectives(nn.Cell):
         return name
 
     def all_reduce(self, x: Tensor) -> Tensor:
-        """Return the sum over the processes; the same to the bit in each. fp32, fp16 and int32."""
-        return x if self.size == 1 else self.reduce_op(x)
+        """Return the sum over the processes; the same to the bit in each. fp32, fp16 and int32, which wraps around."""
+        return x if self.size == 1 else self.run_all_reduce(x)
 
     def all_gather(self, x: Tensor) -> Tensor:
-        """Return the processes' arrays one after the other along the first axis."""
-        return x if self.size == 1 else self.gather_op(x)
+        """Return the processes' arrays, ``(A, …)``, one after the other along the first axis, ``(size * A, …)``.
+
+        Raises:
+            ArgumentError: The array has no axis.
+        """
+        _check_rows("all_gather", x.shape, 1)
+        return x if self.size == 1 else self.run_all_gather(x)
 
     def reduce_scatter(self, x: Tensor) -> Tensor:
-        """Return this process's part, along the first axis, of the sum over the processes."""
-        return x if self.size == 1 else self.scatter_op(x)
+        """Return this process's part, ``(A / size, …)``, of the sum over the processes of arrays ``(A, …)``.
+
+        Raises:
+            ArgumentError: The array has no axis, or ``size`` does not divide the first.
+        """
+        _check_rows("reduce_scatter", x.shape, self.size)
+        return x if self.size == 1 else self.run_reduce_scatter(x)
 
     def broadcast(self, x: Tensor, root: int) -> Tensor:
-        """Return the array of the process at place ``root`` of the group; the others' tell its shape and type."""
-        return x if self.size == 1 else self.broadcast_ops[root]((x,))[0]
+        """Return the array of the process at place ``root`` of the group; the others' tell its shape and type.
+
+        Raises:
+            ArgumentError: The group has no such place.
+        """
+        _check_place("broadcast from", root, self.ranks)
+        return x if self.size == 1 else self.run_broadcast(x, root)
 
     def send(self, x: Tensor, to: int) -> None:
-        """Give an array to the process at place ``to``, which has to call :meth:`recv`. Not within graphs."""
-        ops.communication.send(x, self.ranks[to], group=self.group)
+        """Give an array to the process at place ``to``, which has to call :meth:`recv`. Not within graphs.
+
+        Raises:
+            ArgumentError: The group has no such place, or it is this process's own.
+        """
+        _check_other("send to", to, self.ranks, self.index)
+        self.run_send(x, to)
 
     def recv(self, like: Tensor, source: int) -> Tensor:
-        """Return the array that the process at place ``source`` sends; ``like`` tells its shape and type."""
-        received = ops.zeros_like(like)
+        """Return the array that the process at place ``source`` sends; ``like`` tells its shape and type. Not within
+        graphs.
+
+        Raises:
+            ArgumentError: The group has no such place, or it is this process's own.
+        """
+        _check_other("receive from", source, self.ranks, self.index)
+        return self.run_recv(like, source)
+
+    def exchange(self, x: Tensor) -> Tensor:
+        """Return the other process's array of the same shape, in a group of two. Not within graphs.
+
+        Raises:
+            ArgumentError: The group has another number of processes.
+        """
+        if self.size != 2:
+            raise ArgumentError(
+                f"exchange is between two processes; the group {self.ranks} has {self.size}", value=self.size,
+                hint="take the collectives of a pair of ranks",
+            )  # fmt: skip
+        return self.run_exchange(x)
+
+    def barrier(self) -> None:
+        """Return when every process of the group is here."""
+        self.all_reduce(ops.zeros((1,), ms.float32)).asnumpy()
+
+    def run_all_reduce(self, x: Tensor) -> Tensor:
+        """See :meth:`all_reduce`."""
+        return self.reduce_op(x)
+
+    def run_all_gather(self, x: Tensor) -> Tensor:
+        """See :meth:`all_gather`."""
+        return self.gather_op(x)
+
+    def run_reduce_scatter(self, x: Tensor) -> Tensor:
+        """See :meth:`reduce_scatter`."""
+        return self.scatter_op(x)
+
+    def run_broadcast(self, x: Tensor, root: int) -> Tensor:
+        """See :meth:`broadcast`."""
+        return self.broadcast_ops[root]((x,))[0]
+
+    def run_send(self, x: Tensor, to: int) -> None:
+        """See :meth:`send`."""
+        # Not send, which in MindSpore 2.10 drops its event unawaited on Ascend; what runs next then fails on it.
+        ops.communication.isend(x, self.ranks[to], group=self.group).wait()
+
+    def run_recv(self, like: Tensor, source: int) -> Tensor:
+        """See :meth:`recv`."""
+        received = ops.zeros(like.shape, like.dtype)
         ops.communication.recv(received, self.ranks[source], group=self.group)
         return received
 
-    def exchange(self, x: Tensor) -> Tensor:
-        """Return the other process's array of the same shape, in a group of two. Not within graphs."""
-        received = ops.zeros_like(x)
+    def run_exchange(self, x: Tensor) -> Tensor:
+        """See :meth:`exchange`."""
+        received = ops.zeros(x.shape, x.dtype)
         other = self.ranks[1 - self.index]
         kinds = ("isend", x), ("irecv", received)
         work = ops.communication.batch_isend_irecv(
@@ -87,7 +162,31 @@ class Collectives(nn.Cell):
                 item.wait()
         return received
 
-    def barrier(self) -> None:
-        """Return when every process of the group is here."""
-        if self.size > 1:
-            self.all_reduce(ops.zeros((1,), ms.float32)).asnumpy()
+
+# Within graphs, these run when a graph is compiled.
+
+
+@ops.constexpr
+def _check_rows(what: str, shape: tuple[int, ...], parts: int) -> None:
+    if not shape:
+        raise ArgumentError(f"{what} of an array without axes", value=shape, hint="x.reshape((1,))")
+    if shape[0] % parts:
+        raise ArgumentError(
+            f"{what}: the first axis of {shape} cannot be split over {parts} processes", value=shape,
+            hint=f"make it a multiple of {parts}",
+        )  # fmt: skip
+
+
+@ops.constexpr
+def _check_place(what: str, place: int, ranks: tuple[int, ...]) -> None:
+    if not 0 <= place < len(ranks):
+        raise ArgumentError(
+            f"{what} place {place}: the group {ranks} has {len(ranks)}", value=place,
+            why="it is the place within the group, not the rank", hint=f"0 to {len(ranks) - 1}",
+        )  # fmt: skip
+
+
+def _check_other(what: str, place: int, ranks: tuple[int, ...], own: int) -> None:
+    _check_place(what, place, ranks)
+    if place == own:
+        raise ArgumentError(f"{what} place {place} of the group {ranks}: that is this process itself", value=place)

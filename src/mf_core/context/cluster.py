@@ -11,16 +11,18 @@ from pathlib import Path
 from ..errors import ArgumentError, BackendError
 from .config import ParallelContextConfig
 
-#: Launcher -> the variables that it sets; of those in one string, either will do.
+#: Launcher -> the variables that it sets.
 _LAUNCHERS = {
     "msrun": ("MS_ROLE", "MS_WORKER_NUM", "MS_SCHED_HOST", "MS_SCHED_PORT"),
     "mpirun": ("OMPI_COMMAND", "PMIX_RANK"),
-    "a rank table": ("RANK_TABLE_FILE or MINDSPORE_HCCL_CONFIG_PATH", "RANK_ID"),
 }
+
+#: What described a cluster of Ascends to MindSpore before 2.10, which refuses it.
+_RANK_TABLES = ("RANK_TABLE_FILE", "MINDSPORE_HCCL_CONFIG_PATH")
 
 
 def _missing(launcher: str) -> list[str]:
-    return [names for names in _LAUNCHERS[launcher] if not any(os.environ.get(name) for name in names.split(" or "))]
+    return [name for name in _LAUNCHERS[launcher] if not os.environ.get(name)]
 
 
 def check_started(parallel: ParallelContextConfig) -> None:
@@ -28,23 +30,27 @@ def check_started(parallel: ParallelContextConfig) -> None:
     missing = {launcher: _missing(launcher) for launcher in _LAUNCHERS}
     if not all(missing.values()):
         return
+    table = next((f"; MindSpore takes no {name} any more" for name in _RANK_TABLES if os.environ.get(name)), "")
     raise BackendError(
         "use_parallel=True, but this process was not started as one of a cluster", value=True,
-        why=f"msrun sets {', '.join(_LAUNCHERS['msrun'])}; not set: {', '.join(missing['msrun'])}",
+        why=f"msrun sets {', '.join(_LAUNCHERS['msrun'])}; not set: {', '.join(missing['msrun'])}{table}",
         hint=f"{launch_command(parallel.device_num if parallel.device_num > 1 else 2)}; or use_parallel=False",
     )  # fmt: skip
 
 
 def launch_command(workers: int) -> str:
-    """Return the ``msrun`` line that starts ``workers`` processes of the running script on this machine."""
+    """Return the lines, of ``mf launch`` or ``msrun``, that start ``workers`` processes of the running script here."""
     script, *arguments = sys.argv or [""]
     if not os.path.isfile(script):  # ``python -c``, an interactive session, a notebook
         script, arguments = "your_script.py", []
+    launch = shlex.join(["mf", "launch", "--workers", str(workers), script, *arguments])
     command = ["msrun", f"--worker_num={workers}", f"--local_worker_num={workers}", "--join=True"]
     line = shlex.join([*command, "--log_dir=output/msrun_log", script, *arguments])
     folder = Path(sys.executable).parent
     found = shutil.which("python")  # which is what msrun starts
-    return line if found and Path(found).parent == folder else f"PATH={shlex.quote(str(folder))}:$PATH {line}"
+    if not found or Path(found).parent != folder:
+        line = f"PATH={shlex.quote(str(folder))}:$PATH {line}"
+    return f"{launch}; or {line}"
 
 
 def check_agrees(parallel: ParallelContextConfig, size: int | None, rank: int | None = None) -> None:

@@ -10,6 +10,7 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from mf_core.collectives import Collectives
+from mf_core.errors import ArgumentTypeError
 
 
 class CPUCollectives(Collectives):
@@ -18,11 +19,11 @@ class CPUCollectives(Collectives):
     def make_operators(self) -> None:
         """See the base class."""
         self.reduce_op = ops.AllReduce(group=self.group)
+        self._pairs: dict[int, CPUCollectives] = {}
 
-    def all_reduce(self, x: Tensor) -> Tensor:
+    def run_all_reduce(self, x: Tensor) -> Tensor:
         """See the base class. Whole numbers travel as two halves, which fp32 holds exactly for up to 256 processes."""
-        if self.size == 1:
-            return x
+        _check_type(x.dtype)
         if x.dtype != ms.int32:
             return self.reduce_op(x)
         low = ops.bitwise_and(x, Tensor(0xFFFF, ms.int32))
@@ -30,39 +31,51 @@ class CPUCollectives(Collectives):
         halves = self.reduce_op(ops.cast(ops.stack((high, low)), ms.float32))
         return ops.cast(halves[0], ms.int32) * 0x10000 + ops.cast(halves[1], ms.int32)
 
-    def all_gather(self, x: Tensor) -> Tensor:
+    def run_all_gather(self, x: Tensor) -> Tensor:
         """See the base class."""
-        if self.size == 1:
-            return x
         zeros = ops.zeros_like(x)
         parts: tuple[Tensor, ...] = ()
         for i in range(self.size):
             parts = parts + ((x if i == self.index else zeros),)
         return self.all_reduce(ops.concat(parts))
 
-    def reduce_scatter(self, x: Tensor) -> Tensor:
+    def run_reduce_scatter(self, x: Tensor) -> Tensor:
         """See the base class."""
-        if self.size == 1:
-            return x
         rows = x.shape[0] // self.size
         return self.all_reduce(x)[self.index * rows : (self.index + 1) * rows]
 
-    def broadcast(self, x: Tensor, root: int) -> Tensor:
+    def run_broadcast(self, x: Tensor, root: int) -> Tensor:
         """See the base class."""
-        return self.all_reduce(x if self.index == root else ops.zeros_like(x))
+        # All processes have the same graph but for a constant: so the order of its collectives is the same.
+        own = ops.broadcast_to(Tensor(self.index == root, ms.bool_), x.shape)
+        return self.all_reduce(ops.select(own, x, ops.zeros_like(x)))
 
-    def send(self, x: Tensor, to: int) -> None:
+    def run_send(self, x: Tensor, to: int) -> None:
         """See the base class."""
         self._pair(to).all_reduce(x).asnumpy()
 
-    def recv(self, like: Tensor, source: int) -> Tensor:
+    def run_recv(self, like: Tensor, source: int) -> Tensor:
         """See the base class."""
         return self._pair(source).all_reduce(ops.zeros_like(like))
 
-    def exchange(self, x: Tensor) -> Tensor:
+    def run_exchange(self, x: Tensor) -> Tensor:
         """See the base class."""
         return self.all_gather(x.reshape((1, *x.shape)))[1 - self.index]
 
     def _pair(self, other: int) -> CPUCollectives:
-        me, you = self.ranks[self.index], self.ranks[other]
-        return self if self.size == 2 else CPUCollectives(sorted((me, you)), me)
+        """Return the collectives of this process and another."""
+        if self.size == 2:
+            return self
+        if other not in self._pairs:
+            me, you = self.ranks[self.index], self.ranks[other]
+            self._pairs[other] = CPUCollectives(sorted((me, you)), me)
+        return self._pairs[other]
+
+
+@ops.constexpr
+def _check_type(dtype: ms.Type) -> None:
+    if dtype not in (ms.float32, ms.float16, ms.int32):
+        raise ArgumentTypeError(
+            f"collectives on CPU take no {dtype}", value=dtype,
+            why="MindSpore sums fp32 and fp16 there, and int32 by way of fp32", hint="cast to float32 or int32",
+        )  # fmt: skip
