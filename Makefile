@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The first interpreter that runs and is of a version that MindSpore has wheels for; or name one: make demo PYTHON=…
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
-PROJECTS := . ./plugins/cpu_backend ./plugins/gpt2 ./plugins/pangualpha
+PROJECTS := . ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -41,9 +41,9 @@ bench: $(VENV)/.parity-installed
 # Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").
 lock: $(VENV)/.installed
 	$(PIP_INSTALL) uv
-	printf '%s\n' ".[test]" ./plugins/cpu_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
+	printf '%s\n' ".[test]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
 	$(BIN)/python -m uv pip compile --universal --python-version 3.10 --no-header --no-annotate \
-		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-gpt2 --no-emit-package mf-pangualpha \
+		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-ascend-backend --no-emit-package mf-gpt2 --no-emit-package mf-pangualpha \
 		lock.in -o constraints.txt; rm -f lock.in
 
 clean:
@@ -55,7 +55,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python $(PROJECT_FILES)
-	@echo "installing the core, the CPU backend with MindSpore (0.8 GB), GPT-2 and PanGu-alpha; this takes minutes the first time"
+	@echo "installing the core, the CPU and Ascend backends with MindSpore (0.8 GB), GPT-2 and PanGu-alpha; this takes minutes the first time"
 	@$(PIP_INSTALL) hatchling editables
 	@$(PIP_INSTALL) --no-build-isolation $(addprefix --editable ,$(PROJECTS))
 	@touch $@

@@ -2,8 +2,8 @@
 
 A scenario is a dict: ``name``; ``model`` (changes to a small GPT-2's configuration, or another family's); ``parallel``
 (of ``set_parallel_config``); ``recompute``; ``args`` (of TrainingArguments); ``call`` (keywords of ``train``);
-``kill`` ([rank, step]: that process kills itself there); ``dataset`` ("own": one with batches of its own); ``evaluate``;
-``error`` (True: the error that it raises is the result).
+``kill`` ([rank, step]: that process kills itself there, when the checkpoint of the step before is written);
+``dataset`` ("own": one with batches of its own); ``evaluate``; ``error`` (True: the error raised is the result).
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,9 @@ class Kill(Callback):
 
     def on_step_end(self, args, state, control, **_):
         if state.global_step == self.step:
+            wanted, end = Path(args.output_dir) / f"checkpoint-{self.step - 1}", time.monotonic() + 60
+            while not wanted.is_dir() and time.monotonic() < end:
+                time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -61,7 +61,7 @@ def test_chat_survives_what_cannot_be_continued():
         (("generate", "--model", "./nowhere", "x"), ("MF301", "./nowhere")),
         (("generate", ""), ("MF202", "empty")),
         (("generate", "--top-p", "0", "x"), ("MF202", "top_p=0.0")),
-        (("generate", "--backend", "ascend", "x"), ("MF106", "pip install mf-ascend-backend")),
+        (("generate", "--backend", "ascend", "x"), ("MF401", "/dev/davinci", "mf doctor --backend ascend")),
         (("generate", "--model", "gpt2_13b", "x"), ("MF301", "gpt2_13b", "MF_MODELS")),
     ],
 )
@@ -122,7 +122,14 @@ def test_doctor_finds_nothing_here_and_something_where_it_is():
     assert "pip install mf-cpu-backend" in out
     code, out, _ = mf("doctor", "--backend", "ascend")
     assert code == 1
-    assert "mf-ascend-backend" in out
+    assert "/dev/davinci" in out
+    code, out, _ = mf("doctor", "--backend", "cpu", MF_KERNELS="0")
+    assert code == 0
+    for piece in ("mindspore: 2.10.", "numpy: 1.", "threads: ", "fused kernels: off, by MF_KERNELS=0", "backend cpu: "):
+        assert f"ok      {piece}" in out
+    code, out, _ = mf("doctor", "--backend", "abacus")
+    assert code == 1
+    assert out.startswith("error   backend abacus: ")
 
 
 def test_env_says_versions_and_settings():

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PROJECTS = {
     "mf_framework": ROOT,
     "mf_cpu_backend": ROOT / "plugins/cpu_backend",
+    "mf_ascend_backend": ROOT / "plugins/ascend_backend",
     "mf_gpt2": ROOT / "plugins/gpt2",
     "mf_pangualpha": ROOT / "plugins/pangualpha",
 }

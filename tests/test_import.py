@@ -216,7 +216,7 @@ CORE = ROOT / "src" / "mf_core"
 PLUGINS = {path.name: path for path in sorted(ROOT.glob("plugins/*/src/*")) if path.is_dir()}
 #: The core's layers, lowest first. A module that is not listed is above them all.
 LAYERS = (
-    {"errors", "specs", "hookspecs", "plugins", "registry"},
+    {"errors", "specs", "hookspecs", "plugins", "registry", "checks"},
     {"files", "settings", "hub", "checkpoint", "config", "tokenization", "fast_tokenization", "processing"},
     {"backend", "collectives", "seed", "nn", "shards", "weights", "modeling", "lora", "conversion"},
     {"generation", "data", "parallel", "context"},

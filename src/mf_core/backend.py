@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .checks import Check
 from .errors import BackendError, NotInstalledError
 from .registry import registry
 
@@ -39,12 +40,15 @@ class Probe:
         device_count: How many devices it has.
         reason: Why it cannot be used.
         details: Facts for people: versions, processor, threads.
+        checks: Each piece that was looked at, in the order in which one installs them; ``mf doctor --backend NAME``
+            shows them.
     """
 
     available: bool
     device_count: int = 0
     reason: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
 
 
 class DeviceBackend(ABC):
@@ -54,11 +58,13 @@ class DeviceBackend(ABC):
         name: As in the backend's spec.
         default_dtype: What models compute in where the configuration leaves ``compute_dtype`` at its default.
         dtypes: What they can compute in.
+        kernels: Names of the kernels that :meth:`capability` may give, on some device at least.
     """
 
     name: ClassVar[str]
     default_dtype: ClassVar[str] = "float16"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
+    kernels: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def probe(self) -> Probe:
@@ -176,7 +182,7 @@ def _available(backend: DeviceBackend) -> DeviceBackend:
     if not probe.available:
         raise BackendError(
             f"the backend {backend.name!r} is not available", value=backend.name, why=probe.reason,
-            hint="`mf doctor` shows what each backend found",
+            hint=f"`mf doctor --backend {backend.name}` shows each piece that was looked for",
         )
     return backend
 

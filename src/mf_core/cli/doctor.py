@@ -37,7 +37,7 @@ class Finding:
 def add_commands(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("doctor", help="look for what is wrong with the installation")
-    parser.add_argument("--backend", metavar="NAME", help="look at one backend only, and require it")
+    parser.add_argument("--backend", metavar="NAME", help="look at one backend only, piece by piece, and require it")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 
@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the findings; return 1 where one is an error."""
     if options.backend:
-        findings = list(_backends([options.backend], required=True))
+        findings = [*_pieces(options.backend), *_backends([options.backend], required=True)]
     else:
         findings = [*_versions(), *_plugins(), *_conflicts(), *_backends(registry.names("backend")), *_cache()]
     if options.json:
@@ -116,6 +116,28 @@ def _backends(names: list[str], required: bool = False) -> Iterator[Finding]:
             yield Finding("ok", f"backend {name}", f"{probe.device_count} device(s){facts}")
         else:
             yield Finding("error" if required else "warning", f"backend {name}", probe.reason)
+
+
+def _pieces(name: str) -> Iterator[Finding]:
+    """Yield each piece that a backend looked for, and the kernels that it offers beside MindSpore's operators."""
+    from ..backend import load_backend
+
+    try:
+        backend = load_backend(name)
+        probe = backend.probe()
+    except MFError:
+        return  # _backends tells
+    for check in probe.checks:
+        level: Level = "ok" if check.ok else "error" if check.required else "warning"
+        message = check.found or ("there" if check.ok else "missing")
+        if check.wanted and not check.ok:
+            message += f" (wanted: {check.wanted})"
+        yield Finding(level, check.name, message, "" if check.ok else check.remedy)
+    if os.environ.get("MF_KERNELS") == "0":
+        yield Finding("ok", "fused kernels", "off, by MF_KERNELS=0")
+    else:
+        own = ", ".join(backend.kernels)
+        yield Finding("ok", "fused kernels", f"where the device has them: {own}" if own else "none")
 
 
 def _cache() -> Iterator[Finding]:

@@ -13,8 +13,11 @@ from .table import print_json
 
 #: Variables that change what the library does, and what each is for.
 VARIABLES = {
+    "MF_ASCEND_TRUST": "pieces that the ascend backend may miss",
     "MF_BACKEND": "backend to use where no call names one",
     "MF_CACHE": "folder for downloaded files",
+    "MF_DETERMINISTIC": "1: the same bits from the same input, on Ascend; slower",
+    "MF_KERNELS": "0: no fused kernels of the backend's",
     "MF_MODELS": "folders with checkpoints as <name>/config.json, looked at before the network",
     "MF_NUM_THREADS": "threads of the cpu backend",
     "MF_PLUGINS": "allow-list of plugins",

@@ -82,6 +82,19 @@ def init_context(
     return rank_id, device_num
 
 
+def leave_compiler() -> bool:
+    """Take MindSpore out of its own parallel modes, for code that splits models itself.
+
+    Returns:
+        Whether it was in one that compiles parallelism into graphs.
+    """
+    ms = import_mindspore()
+    mode = str(ms.get_auto_parallel_context("parallel_mode"))
+    if mode != "stand_alone":
+        fields.leave_parallel(ms)
+    return mode in ("semi_auto_parallel", "auto_parallel")
+
+
 def _settings(cls: type[S], given: Any, name: str) -> S:
     if isinstance(given, cls):
         return given

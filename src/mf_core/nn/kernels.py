@@ -6,18 +6,19 @@ where one is said, that works in compiled graphs and outside:
 ``causal_attention(query, key, value, hidden, scale) -> Tensor``
     ``softmax(query @ key.T * scale) @ value`` over the keys that are not hidden, softmax in fp32. ``query`` is
     ``(B, H, S, D)``, ``key`` and ``value`` are ``(B, H, T, D)``, all fp16 or bf16, D a multiple of 16; ``hidden`` is
-    ``(B, 1, S, T)`` or ``(S, T)`` bool, True where a query may not look; ``scale`` is a number. Returns ``(B, H, S, D)`` in
-    the query's type. Differentiable in query, key and value. A row of which everything is hidden may hold anything finite.
+    ``(B, 1, S, T)`` or ``(S, T)`` bool, True where a query may not look; ``scale`` is a number. Returns
+    ``(B, H, S, D)`` in the query's type. Differentiable in query, key and value. A row of which everything is hidden
+    may hold anything finite.
 
 ``rms_norm(x, weight, epsilon) -> Tensor``
-    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of one
-    type; ``epsilon`` is a number. Differentiable in both.
+    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of
+    one type; ``epsilon`` is a number. Differentiable in both.
 
 ``fused_adamw(weight, first, second, gradient, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
     One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and
-    ``second``, fp32 as ``gradient`` and of its shape: ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))`` with
-    ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and ``rate`` are
-    fp32 scalars on the device; the others are numbers. Returns the weight.
+    ``second``, fp32 as ``gradient`` and of its shape: ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))``
+    with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and
+    ``rate`` are fp32 scalars on the device; the others are numbers. Returns the weight.
 
 Environment variables:
     MF_KERNELS: ``0`` turns all of them off.
@@ -58,6 +59,7 @@ def kernel(name: str) -> Callable[..., Any] | None:
     found = None if off else backend.capability(name)
     if name not in _said:
         _said.add(name)
-        why = "turned off by MF_KERNELS=0" if off else f"the {backend.name} backend's" if found else "MindSpore's operators"
+        own = f"the {backend.name} backend's" if found else "MindSpore's operators"
+        why = "turned off by MF_KERNELS=0" if off else own
         logger.info("%s: %s", name, why)
     return found

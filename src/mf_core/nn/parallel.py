@@ -175,7 +175,7 @@ class SplitCrossEntropy(_Edge):
     ) -> tuple[Tensor, Tensor]:
         """Return the gradient of the losses; the gradient's own is nobody's."""
         gradient = out[1]
-        return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.zeros_like(labels)
+        return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.ZerosLike()(labels)
 
 
 def gather_positions(group: Collectives, x: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -11,44 +10,43 @@ import numpy as np
 from ..backend import get_backend
 from ..errors import OutOfMemoryError, UnsupportedError
 from ..modeling import PretrainedModel
+from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, places
+from ..parallel.decoder import Decoder
+from ..parallel.estimate import Estimate, Step
 from .arguments import TrainingArguments
 
 _WORDS = re.compile(r"bad_alloc|out of memory|(not enough|insufficient) memory|memory not enough|alloc\w* .*fail", re.I)
 
-#: fp32 states that each optimizer keeps for a weight.
-_STATES = {"adamw": 2, "adam": 2, "sgd": 0, "adagrad": 1, "adafactor": 0}
-
 
 def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, length: int) -> dict[str, int]:
-    """Return about how many bytes a step takes, by what for.
-
-    Activations of a transformer layer are counted as in Korthikanti et al., 2022, section 4.1: for each position, 34
-    bytes a hidden unit and 5 an attention score in 16 bits, and twice that in fp32; times 1.7, which is what
-    MindSpore's separate operators were seen to keep on CPU. Beside them logits, their gradient, and rows of labels.
+    """Return about how many bytes a step takes in this process, by what for; see :mod:`mf_core.parallel.estimate`.
 
     Args:
-        model: The model.
+        model: The model, whole or spread.
         args: Optimizer, accumulation, recomputation.
         rows: Rows of a batch.
         length: Positions of a row.
     """
-    everything = sum(4 * math.prod(p.shape) for p in model.get_parameters())
-    trained = sum(4 * math.prod(p.shape) for p in model.trainable_params())
-    parts = {
-        "weights": everything,
-        "gradients": trained * (2 if args.gradient_accumulation_steps > 1 else 1),
-        "optimizer": trained * _STATES[args.optim],
-    }
+    spread = model.spread
+    layout = Layout() if spread is None else spread.layout
+    step = Step(
+        rows, length, 4 if model.compute_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
+        parallel=ParallelConfig() if spread is None else spread.config,
+        recompute=RecomputeConfig(recompute=args.recompute), on_host=get_backend().name == "cpu",
+    )  # fmt: skip
+    trained = {name for name, parameter in model.parameters_and_names() if parameter.requires_grad}
+    if spread is not None:
+        where = spread.places
+    else:
+        shapes = {name: tuple(p.shape) for name, p in model.parameters_and_names()}
+        where = places(model.parallel_plan or ParallelPlan(), shapes, layout)
     try:
-        layers, heads, width = model.cache_shape
+        decoder: Decoder | None = Decoder.of(model)
     except UnsupportedError:
-        return parts
-    size = 2 if model.compute_dtype == "float32" else 1
-    hidden = heads * width
-    layer = int(1.7 * rows * length * (34 * hidden + 5 * heads * length) * size)
-    kept = layer + (layers - 1) * rows * length * hidden * 2 * size if args.recompute else layers * layer
-    vocab = int(getattr(model.config, "vocab_size", 0))
-    return {**parts, "activations": kept + 3 * 4 * rows * length * vocab}
+        decoder = None
+    sizes = decoder or Decoder(0, 0, 0, 0)
+    parts = Estimate(sizes, where, step, layout, max(1, len(model.blocks)), trained).memory().as_dict()
+    return parts if decoder else {name: size for name, size in parts.items() if name != "activations"}
 
 
 def out_of_memory(

@@ -395,10 +395,17 @@ class Trainer:
         here = context.current()
         if here.device_num == 1 or self._cluster is not None:
             return self._cluster
-        config = self.parallel_config or ParallelConfig(data_parallel=here.device_num)
+        config = self.parallel_config or ParallelConfig(
+            data_parallel=here.device_num, optimizer_shard=bool(here.parallel.enable_parallel_optimizer)
+        )
         config.check(self.model, here.device_num)
         self._check_parallel(config)
         self.parallel_config = config
+        if context.leave_compiler():
+            warnings.warn(
+                f"the Trainer splits the model by its plan; MindSpore's {here.parallel.parallel_mode} compiler is "
+                "left out from now on (mf_core.parallel.strategies is for those who use it)", stacklevel=4,
+            )  # fmt: skip
         self._cluster = Cluster(self.model.spread or spread(self.model, config, here.rank_id))
         return self._cluster
 
@@ -416,6 +423,15 @@ class Trainer:
         ):  # fmt: skip
             if given:
                 raise UnsupportedError(fault, value=config.to_dict(), hint=remedy)
+        again = self.recompute_config
+        for name, set_so, says in (
+            ("micro_batch_interleave_num", config.micro_batch_interleave_num > 1, "nothing overlaps here"),
+            ("mp_comm_recompute", not again.mp_comm_recompute, "what is computed anew is also sent anew"),
+            ("recompute_slice_activation", again.recompute_slice_activation, "use_seq_parallel splits activations"),
+            ("parallel_optimizer_comm_recompute", again.parallel_optimizer_comm_recompute, "weights are whole here"),
+        ):
+            if set_so:
+                warnings.warn(f"{name} has no effect: {says}", stacklevel=5)
         if config.pipeline_stage > 1:
             self.recipe.stage()
         rows = self.args.per_device_train_batch_size

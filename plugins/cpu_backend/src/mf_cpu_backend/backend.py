@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mf_core import DeviceBackend
 from mf_core.backend import Probe
+from mf_core.checks import Check, check_package, first_missing
 from mf_core.errors import BackendError
 
 from .cores import core_count
@@ -41,10 +42,18 @@ class CPUBackend(DeviceBackend):
 
     def probe(self) -> Probe:
         """See the base class."""
-        if importlib.util.find_spec("mindspore") is None:
-            return Probe(False, reason="mindspore is not installed; pip install --force-reinstall mf-cpu-backend")
-        details = {"processor": _processor(), "threads": str(core_count())}
-        return Probe(True, device_count=1, details=details)
+        missing = importlib.util.find_spec("mindspore") is None
+        remedy = "pip install --force-reinstall mf-cpu-backend"
+        threads = str(core_count())
+        checks = (
+            check_package("mindspore", "2.10", "2.11", remedy, required=missing),
+            check_package("numpy", "1.25", "2", "pip install 'numpy<2'", required=False),
+            Check("threads", True, threads),
+        )
+        if missing:
+            return Probe(False, reason=first_missing(checks), checks=checks)
+        details = {"processor": _processor(), "threads": threads}
+        return Probe(True, device_count=1, details=details, checks=checks)
 
     def import_environment(self) -> Mapping[str, str]:
         """Keep MindSpore's log to errors: its warnings speak to MindSpore's developers."""

@@ -33,11 +33,11 @@ class CPUCollectives(Collectives):
 
     def run_all_gather(self, x: Tensor) -> Tensor:
         """See the base class."""
-        zeros = ops.zeros_like(x)
-        parts: tuple[Tensor, ...] = ()
-        for i in range(self.size):
-            parts = parts + ((x if i == self.index else zeros),)
-        return self.all_reduce(ops.concat(parts))
+        rows = ops.broadcast_to(x.reshape((1, -1)), (self.size, x.size))
+        # All processes have the same graph but for a constant: so the order of its collectives is the same.
+        own = ops.broadcast_to(Tensor([[i == self.index] for i in range(self.size)], ms.bool_), rows.shape)
+        picked = ops.select(own, rows, _zeros(rows))
+        return self.all_reduce(picked).reshape((self.size * x.shape[0], *x.shape[1:]))
 
     def run_reduce_scatter(self, x: Tensor) -> Tensor:
         """See the base class."""
@@ -46,9 +46,8 @@ class CPUCollectives(Collectives):
 
     def run_broadcast(self, x: Tensor, root: int) -> Tensor:
         """See the base class."""
-        # All processes have the same graph but for a constant: so the order of its collectives is the same.
         own = ops.broadcast_to(Tensor(self.index == root, ms.bool_), x.shape)
-        return self.all_reduce(ops.select(own, x, ops.zeros_like(x)))
+        return self.all_reduce(ops.select(own, x, _zeros(x)))
 
     def run_send(self, x: Tensor, to: int) -> None:
         """See the base class."""
@@ -56,7 +55,7 @@ class CPUCollectives(Collectives):
 
     def run_recv(self, like: Tensor, source: int) -> Tensor:
         """See the base class."""
-        return self._pair(source).all_reduce(ops.zeros_like(like))
+        return self._pair(source).all_reduce(_zeros(like))
 
     def run_exchange(self, x: Tensor) -> Tensor:
         """See the base class."""
@@ -70,6 +69,15 @@ class CPUCollectives(Collectives):
             me, you = self.ranks[self.index], self.ranks[other]
             self._pairs[other] = CPUCollectives(sorted((me, you)), me)
         return self._pairs[other]
+
+
+def _zeros(x: Tensor) -> Tensor:
+    """Return zeros like ``x``.
+
+    By the operator: the function ``ops.zeros_like``, which MindSpore's own gradients use, is lost to a graph that has it
+    in the gradient of a cell ("The func graph is empty").
+    """
+    return ops.ZerosLike()(x)
 
 
 @ops.constexpr

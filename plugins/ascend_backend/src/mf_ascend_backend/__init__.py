@@ -1,0 +1,1 @@
+"""MindSpore on Ascend processors, as a backend of mf-framework."""
