@@ -226,7 +226,7 @@ def test_activation_computes_what_it_says():
         "silu": x / (1 + np.exp(-x)),
     }
     for name, values in expected.items():
-        result = ACTIVATIONS[name](ms.Tensor(x.astype(np.float32))).asnumpy()
+        result = ACTIVATIONS[name]()(ms.Tensor(x.astype(np.float32))).asnumpy()
         np.testing.assert_allclose(result, values, atol=1e-6, err_msg=name)
     assert np.abs(expected["gelu"] - expected["gelu_exact"]).max() > 1e-4  # the test can tell them apart
 

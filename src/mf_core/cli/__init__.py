@@ -1,7 +1,7 @@
 """The command ``mf``.
 
 Exit codes: 0 done; 1 ``mf doctor`` or ``mf ckpt inspect`` found a fault; 2 a mistake in what was asked; 130
-interrupted.
+interrupted. Those of ``mf launch`` are its script's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MFError
-from . import ckpt, convert, data, doctor, env, generate, listing, report, train
+from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train
 
-COMMANDS = (generate, train, report, data, convert, ckpt, listing, doctor, env)
+COMMANDS = (generate, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

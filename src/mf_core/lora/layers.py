@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..nn import Dropout, Linear
+from ..nn import Dropout, Linear, Operators, dropout_operators
 from ..nn.init import initializing
 from .config import LoraConfig
 
@@ -23,6 +24,15 @@ class LoraLinear(Linear):
         config: Rank, scaling, dropout.
     """
 
+    operators: ClassVar[Operators] = {
+        **Linear.operators,
+        **{f"lora_dropout.{name}": axes for name, axes in dropout_operators("rows - in").items()},
+        "down": ("tokens in", "- in"),
+        "up": ("tokens -", "out -"),
+        "scaled": ("tokens out", ""),
+        "add": ("rows - out", "rows - out"),
+    }
+
     def __init__(self, base: Linear, config: LoraConfig) -> None:
         nn.Cell.__init__(self)
         self.in_features, self.out_features, self.dtype = base.in_features, base.out_features, base.dtype
@@ -37,11 +47,18 @@ class LoraLinear(Linear):
         self.lora_dropout = Dropout(config.lora_dropout)
         self.scaling = config.scaling
         self.__dict__["base"] = base  # past the cell's own attributes, which would count its weights twice
+        self.make_operators()
         self.set_train(base.training)
+
+    def make_operators(self) -> None:
+        """See the base class."""
+        super().make_operators()
+        self.down, self.up = ops.MatMul(transpose_b=True), ops.MatMul(transpose_b=True)
+        self.scaled, self.add = ops.Mul(), ops.Add()
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
         rows = self.lora_dropout(ops.cast(x, self.dtype)).reshape((-1, self.in_features))
-        inner = ops.MatMul(transpose_b=True)(rows, ops.cast(self.lora_A, self.dtype))
-        delta = ops.MatMul(transpose_b=True)(inner, ops.cast(self.lora_B, self.dtype)) * self.scaling
-        return super().construct(x) + delta.reshape(x.shape[:-1] + (self.out_features,))
+        inner = self.down(rows, ops.cast(self.lora_A, self.dtype))
+        delta = self.scaled(self.up(inner, ops.cast(self.lora_B, self.dtype)), self.scaling)
+        return self.add(super().construct(x), delta.reshape(x.shape[:-1] + (self.out_features,)))

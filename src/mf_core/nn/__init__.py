@@ -1,6 +1,9 @@
 """What model families are built from: layers, attention with a cache, losses, and how parameters begin."""
 
+from .activations import ACTIVATIONS
 from .attention import (
+    Attention,
+    CausalBias,
     attention_weights,
     cache_bias,
     cache_slots,
@@ -10,20 +13,27 @@ from .attention import (
     split_heads,
     write_cache,
 )
-from .dropout import Dropout, set_random_key
+from .dropout import Dropout, HeadDropout, dropout_operators, set_random_key
 from .init import ms_dtype, parameter, skip_init
-from .layers import ACTIVATIONS, Embedding, LayerNorm, Linear
+from .layers import Embedding, LayerNorm, Linear
 from .losses import CrossEntropy
+from .norms import RMSNorm
+from .operators import Operators
 from .parallel import GatherRows, ScatterRows, SplitCrossEntropy, SumBoth
 
 __all__ = [
     "ACTIVATIONS",
+    "Attention",
+    "CausalBias",
     "CrossEntropy",
     "Dropout",
     "Embedding",
     "GatherRows",
+    "HeadDropout",
     "LayerNorm",
     "Linear",
+    "Operators",
+    "RMSNorm",
     "ScatterRows",
     "SplitCrossEntropy",
     "SumBoth",
@@ -31,6 +41,7 @@ __all__ = [
     "cache_bias",
     "cache_slots",
     "causal_bias",
+    "dropout_operators",
     "merge_heads",
     "ms_dtype",
     "parameter",

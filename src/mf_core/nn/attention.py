@@ -1,29 +1,30 @@
-"""Attention and its static key-value cache, as functions for use inside ``construct``.
+"""Attention and its static key-value cache, for use inside ``construct``.
 
 Shapes: B batch, H heads, S tokens of this call, C places of the cache, D width of a head.
 
 On CPU, MindSpore's transposing operator keeps a table of 8 bytes an element of its output, and every elementwise
 operator that broadcasts one of 16 bytes, for as long as the graph lives. So nothing large is transposed or broadcast
 here: heads are split off and stacked, and what has to grow is grown by ``broadcast_to`` first, which keeps nothing.
+Where MindSpore's parallel compiler splits a model (``by_compiler``), the plain operators serve: it can split them along
+the heads, and makes their gradients itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
+
+from .kernels import kernel
+from .operators import Operators
 
 
 class _Softmax(nn.Cell):
     """Softmax over the last axis, with a gradient that neither transposes nor broadcasts, as MindSpore's own does."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.softmax = ops.Softmax(-1)
-
     def construct(self, x: Tensor) -> Tensor:
-        return self.softmax(x)
+        return ops.Softmax(-1)(x)
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return ``out * (dout - sum(out * dout))``."""
@@ -37,55 +38,146 @@ _SOFTMAX = _Softmax()
 MASKED = -6.0e4
 
 
+class Attention(nn.Cell):
+    """Multi-head attention between its projections: heads, their weights, the weighted sums. Has no parameters.
+
+    Args:
+        fused: Whether to look for a kernel of the backend's, for :meth:`fuse`; the backend is set up for that.
+
+    Attributes:
+        by_compiler: Whether MindSpore's parallel compiler splits the operators.
+    """
+
+    operators: ClassVar[Operators] = {
+        "part": ("rows - heads -",),
+        "scale": ("rows heads - -", ""),
+        "scores": ("rows heads - -", "rows heads - -"),
+        "mask": ("rows heads - -", "mask - - -"),
+        "softmax": ("rows heads - -",),
+        "sums": ("rows heads - -", "rows heads - -"),
+        "join": ("rows heads - -",),
+    }
+
+    def __init__(self, *, fused: bool = False) -> None:
+        super().__init__()
+        self.kernel = kernel("causal_attention") if fused else None
+        self.part, self.join = ops.Transpose(), ops.Transpose()
+        self.scale, self.scores = ops.Mul(), ops.BatchMatMul(transpose_b=True)
+        self.mask, self.softmax, self.sums = ops.Add(), ops.Softmax(-1), ops.BatchMatMul()
+        self.by_compiler = False
+
+    def split(self, x: Tensor, num_heads: int) -> Tensor:
+        """``(B, S, H * D)`` to ``(B, H, S, D)``."""
+        batch, length, width = x.shape
+        if self.by_compiler:
+            return self.part(x.reshape((batch, length, num_heads, width // num_heads)), (0, 2, 1, 3))
+        if length == 1 or num_heads == 1:
+            return x.reshape((batch, num_heads, length, width // num_heads))
+        return ops.stack(ops.split(x, width // num_heads, -1), 1)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """``(B, H, S, D)`` to ``(B, S, H * D)``."""
+        batch, heads, length, size = x.shape
+        if self.by_compiler:
+            return self.join(x, (0, 2, 1, 3)).reshape((batch, length, heads * size))
+        if length == 1 or heads == 1:
+            return x.reshape((batch, length, heads * size))
+        return ops.concat(ops.split(x.reshape((batch, heads * length, size)), length, 1), -1)
+
+    def weights(self, query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
+        """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, section 3.2.1).
+
+        The query is scaled rather than the scores, which are larger.
+
+        Args:
+            query: ``(B, H, S, D)``.
+            key: ``(B, H, T, D)``.
+            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere.
+            scale: Usually ``1 / sqrt(D)``.
+            dtype: Type of the softmax.
+
+        Returns:
+            ``(B, H, S, T)``, of the query's type.
+        """
+        scores = ops.cast(self.scores(self.scale(query, scale), key), dtype)
+        bias = ops.cast(bias, dtype)
+        if self.by_compiler:
+            return ops.cast(self.softmax(self.mask(scores, bias)), query.dtype)
+        return ops.cast(_SOFTMAX(self.mask(scores, ops.broadcast_to(bias, scores.shape))), query.dtype)
+
+    def attend(self, weights: Tensor, value: Tensor) -> Tensor:
+        """Return the sums of ``value``, ``(B, H, T, D)``, by ``weights``, ``(B, H, S, T)``: ``(B, S, H * D)``."""
+        return self.merge(self.sums(weights, value))
+
+    def can_fuse(self, query: Tensor, dropping: bool) -> bool:
+        """Tell whether there is a kernel that takes this: 16 bits, a width that 16 divides, no weights dropped."""
+        fits = query.dtype != mstype.float32 and query.shape[-1] % 16 == 0
+        return self.kernel is not None and fits and not dropping and not self.by_compiler
+
+    def fuse(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
+        """Return what :meth:`weights` and :meth:`attend` make together, ``(B, S, H * D)``; the softmax is in fp32."""
+        hidden = bias < 0
+        if bias.shape[0] == 1:
+            hidden = hidden.reshape(bias.shape[2:])
+        return self.merge(self.kernel(query, key, value, hidden, scale))  # type: ignore[misc]  # can_fuse has told
+
+
+class CausalBias(nn.Cell):
+    """What attention adds to the scores of tokens that see themselves, what is before them, and no padding."""
+
+    operators: ClassVar[Operators] = {
+        "earlier": ("- -", "- -"),
+        "seen": ("mask - - -", ""),
+        "both": ("- - - -", "mask - - -"),
+        "hidden": ("", "mask - - -"),
+        "masked": ("mask - - -", ""),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.earlier, self.seen, self.both = ops.LessEqual(), ops.NotEqual(), ops.LogicalAnd()
+        self.hidden, self.masked = ops.Sub(), ops.Mul()
+
+    def construct(self, attention_mask: Tensor | None, length: int) -> Tensor:
+        """Return the bias.
+
+        Args:
+            attention_mask: ``(B, length)``, 1 for tokens; or ``(B, length, length)``, 1 where a query (second axis) may
+                see a key (third axis), as for documents packed into one row; None: no padding.
+            length: S.
+
+        Returns:
+            ``(B or 1, 1, length, length)`` fp32.
+        """
+        places = ops.arange(length)
+        visible = self.earlier(places.reshape((1, -1)), places.reshape((-1, 1))).reshape((1, 1, length, length))
+        if attention_mask is not None:
+            shape = (-1, 1, 1, length) if attention_mask.ndim == 2 else (-1, 1, length, length)
+            visible = self.both(visible, self.seen(attention_mask.reshape(shape), 0))
+        return self.masked(self.hidden(1.0, ops.cast(visible, mstype.float32)), MASKED)
+
+
+_ATTENTION, _CAUSAL_BIAS = Attention(), CausalBias()
+
+
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    """``(B, S, H * D)`` to ``(B, H, S, D)``."""
-    batch, length, width = x.shape
-    if length == 1 or num_heads == 1:
-        return x.reshape((batch, num_heads, length, width // num_heads))
-    return ops.stack(ops.split(x, width // num_heads, -1), 1)
+    """See :meth:`Attention.split`."""
+    return _ATTENTION.split(x, num_heads)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """``(B, H, S, D)`` to ``(B, S, H * D)``."""
-    batch, heads, length, size = x.shape
-    if length == 1 or heads == 1:
-        return x.reshape((batch, length, heads * size))
-    return ops.concat(ops.split(x.reshape((batch, heads * length, size)), length, 1), -1)
+    """See :meth:`Attention.merge`."""
+    return _ATTENTION.merge(x)
 
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
-    """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, section 3.2.1).
-
-    The query is scaled rather than the scores, which are larger.
-
-    Args:
-        query: ``(B, H, S, D)``.
-        key: ``(B, H, T, D)``.
-        bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere.
-        scale: Usually ``1 / sqrt(D)``.
-        dtype: Type of the softmax.
-    """
-    scores = ops.cast(ops.BatchMatMul(transpose_b=True)(query * scale, key), dtype)
-    return ops.cast(_SOFTMAX(scores + ops.broadcast_to(ops.cast(bias, dtype), scores.shape)), query.dtype)
+    """See :meth:`Attention.weights`."""
+    return _ATTENTION.weights(query, key, bias, scale, dtype)
 
 
 def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:
-    """Return the bias for ``length`` tokens that see themselves, what is before them, and no padding.
-
-    Args:
-        attention_mask: ``(B, length)``, 1 for tokens; or ``(B, length, length)``, 1 where a query (second axis) may see
-            a key (third axis), as for documents packed into one row; None: no padding.
-        length: S.
-
-    Returns:
-        ``(B or 1, 1, length, length)`` fp32.
-    """
-    places = ops.arange(length)
-    visible = (places.reshape((1, -1)) <= places.reshape((-1, 1))).reshape((1, 1, length, length))
-    if attention_mask is not None:
-        shape = (-1, 1, 1, length) if attention_mask.ndim == 2 else (-1, 1, length, length)
-        visible = ops.logical_and(visible, (attention_mask != 0).reshape(shape))
-    return (1.0 - ops.cast(visible, mstype.float32)) * MASKED
+    """See :class:`CausalBias`."""
+    return _CAUSAL_BIAS(attention_mask, length)
 
 
 def cache_bias(cache_mask: Tensor, write_index: Tensor, length: int) -> Tensor:

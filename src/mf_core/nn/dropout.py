@@ -7,9 +7,13 @@ the model, and from the element's place.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+
+from .operators import Operators
 
 #: Not a weight of any model: it is kept out of the cells that read it.
 _KEY = Parameter(Tensor(np.array([1, 2, 0], np.int32)), name="mf_random_key", requires_grad=False)
@@ -28,6 +32,19 @@ def set_random_key(*numbers: int, first_row: int = 0) -> None:
     ops.assign(_KEY, Tensor(np.append(state, np.int32(first_row))))
 
 
+def dropout_operators(axes: str) -> Operators:
+    """Return the axes of a dropout's operators, for inputs of these axes.
+
+    Args:
+        axes: Words for all but the last, and one for that: ``"rows positions -"``.
+    """
+    words = axes.split()
+    return {
+        "product": (" ".join((*words[:-1], "-")), words[-1]), "above": (axes, ""), "scaled": (axes, ""),
+        "multiply": (axes, axes),
+    }  # fmt: skip
+
+
 class Dropout(nn.Cell):
     """Sets elements to 0 with probability ``p`` and scales the others by ``1 / (1 - p)``, in training mode only.
 
@@ -37,7 +54,12 @@ class Dropout(nn.Cell):
 
     Args:
         p: Probability of dropping, from 0 to below 1.
+
+    Attributes:
+        by_compiler: Whether MindSpore's parallel compiler splits the operators: then nothing is grown beforehand.
     """
+
+    operators: ClassVar[Operators] = dropout_operators("rows positions -")
 
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
@@ -46,6 +68,9 @@ class Dropout(nn.Cell):
         self.p = p
         self.scale = 1.0 / (1.0 - p)
         self.threshold = int(p * 2**32) - 2**31
+        self.product, self.above = ops.Mul(), ops.GreaterEqual()
+        self.scaled, self.multiply = ops.Mul(), ops.Mul()
+        self.by_compiler = False
         self.__dict__["key"] = _KEY  # past the cell's own attributes, which would make it a weight
         self.set_site(0)
         self.set_part(0, 1, heads=False, positions=False)
@@ -80,13 +105,18 @@ class Dropout(nn.Cell):
             examples = ops.cast(ops.arange(x.shape[0]), ms.int32).reshape((-1, 1))
             skipped = ops.broadcast_to(examples * (each * (parts - 1)), (x.shape[0], each)).reshape((-1,))
             places = places + skipped + each * self.part
-        places = places + self.key[2] * (each * parts)
-        row = _mix(places + (self.key[0] + self.row_salt))
-        column = ops.bitwise_or(_mix(ops.cast(ops.arange(columns), ms.int32) + (self.key[1] + self.column_salt)), 1)
-        size = (rows, columns)  # grown first: see attention.py
-        grown = ops.broadcast_to(row.reshape((-1, 1)), size), ops.broadcast_to(column.reshape((1, -1)), size)
-        kept = grown[0] * grown[1] >= self.threshold
-        return x * (ops.cast(kept, x.dtype) * self.scale).reshape(x.shape)
+        # With a first axis of 1, which MindSpore's parallel compiler cannot split, each device makes all hashes itself.
+        first = self.key[2] * (each * parts) + (self.key[0] + self.row_salt)
+        row = _mix(places.reshape((1, -1)) + first)
+        column = ops.cast(ops.arange(columns), ms.int32).reshape((1, -1))
+        column = ops.bitwise_or(_mix(column + (self.key[1] + self.column_salt)), 1)
+        if self.by_compiler:
+            row, column = row.reshape(x.shape[:-1] + (1,)), column.reshape((-1,))
+        else:
+            size = (rows, columns)  # grown first: see attention.py
+            row, column = ops.broadcast_to(row.reshape((-1, 1)), size), ops.broadcast_to(column, size)
+        kept = self.above(self.product(row, column), self.threshold)
+        return self.multiply(x, self.scaled(ops.cast(kept, x.dtype), self.scale).reshape(x.shape))
 
 
 def _mix(x: Tensor) -> Tensor:
@@ -95,6 +125,12 @@ def _mix(x: Tensor) -> Tensor:
     x = ops.bitwise_xor(x, ops.bitwise_right_shift(x, Tensor(15, ms.int32)))
     x = x * -2048144789
     return ops.bitwise_xor(x, ops.bitwise_right_shift(x, Tensor(13, ms.int32)))
+
+
+class HeadDropout(Dropout):
+    """Dropout of attention's weights, ``(B, H, S, T)``."""
+
+    operators: ClassVar[Operators] = dropout_operators("rows heads - -")
 
 
 def number_sites(model: nn.Cell) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import ClassVar
 
 from mindspore import Tensor, nn, ops
 
 from .init import ms_dtype, parameter
+from .operators import Operators
 
 
 class Linear(nn.Cell):
@@ -22,6 +23,11 @@ class Linear(nn.Cell):
     Attributes:
         enter, leave: What is said to other processes before and after the product, where the weight is split.
     """
+
+    operators: ClassVar[Operators] = {
+        "matmul": ("tokens in", "in out", "-> summed out"),
+        "bias_add": ("summed out", "out"),
+    }
 
     def __init__(
         self,
@@ -40,13 +46,18 @@ class Linear(nn.Cell):
         self.dtype = ms_dtype(dtype)
         self.enter: nn.Cell | None = None
         self.leave: nn.Cell | None = None
+        self.make_operators()
+
+    def make_operators(self) -> None:
+        """Make the layer's operators."""
+        self.matmul, self.bias_add = ops.MatMul(), ops.BiasAdd()
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        y = ops.MatMul()(rows, ops.cast(self.weight, self.dtype))
+        y = self.matmul(rows, ops.cast(self.weight, self.dtype))
         shape = x.shape[:-1] + (self.out_features,)
         if self.leave is not None:
             y = self.leave(y.reshape(shape))
@@ -54,7 +65,7 @@ class Linear(nn.Cell):
             y = y.reshape((-1, self.out_features))
         if self.bias is not None:
             # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
-            y = ops.BiasAdd()(y, ops.cast(self.bias, self.dtype))
+            y = self.bias_add(y, ops.cast(self.bias, self.dtype))
         return y.reshape(shape)
 
 
@@ -67,6 +78,8 @@ class LayerNorm(nn.Cell):
         param_dtype: Type of the parameters.
         dtype: Type of the computation; the result has the input's.
     """
+
+    operators: ClassVar[Operators] = {"norm": ("rows positions -", "-", "-")}
 
     def __init__(
         self, size: int, *, epsilon: float = 1e-5, param_dtype: str = "float32", dtype: str = "float32"
@@ -94,6 +107,11 @@ class Embedding(nn.Cell):
         gather: Makes whole logits of each process's.
     """
 
+    operators: ClassVar[Operators] = {
+        "look_up": ("vocabulary -", "rows positions"),
+        "product": ("all -", "vocabulary -"),
+    }
+
     def __init__(
         self, num_embeddings: int, size: int, *, std: float = 0.02, param_dtype: str = "float32", dtype: str = "float32"
     ) -> None:
@@ -104,15 +122,16 @@ class Embedding(nn.Cell):
         self.leave: nn.Cell | None = None
         self.enter: nn.Cell | None = None
         self.gather: nn.Cell | None = None
+        self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""
         if self.start is None:
-            rows = ops.gather(self.weight, ids, 0)
+            rows = self.look_up(self.weight, ids, 0)
         else:
             places = ids - self.start
             here = ops.logical_and(places >= 0, places < self.weight.shape[0])
-            rows = ops.gather(self.weight, ops.select(here, places, ops.zeros_like(places)), 0)
+            rows = self.look_up(self.weight, ops.select(here, places, ops.zeros_like(places)), 0)
             rows = rows * ops.broadcast_to(ops.cast(here, rows.dtype).expand_dims(-1), rows.shape)
         rows = ops.cast(rows, self.dtype)
         return rows if self.leave is None else self.leave(rows)
@@ -127,49 +146,6 @@ class Embedding(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = x.reshape((-1, x.shape[-1]))
-        logits = ops.MatMul(transpose_b=True)(ops.cast(rows, self.dtype), ops.cast(self.weight, self.dtype))
+        logits = self.product(ops.cast(rows, self.dtype), ops.cast(self.weight, self.dtype))
         logits = ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU in its tanh approximation (Hendrycks and Gimpel, 2016, section 2).
-
-    Written with the sigmoid, since ``(1 + tanh(u)) / 2 = sigmoid(2 u)``: on CPU the fused operator is five times
-    slower.
-    """
-    return x * ops.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
-
-
-def gelu_exact(x: Tensor) -> Tensor:
-    """GELU with the error function."""
-    return x * 0.5 * (1.0 + ops.erf(x * 0.7071067811865476))
-
-
-def fast_gelu(x: Tensor) -> Tensor:
-    """GELU's approximation ``x * sigmoid(1.702 * x)`` (Hendrycks and Gimpel, 2016, section 2).
-
-    What CANN calls FastGelu, ``x / (1 + exp(-1.702 |x|)) * exp(0.851 (x - |x|))``, is the same function; in this form
-    nothing becomes NaN in fp16.
-    """
-    return x * ops.sigmoid(1.702 * x)
-
-
-def relu(x: Tensor) -> Tensor:
-    """Rectifier."""
-    return ops.relu(x)
-
-
-def silu(x: Tensor) -> Tensor:
-    """``x * sigmoid(x)``."""
-    return x * ops.sigmoid(x)
-
-
-#: Names that a config's ``hidden_act`` may have.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": gelu_tanh,
-    "gelu_exact": gelu_exact,
-    "fast_gelu": fast_gelu,
-    "relu": relu,
-    "silu": silu,
-}

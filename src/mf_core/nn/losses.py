@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from .operators import Operators
+
 
 class CrossEntropy(nn.Cell):
-    """``-log softmax(logits)[label]`` of each row; its gradient is made along with it and grown without a table."""
+    """``-log softmax(logits)[label]`` of each row.
+
+    Attributes:
+        by_compiler: Whether MindSpore's parallel compiler splits the operators, and makes their gradients itself.
+    """
+
+    operators: ClassVar[Operators] = {"one_hot": ("all -", "", ""), "operator": ("all -", "all -")}
 
     def __init__(self) -> None:
         super().__init__()
-        self.operator = ops.SoftmaxCrossEntropyWithLogits()
+        self.one_hot, self.operator = ops.OneHot(), ops.SoftmaxCrossEntropyWithLogits()
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
+        self.spared = _SparedCrossEntropy()
+        self.by_compiler = False
 
     def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(N,)`` losses, and their gradient, ``(N, V)``.
@@ -21,7 +33,23 @@ class CrossEntropy(nn.Cell):
             logits: ``(N, V)`` fp32.
             labels: ``(N,)`` int32.
         """
-        losses, gradient = self.operator(logits, ops.one_hot(labels, logits.shape[-1], self.on, self.off))
+        if self.by_compiler:
+            losses, gradient = self.operator(logits, self.one_hot(labels, logits.shape[-1], self.on, self.off))
+        else:
+            losses, gradient = self.spared(logits, labels)
+        return losses, gradient
+
+
+class _SparedCrossEntropy(nn.Cell):
+    """The same; its gradient is made along with it and grown without a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
+
+    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        targets = ops.one_hot(labels, logits.shape[-1], self.on, self.off)
+        losses, gradient = ops.SoftmaxCrossEntropyWithLogits()(logits, targets)
         return losses, gradient
 
     def bprop(
@@ -29,4 +57,4 @@ class CrossEntropy(nn.Cell):
     ) -> tuple[Tensor, Tensor]:
         """Return the gradient of the losses; the gradient's own is nobody's."""
         gradient = out[1]
-        return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.zeros_like(labels)
+        return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.ZerosLike()(labels)

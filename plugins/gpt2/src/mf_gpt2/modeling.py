@@ -12,16 +12,16 @@ from mindspore import Parameter, Tensor, nn, ops
 from mf_core import PretrainedModel
 from mf_core.nn import (
     ACTIVATIONS,
+    Attention,
+    CausalBias,
     Dropout,
     Embedding,
+    HeadDropout,
     LayerNorm,
     Linear,
-    attention_weights,
-    causal_bias,
-    merge_heads,
+    Operators,
     ms_dtype,
     positions,
-    split_heads,
     write_cache,
 )
 from mf_core.parallel import ParallelPlan
@@ -41,6 +41,8 @@ def _norm(config: GPT2Config) -> LayerNorm:
 class GPT2Attention(nn.Cell):
     """Masked multi-head self-attention."""
 
+    operators: ClassVar[Operators] = {"three": ("rows - -",)}
+
     def __init__(self, config: GPT2Config, layer: int, dtype: str) -> None:
         super().__init__()
         width, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
@@ -52,22 +54,23 @@ class GPT2Attention(nn.Cell):
         self.c_attn = Linear(width, 3 * width, std=std, param_dtype=kind, dtype=dtype)
         # The residual stream adds up 2 * num_layers of these, so they begin smaller (section 2.3).
         self.c_proj = Linear(width, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.attn_dropout = Dropout(config.attention_dropout_rate)
+        self.three, self.attention = ops.Split(-1, 3), Attention(fused=True)
+        self.attn_dropout = HeadDropout(config.attention_dropout_rate)
         self.resid_dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(
         self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
-        fused = self.c_attn(x)
-        query, key, value = ops.split(fused, fused.shape[-1] // 3, -1)
-        query, key, value = (
-            split_heads(query, self.num_heads), split_heads(key, self.num_heads), split_heads(value, self.num_heads)
-        )  # fmt: skip
+        query, key, value = self.three(self.c_attn(x))
+        split = self.attention.split
+        query, key, value = split(query, self.num_heads), split(key, self.num_heads), split(value, self.num_heads)
         if slots is not None:
             key, value = write_cache(keys, slots, key), write_cache(values, slots, value)
-        weights = self.attn_dropout(attention_weights(query, key, bias, self.scale, self.softmax_dtype))
-        return self.resid_dropout(self.c_proj(merge_heads(ops.BatchMatMul()(weights, value))))
+        if self.attention.can_fuse(query, self.training and self.attn_dropout.p > 0):
+            return self.resid_dropout(self.c_proj(self.attention.fuse(query, key, value, bias, self.scale)))
+        weights = self.attention.weights(query, key, bias, self.scale, self.softmax_dtype)
+        return self.resid_dropout(self.c_proj(self.attention.attend(self.attn_dropout(weights), value)))
 
 
 class GPT2MLP(nn.Cell):
@@ -78,7 +81,7 @@ class GPT2MLP(nn.Cell):
         width, inner, kind, std = config.hidden_size, config.ffn_size, config.param_init_type, config.initializer_range
         self.c_fc = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
         self.c_proj = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.act = ACTIVATIONS[config.hidden_act]
+        self.act = ACTIVATIONS[config.hidden_act]()
         self.dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -89,12 +92,15 @@ class GPT2MLP(nn.Cell):
 class GPT2Block(nn.Cell):
     """One layer: attention and MLP, each after a layer norm and around a residual."""
 
+    operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
+
     def __init__(self, config: GPT2Config, layer: int, dtype: str) -> None:
         super().__init__()
         self.ln_1 = _norm(config)
         self.attn = GPT2Attention(config, layer, dtype)
         self.ln_2 = _norm(config)
         self.mlp = GPT2MLP(config, dtype)
+        self.add = ops.Add()
         self.post_layernorm_residual = config.post_layernorm_residual
 
     def construct(
@@ -102,19 +108,22 @@ class GPT2Block(nn.Cell):
     ) -> Tensor:
         """``(B, S, E)`` to the same."""
         normed = self.ln_1(x)
-        x = (normed if self.post_layernorm_residual else x) + self.attn(normed, bias, slots, keys, values)
+        x = self.add(normed if self.post_layernorm_residual else x, self.attn(normed, bias, slots, keys, values))
         normed = self.ln_2(x)
-        return (normed if self.post_layernorm_residual else x) + self.mlp(normed)
+        return self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
 
 
 class GPT2Model(nn.Cell):
     """The body: token and position embeddings, the layers, a last layer norm."""
+
+    operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
 
     def __init__(self, config: GPT2Config, dtype: str) -> None:
         super().__init__()
         size, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
         self.wte = Embedding(config.vocab_size, size, std=std, param_dtype=kind, dtype=dtype)
         self.wpe = Embedding(config.seq_length, size, std=std, param_dtype=kind, dtype=dtype)
+        self.add = ops.Add()
         self.drop = Dropout(config.embedding_dropout_prob)
         self.h = nn.CellList([GPT2Block(config, layer, dtype) for layer in range(config.num_layers)])
         self.ln_f = _norm(config)
@@ -132,7 +141,7 @@ class GPT2Model(nn.Cell):
         hidden: Tensor | None = None,
     ) -> Tensor:
         """Return the hidden states ``(B, S, E)``; of ``hidden``, in a stage of a pipeline that is not the first."""
-        x = self.drop(self.wte(input_ids) + self.wpe(position_ids)) if hidden is None else hidden
+        x = self.drop(self.add(self.wte(input_ids), self.wpe(position_ids))) if hidden is None else hidden
         for i in self.layers:
             if keys is None or values is None:
                 x = self.h[i](x, bias, None, None, None)
@@ -162,6 +171,7 @@ class GPT2LMHeadModel(PretrainedModel):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
         self.transformer = GPT2Model(config, self.compute_dtype)
+        self.causal_bias = CausalBias()
         self.post_init()
 
     def construct(
@@ -192,10 +202,11 @@ class GPT2LMHeadModel(PretrainedModel):
         length = input_ids.shape[1]
         if position_ids is None:
             if attention_mask is None:
-                position_ids = ops.arange(length).reshape((1, length))
+                position_ids = ops.broadcast_to(ops.arange(length).reshape((1, length)), input_ids.shape)
             else:
                 position_ids = positions(attention_mask)
-        return self.transformer(input_ids, position_ids, causal_bias(attention_mask, length), hidden=hidden)
+        bias = self.causal_bias(attention_mask, length)
+        return self.transformer(input_ids, position_ids, bias, hidden=hidden)
 
     def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
         """See the base class."""

@@ -26,16 +26,16 @@ from mindspore import dtype as mstype
 from mf_core import PretrainedModel
 from mf_core.nn import (
     ACTIVATIONS,
+    Attention,
+    CausalBias,
     Dropout,
     Embedding,
+    HeadDropout,
     LayerNorm,
     Linear,
-    attention_weights,
-    causal_bias,
-    merge_heads,
+    Operators,
     ms_dtype,
     positions,
-    split_heads,
     write_cache,
 )
 from mf_core.parallel import ParallelPlan
@@ -68,7 +68,8 @@ class PanguAlphaAttention(nn.Cell):
         self.value = Linear(width, width, std=std, param_dtype=kind, dtype=dtype)
         # The residual stream adds up 2 * num_layers of these, so they begin smaller, as GPT-2's do.
         self.projection = Linear(width, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.attention_dropout = Dropout(config.attention_dropout_rate)
+        self.core = Attention(fused=True)
+        self.attention_dropout = HeadDropout(config.attention_dropout_rate)
         self.hidden_dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(
@@ -84,16 +85,17 @@ class PanguAlphaAttention(nn.Cell):
             slots, keys, values: The cache, to which new keys and values are written and which is attended to; or None.
         """
         query, key, value = self.query(asking), self.key(x), self.value(x)
-        query, key, value = (
-            split_heads(query, self.num_heads), split_heads(key, self.num_heads), split_heads(value, self.num_heads)
-        )  # fmt: skip
+        split = self.core.split
+        query, key, value = split(query, self.num_heads), split(key, self.num_heads), split(value, self.num_heads)
         if slots is not None:
             key, value = write_cache(keys, slots, key), write_cache(values, slots, value)
+        if self.core.can_fuse(query, self.training and self.attention_dropout.p > 0):
+            return self.hidden_dropout(self.projection(self.core.fuse(query, key, value, bias, self.scale)))
         dtype = self.softmax_dtype
         if dtype is None:
             dtype = mstype.float16 if query.dtype == mstype.float16 else mstype.float32
-        weights = self.attention_dropout(attention_weights(query, key, bias, self.scale, dtype))
-        return self.hidden_dropout(self.projection(merge_heads(ops.BatchMatMul()(weights, value))))
+        weights = self.attention_dropout(self.core.weights(query, key, bias, self.scale, dtype))
+        return self.hidden_dropout(self.projection(self.core.attend(weights, value)))
 
 
 class PanguAlphaMLP(nn.Cell):
@@ -105,7 +107,7 @@ class PanguAlphaMLP(nn.Cell):
         std = config.initializer_range
         self.mapping = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
         self.projection = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.act = ACTIVATIONS[config.hidden_act]
+        self.act = ACTIVATIONS[config.hidden_act]()
         self.dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -124,6 +126,8 @@ def _experts(config: PanguAlphaConfig, dtype: str) -> MixtureOfExperts:
 class PanguAlphaBlock(nn.Cell):
     """One layer: attention and MLP, each after a layer norm and around a residual."""
 
+    operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
+
     def __init__(self, config: PanguAlphaConfig, dtype: str) -> None:
         super().__init__()
         self.layernorm1 = _norm(config)
@@ -131,6 +135,7 @@ class PanguAlphaBlock(nn.Cell):
         self.layernorm2 = _norm(config)
         self.has_experts = config.has_experts
         self.mlp = _experts(config, dtype) if self.has_experts else PanguAlphaMLP(config, dtype)
+        self.add = ops.Add()
         self.post_layernorm_residual = config.post_layernorm_residual
 
     def construct(
@@ -139,17 +144,20 @@ class PanguAlphaBlock(nn.Cell):
     ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """``(B, S, E)`` to the same; with experts and ``counted`` ``(B, S)``, also their balance loss."""
         normed = self.layernorm1(x)
-        x = (normed if self.post_layernorm_residual else x) + self.attention(normed, normed, bias, slots, keys, values)
+        attended = self.attention(normed, normed, bias, slots, keys, values)
+        x = self.add(normed if self.post_layernorm_residual else x, attended)
         normed = self.layernorm2(x)
         residual = normed if self.post_layernorm_residual else x
         if self.has_experts and counted is not None:
             y, loss = self.mlp(normed, counted)
-            return residual + y, loss
-        return residual + self.mlp(normed)
+            return self.add(residual, y), loss
+        return self.add(residual, self.mlp(normed))
 
 
 class PanguAlphaQueryLayer(nn.Cell):
     """The top layer, whose queries are learned for each position."""
+
+    operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
 
     def __init__(self, config: PanguAlphaConfig, dtype: str) -> None:
         super().__init__()
@@ -157,6 +165,7 @@ class PanguAlphaQueryLayer(nn.Cell):
         self.attention = PanguAlphaAttention(config, dtype)
         self.layernorm2 = _norm(config)
         self.mlp = PanguAlphaMLP(config, dtype)
+        self.add = ops.Add()
         self.post_layernorm_residual = config.post_layernorm_residual
 
     def construct(
@@ -172,20 +181,25 @@ class PanguAlphaQueryLayer(nn.Cell):
             slots, keys, values: The cache, or None.
         """
         normed = self.layernorm1(x)
-        residual = (normed if self.post_layernorm_residual else x)[:, -asking.shape[1] :]
-        x = residual + self.attention(asking, normed, bias, slots, keys, values)
+        residual = normed if self.post_layernorm_residual else x
+        if asking.shape[1] != x.shape[1]:
+            residual = residual[:, -asking.shape[1] :]
+        x = self.add(residual, self.attention(asking, normed, bias, slots, keys, values))
         normed = self.layernorm2(x)
-        return (normed if self.post_layernorm_residual else x) + self.mlp(normed)
+        return self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
 
 
 class PanguAlphaModel(nn.Cell):
     """The body: embeddings, ``num_layers - 1`` blocks, a layer norm, the top query layer."""
+
+    operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
 
     def __init__(self, config: PanguAlphaConfig, dtype: str) -> None:
         super().__init__()
         size, kind, std = config.hidden_size, config.param_init_type, config.initializer_range
         self.word_embedding = Embedding(config.vocab_size, size, std=std, param_dtype=kind, dtype=dtype)
         self.position_embedding = Embedding(config.seq_length, size, std=std, param_dtype=kind, dtype=dtype)
+        self.add = ops.Add()
         self.dropout = Dropout(config.embedding_dropout_prob)
         self.num_blocks = config.num_layers - 1
         self.blocks = nn.CellList([PanguAlphaBlock(config, dtype) for _ in range(self.num_blocks)])
@@ -214,7 +228,7 @@ class PanguAlphaModel(nn.Cell):
         With ``hidden``, in a stage of a pipeline that is not the first, what its layers make of that.
         """
         if hidden is None:
-            x = self.dropout(self.word_embedding(input_ids) + self.position_embedding(position_ids))
+            x = self.dropout(self.add(self.word_embedding(input_ids), self.position_embedding(position_ids)))
         else:
             x = hidden
         total = self.no_loss
@@ -272,6 +286,7 @@ class PanguAlphaHeadModel(PretrainedModel):
     def __init__(self, config: PanguAlphaConfig) -> None:
         super().__init__(config)
         self.backbone = PanguAlphaModel(config, self.compute_dtype)
+        self.causal_bias = CausalBias()
         self.aux_loss_factor = config.aux_loss_factor
         self.has_auxiliary_loss = config.has_experts
         self.post_init()
@@ -301,7 +316,7 @@ class PanguAlphaHeadModel(PretrainedModel):
             if position_ids is not None:
                 raise ValueError("position_ids and input_position are two names of one thing: give one of them")
             places = input_position
-        bias = causal_bias(attention_mask, input_ids.shape[1])
+        bias = self.causal_bias(attention_mask, input_ids.shape[1])
         return self.head(self.backbone(input_ids, _places(input_ids, attention_mask, places), bias))
 
     def body(
@@ -317,7 +332,7 @@ class PanguAlphaHeadModel(PretrainedModel):
         :class:`mf_pangualpha.experts.Router`), padding left out; a scalar fp32.
         """
         length = input_ids.shape[1]
-        places, bias = _places(input_ids, attention_mask, position_ids), causal_bias(attention_mask, length)
+        places, bias = _places(input_ids, attention_mask, position_ids), self.causal_bias(attention_mask, length)
         if not self.has_auxiliary_loss or not self.training:
             return self.backbone(input_ids, places, bias, hidden=hidden)
         if attention_mask is None:

@@ -1,0 +1,87 @@
+"""What a decoder's layers are made of, as far as memory and work depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .outline import linears
+from .plan import ParallelPlan, matches, prefix
+
+#: Arrays of the feed-forward width that an activation and the linear after it keep for the backward pass, by name.
+KEPT_BY_ACTIVATION = {"gelu": 5, "gelu_exact": 4, "fast_gelu": 3, "silu": 3, "relu": 1}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The sizes of a decoder.
+
+    Attributes:
+        hidden: Width of what layers give each other.
+        heads: Of attention.
+        inner: Width of the feed-forward part.
+        vocabulary: Number of entries.
+        kept: Arrays of the inner width that the backward pass needs.
+        attention_inputs: Linears of a layer that read what attention is made of: 1 where they are fused, else 3.
+        experts: Feed-forward parts of a layer, through all of which every position goes.
+        softmax_size: Bytes of an attention weight; None: of the type that the model computes in.
+        embedding_dropout, hidden_dropout, attention_dropout: Whether there is any.
+    """
+
+    hidden: int
+    heads: int
+    inner: int
+    vocabulary: int
+    kept: int = 5
+    attention_inputs: int = 1
+    experts: int = 1
+    softmax_size: int | None = 4
+    embedding_dropout: bool = False
+    hidden_dropout: bool = False
+    attention_dropout: bool = False
+
+    @classmethod
+    def of(cls, model: Any) -> Decoder:
+        """Return the sizes of a model, or of its outline.
+
+        Args:
+            model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.parallel.outline.Outline`.
+
+        Raises:
+            UnsupportedError: It is no decoder.
+        """
+        _, heads, width = model.cache_shape
+        config, shapes = model.config, whole_shapes(model)
+        plan = model.parallel_plan or ParallelPlan()
+        hidden = int(getattr(config, "hidden_size", heads * width))
+        layers = [start for pattern in plan.layers for name in shapes if (start := prefix(name, pattern))]
+        first = layers[0] if layers else ""
+        columns, rows = (linears(shapes, first, tuple(names)) for names in (plan.columns, plan.rows))
+        experts = [start for pattern in plan.experts for name in shapes if (start := prefix(name, pattern))]
+        attention = [cell for cell in columns if matches(cell, [f"{pattern}.*" for pattern in plan.heads])]
+        asked = str(getattr(config, "softmax_compute_type", "float32"))
+        follows = "softmax_compute_type" not in config.model_fields_set and asked != "float32"
+        return cls(
+            hidden, heads, max((shape[0] for shape in rows.values()), default=4 * hidden),
+            int(getattr(config, "vocab_size", 0)),
+            kept=KEPT_BY_ACTIVATION.get(str(getattr(config, "hidden_act", "")), max(KEPT_BY_ACTIVATION.values())),
+            attention_inputs=max(1, len(attention)),
+            experts=max(1, len({name for name in experts if name.startswith(f"{first}.")})),
+            softmax_size=None if follows else 4 if asked == "float32" else 2,
+            **{f"{part}_dropout": _has_dropout(config, part) for part in ("embedding", "hidden", "attention")},
+        )  # fmt: skip
+
+
+def whole_shapes(model: Any) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of a model's, or an outline's, parameters; of a spread model, of the whole one's."""
+    if getattr(model, "shapes", None) is not None:
+        return model.shapes  # type: ignore[no-any-return]
+    if model.spread is not None:
+        return {name: place.shape for name, place in model.spread.places.items()}
+    return {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
+
+
+def _has_dropout(config: Any, part: str) -> bool:
+    names = (f"{part}_dropout_prob", f"{part}_dropout_rate")
+    return any(float(getattr(config, name, 0.0)) > 0 for name in names)

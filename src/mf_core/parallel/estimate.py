@@ -1,0 +1,262 @@
+"""How much memory a training step of a decoder takes on a device, computed from shapes.
+
+What is derived, by counting what operators keep for the backward pass. B rows, S positions, E hidden size, F inner
+width, H heads, V vocabulary:
+
+* attention keeps the norm's input and output, queries, keys and values, and what is projected, each ``(B, S, E)``, and
+  the weights ``(B, H, S, S)`` after the softmax;
+* the feed-forward part keeps the norm's input and output, and of ``(B, S, F)`` what the activation needs and gives;
+* a dropout keeps its mask, and attention's also what it gives;
+* the loss has five arrays ``(B, S, V)`` at once: logits, one-hot labels, their gradient, what that is multiplied by,
+  and the operator's workspace;
+* while a layer goes backward, two arrays ``(B, S, F)`` or three ``(B, H, S, S)`` come on top;
+* recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a gradient
+  of their own, such as the softmax, are not computed anew, and what they need is kept;
+* on CPU, several of MindSpore's operators have a table of 16 bytes an element for as long as the graph lives: products
+  of whole numbers, which dropout draws with, quotients of arrays, and every product or sum of arrays in fp16.
+
+A step is largest when the backward pass begins, with all activations and no gradients, or when it ends, the other way
+round. Calibrated by runs on CPU: the share :data:`MISFIT` of the lesser of the two that is taken beside the greater,
+since what is freed has not the sizes of what is needed; and what compiled graphs take, see
+:mod:`mf_core.parallel.surroundings`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from .config import ParallelConfig, RecomputeConfig
+from .decoder import Decoder
+from .layout import Layout
+from .plan import Place
+from .surroundings import GraphSize, buffers
+
+#: fp32 states that each optimizer keeps for a weight.
+STATES = {"adamw": 2, "adam": 2, "sgd": 0, "adagrad": 1, "adafactor": 0}
+#: Tables, in number, that an optimizer's operators have of a weight's size on CPU.
+QUOTIENTS = {"adagrad": 1, "adafactor": 3}
+#: Bytes an element of a table.
+TABLE = 16
+#: Share of the lesser of activations and gradients that is taken beside the greater.
+MISFIT = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step, as far as its memory goes.
+
+    Attributes:
+        rows: Of a batch, in each copy of the model.
+        length: Positions of a row.
+        compute_size: Bytes of the type computed in: 4 or 2. Weights, gradients and states are of 4.
+        optim: The optimizer.
+        accumulation: Batches of a step.
+        parallel: How the model is spread.
+        recompute: What is computed anew.
+        on_host: Whether devices are processes on CPU, whose graphs and tables are in the same memory.
+    """
+
+    rows: int
+    length: int
+    compute_size: int = 4
+    optim: str = "adamw"
+    accumulation: int = 1
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    recompute: RecomputeConfig = field(default_factory=RecomputeConfig)
+    on_host: bool = True
+
+    @property
+    def micro_rows(self) -> int:
+        """Rows of a micro-batch."""
+        return max(1, self.rows // self.parallel.micro_batch_num)
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether gradients of several passes are added up."""
+        return self.accumulation * self.parallel.micro_batch_num > 1 or self.parallel.pipeline_stage > 1
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on a device when a step takes most.
+
+    Attributes:
+        weights: fp32, and copies in the type computed in.
+        gradients: All that there are at the end of the backward pass, sums of several passes included.
+        optimizer: Its states.
+        activations: What the step takes beyond those: it goes down with rows and positions.
+        other: Compiled graphs on CPU; buffers of communication elsewhere.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    other: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.as_dict().values())
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the parts by name."""
+        return asdict(self)
+
+
+class Estimate:
+    """The memory of a step on the device at a place of the grid.
+
+    Args:
+        decoder: The model's sizes.
+        places: Where its parameters are; see :func:`mf_core.parallel.places`.
+        step: What is computed.
+        layout: The grid, seen from the device.
+        layers: Layers of the whole model.
+        trained: Parameters that are trained; None: all.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        places: Mapping[str, Place],
+        step: Step,
+        layout: Layout,
+        layers: int,
+        trained: Iterable[str] | None = None,
+    ) -> None:
+        self.decoder, self.step, self.layout = decoder, step, layout
+        self.layers = layers // layout.pipeline
+        sizes = {name: math.prod(p.local_shape(layout)) for name, p in places.items() if p.is_on(layout)}
+        chosen = set(sizes) if trained is None else set(trained)
+        self.count = sum(sizes.values())
+        self.trained = sum(size for name, size in sizes.items() if name in chosen)
+        self.largest = max((size for name, size in sizes.items() if name in chosen), default=0)
+        parallel = step.parallel
+        self.tensor = layout.tensor
+        #: How many processes share what is not split by heads or columns.
+        self.positions_parts = self.tensor if parallel.use_seq_parallel else 1
+        self.vocabulary = decoder.vocabulary // (1 if parallel.vocab_emb_dp else self.tensor)
+        self.size = step.compute_size
+        self.tokens = step.micro_rows * step.length
+        #: Bytes of ``(B, S, E)`` in the type computed in; of a process's positions of it; of the same in fp32.
+        self.wide = self.size * self.tokens * decoder.hidden
+        self.own = self.wide // self.positions_parts
+        self.own_fp32 = 4 * self.tokens * decoder.hidden // self.positions_parts
+        self.inner = self.size * self.tokens * decoder.inner // self.tensor
+        self.scores = step.micro_rows * decoder.heads * step.length**2 // self.tensor
+
+    def memory(self) -> Memory:
+        """Return it."""
+        step, shard = self.step, self.step.parallel.optimizer_shard and self.layout.data > 1
+        part = -(-self.trained // self.layout.data) if shard else self.trained
+        weights = 4 * self.count + (self.size * self.count if self.size < 4 else 0)
+        states = 4 * part * (STATES[step.optim] + (1 if shard else 0))  # a shard of the weights beside its states
+        sums = 4 * self.trained if step.accumulates else 0
+        last = 4 * (self.trained * self._gradient_sets() + part * self._part_sets())
+        begin, end = self._at_begin(), last + self._at_end()
+        most = max(begin, end) + int(MISFIT * min(begin, end))
+        other = GraphSize().of(self.decoder, step, self.layout, self.layers) if step.on_host else buffers(self.layout)
+        return Memory(weights, sums + last, states, most - last + self._tables(), other)
+
+    def _gradient_sets(self) -> int:
+        """Return how many arrays each gradient has at the end beside its sum: as it came, and with the sum added."""
+        alone = self.layout.size == 1
+        return 1 if alone or not self.step.accumulates else 0
+
+    def _part_sets(self) -> int:
+        """Return how many arrays there are of what this process updates: exchanged, and divided."""
+        step, alone = self.step, self.layout.size == 1
+        if alone:
+            return 2 * step.accumulates + (self.size < 4 and not step.accumulates)
+        return 1 + (self.layout.data > 1)
+
+    # Activations ------------------------------------------------------------------------------------------------------
+
+    def attention(self) -> int:
+        """Return the bytes that a layer's attention keeps."""
+        decoder, size = self.decoder, self.size
+        softmax = decoder.softmax_size or size
+        weights = self.scores * (softmax + (size if softmax != size else 0) + 2 * size * decoder.attention_dropout)
+        # With activations split by position, each linear gathers an input of its own.
+        inputs = self.wide * (decoder.attention_inputs if self.positions_parts > 1 else 1)
+        rest = self.own * decoder.hidden_dropout + self._summed()
+        return self.own_fp32 + inputs + 4 * self.wide // self.tensor + weights + rest
+
+    def feed_forward(self) -> int:
+        """Return the bytes that a layer's feed-forward part keeps."""
+        decoder = self.decoder
+        each = decoder.kept * self.inner + self.own * decoder.hidden_dropout
+        mixed = 2 * self.wide * decoder.experts if decoder.experts > 1 else 0
+        return self.own_fp32 + self.wide + (each + self._summed()) * decoder.experts + mixed
+
+    def _summed(self) -> int:
+        """Return the bytes that a sum over the tensor axis keeps: what goes in and what comes out."""
+        return self.wide + self.own if self.tensor > 1 else 0
+
+    def kept(self) -> int:
+        """Return the bytes that a layer keeps from its forward to its backward pass."""
+        decoder, recompute = self.decoder, self.step.recompute
+        softmax = self.scores * ((decoder.softmax_size or self.size) + 2 * self.size * decoder.attention_dropout)
+        masks = 2 * self.own * decoder.hidden_dropout
+        if recompute.recompute:
+            return self.own + self.wide // self.tensor + softmax + masks
+        if recompute.select_recompute:
+            return self.feed_forward() + self.own_fp32 + self.wide + self.wide // self.tensor + softmax + masks // 2
+        return self.attention() + self.feed_forward()
+
+    def _at_begin(self) -> int:
+        """Return the bytes of activations at the worst moment of the backward pass's beginning."""
+        decoder, layout, step = self.decoder, self.layout, self.step
+        attention, feed_forward = self.attention(), self.feed_forward()
+        before = (self.layers - 1) * self.kept() + self._waiting()
+        if layout.is_first:
+            before += self.own * decoder.embedding_dropout
+        table, loss = 0, 0
+        if layout.is_last:
+            before += self.own_fp32 + self.wide
+            table = 4 * self.vocabulary * decoder.hidden
+            loss = self.tokens * self.vocabulary * (5 * 4 + (self.size if self.size < 4 else 0))
+        else:
+            before += 3 * self.own_fp32  # what the stage made, its gradient, and their product
+        anew = step.recompute.recompute or step.recompute.select_recompute
+        scores = self.scores * (decoder.softmax_size or self.size)
+        return before + max(
+            self.kept() + loss,
+            attention + feed_forward + table + 2 * self.inner,
+            attention + table + 3 * self.wide + (5 if anew else 3) * scores,
+        )
+
+    def _at_end(self) -> int:
+        """Return the bytes beside the gradients at the end of the backward pass."""
+        layer = self.attention() + self.feed_forward()
+        weights = 4 * self.trained // max(1, self.layers)
+        return self._waiting() + max(4 * self.largest, layer - weights)
+
+    def _waiting(self) -> int:
+        """Return the bytes of the inputs that a stage holds of micro-batches that have not come back."""
+        layout = self.layout
+        if layout.pipeline == 1:
+            return 0
+        return self.own * min(layout.pipeline - layout.stage, self.step.parallel.micro_batch_num)
+
+    def _tables(self) -> int:
+        """Return the bytes of the tables that operators keep on CPU."""
+        if not self.step.on_host:
+            return 0
+        decoder, recompute, half = self.decoder, self.step.recompute, self.size < 4
+        wide = self.tokens * decoder.hidden // self.positions_parts
+        first, loss = wide * decoder.embedding_dropout * self.layout.is_first, 0
+        if self.layout.is_last and not self.step.parallel.vocab_emb_dp:
+            loss = self.tokens * self.vocabulary  # the softmax over what several processes have divides
+        drawn = {
+            "attention": self.scores * decoder.attention_dropout + wide * decoder.hidden_dropout,
+            "rest": wide * decoder.experts * decoder.hidden_dropout,
+        }
+        twice = {"attention": recompute.recompute or recompute.select_recompute, "rest": recompute.recompute}
+        layer = sum(elements * (1 + twice[part]) for part, elements in drawn.items()) * (1 + 3 * half)
+        if half:
+            layer += 3 * decoder.kept * self.inner // self.size * decoder.experts + 3 * wide
+        return TABLE * (self.layers * layer + first + loss + self.trained * QUOTIENTS.get(self.step.optim, 0))
