@@ -85,7 +85,7 @@ class Attention(nn.Cell):
         return ops.concat(ops.split(x.reshape((batch, heads * length, size)), length, 1), -1)
 
     def weights(self, query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
-        """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, section 3.2.1).
+        """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, 3.2.1).
 
         The query is scaled rather than the scores, which are larger.
 

@@ -129,9 +129,11 @@ class Embedding(nn.Cell):
         if self.start is None:
             rows = self.look_up(self.weight, ids, 0)
         else:
-            places = ids - self.start
-            here = ops.logical_and(places >= 0, places < self.weight.shape[0])
-            rows = self.look_up(self.weight, ops.select(here, places, ops.zeros_like(places)), 0)
+            # Places count from 1: `ids - 0` would be simplified away in the first process alone, and processes with
+            # different graphs take their messages in different orders.
+            places = ids - (self.start - 1)
+            here = ops.logical_and(places >= 1, places <= self.weight.shape[0])
+            rows = self.look_up(self.weight, ops.select(here, places, ops.ones_like(places)) - 1, 0)
             rows = rows * ops.broadcast_to(ops.cast(here, rows.dtype).expand_dims(-1), rows.shape)
         rows = ops.cast(rows, self.dtype)
         return rows if self.leave is None else self.leave(rows)

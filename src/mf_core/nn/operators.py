@@ -5,7 +5,7 @@ as attributes, and name them in a class attribute: for each input a string with 
 string for a number::
 
     class Scores(nn.Cell):
-        operators: ClassVar[Operators] = {"scale": ("rows heads - -", ""), "product": ("rows heads - -", "rows heads - -")}
+        operators: ClassVar[Operators] = {"scale": ("rows heads - -", ""), "product": ("rows heads - -",) * 2}
 
 A cell may also speak for the cells in it: ``"dropout.multiply"``. What it says goes before what they say.
 :mod:`mf_core.parallel.strategies` makes strategies of the words.

@@ -3,6 +3,9 @@
 The scheme is Megatron's (Shoeybi et al., 2019, section 3; for activations split by position, Korthikanti et al., 2022,
 section 4.2.2). Each cell gets the :class:`mf_core.collectives.Collectives` of the processes that share the weights.
 Shapes: B batch, S positions, E width, n processes.
+
+The processes of a group must have the same graph, but for the values of constants: MindSpore orders a graph's messages
+by its structure. So nothing here is left out, or simplified away, in one process alone.
 """
 
 from __future__ import annotations
@@ -146,8 +149,8 @@ class GatherColumns(_Edge):
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return this process's columns of the gradient, which is the same in all."""
-        count = x.shape[-1]
-        return (dout[..., self.group.index * count : (self.group.index + 1) * count],)
+        parts = dout.reshape((-1, self.group.size, x.shape[-1]))
+        return (ops.Gather()(parts, Tensor(self.group.index, ms.int32), 1).reshape(x.shape),)
 
 
 class SplitCrossEntropy(_Edge):
@@ -165,7 +168,11 @@ class SplitCrossEntropy(_Edge):
         largest = self.group.all_gather(largest).max(0).reshape((-1, 1))
         shifted = logits - ops.broadcast_to(largest, logits.shape)
         powers = ops.exp(shifted)
-        own = ops.one_hot(labels - self.group.index * count, count, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        # From 1, and back by way of fp32: subtracting 0 would be simplified away in the first process alone, and
+        # processes with different graphs take their messages in different orders.
+        places = ops.cast(labels - (self.group.index * count - 1), ms.float32)
+        places = ops.cast(places - 1.0, ms.int32)
+        own = ops.one_hot(places, count, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         sums = self.group.all_reduce(ops.stack((powers.sum(-1), (shifted * own).sum(-1))))
         losses = ops.log(sums[0]) - sums[1]
         return losses, powers / ops.broadcast_to(sums[0].reshape((-1, 1)), powers.shape) - own
@@ -198,5 +205,7 @@ def scatter_positions(group: Collectives, x: Tensor) -> Tensor:
 
 def own_positions(group: Collectives, x: Tensor) -> Tensor:
     """``(B, S, E)`` to this process's ``(B, S / n, E)``."""
-    each = x.shape[1] // group.size
-    return x[:, group.index * each : (group.index + 1) * each]
+    rows, positions, width = x.shape[0], x.shape[1] // group.size, x.shape[2:]
+    parts = x.reshape((rows, group.size, -1))
+    # Not a slice, whose form depends on whether it begins at 0 or ends at the end.
+    return ops.Gather()(parts, Tensor(group.index, ms.int32), 1).reshape((rows, positions, *width))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..backend import get_backend
@@ -91,11 +92,29 @@ class PipelineStep(ClusterStep):
         place = None if self.is_first else 0
         self.gradient = ms.value_and_grad(objective, place, weights=self.weights, has_aux=True)
         self.neighbours = Neighbours(layout)
+        self.is_compiled = False
+
+    def compile_graphs(self, like: Tensor, batch: tuple[Tensor, ...]) -> None:
+        """Compile this stage's graphs, on zeros, while the other stages compile theirs.
+
+        In the schedule they would wait for each other's compiling, one after the other; and a message on CPU is waited
+        for 30 s, not longer.
+        """
+        hidden, gradient = None if self.is_first else like, None if self.layout.is_last else like
+        if not self.layout.is_last:
+            self.forward(hidden, *batch)
+        self.backward(hidden, gradient, *batch)
+        for total in (*self.sums, self.loss_sum, self.target_sum):
+            ops.assign(total, Tensor(np.zeros(total.shape, np.float32)))
+        self.target_sum.asnumpy()
+        self.is_compiled = True
 
     def add_gradients(self, number: int, parts: Sequence[Part]) -> None:
         """See the base class."""
         layout, talk = self.layout, self.neighbours
         like = self.recipe.hidden_like(parts[0].batch)
+        if not self.is_compiled:
+            self.compile_graphs(like, parts[0].batch)
         waiting: list[Tensor | None] = []
         forward, backward = iter(parts), iter(parts)
 

@@ -41,8 +41,10 @@ class CPUCollectives(Collectives):
 
     def run_reduce_scatter(self, x: Tensor) -> Tensor:
         """See the base class."""
-        rows = x.shape[0] // self.size
-        return self.all_reduce(x)[self.index * rows : (self.index + 1) * rows]
+        parts = self.all_reduce(x).reshape((self.size, -1))
+        # Not a slice, whose form depends on whether it begins at 0 or ends at the end: see run_all_gather.
+        own = ops.Gather()(parts, Tensor(self.index, ms.int32), 0)
+        return own.reshape((x.shape[0] // self.size, *x.shape[1:]))
 
     def run_broadcast(self, x: Tensor, root: int) -> Tensor:
         """See the base class."""
@@ -74,8 +76,8 @@ class CPUCollectives(Collectives):
 def _zeros(x: Tensor) -> Tensor:
     """Return zeros like ``x``.
 
-    By the operator: the function ``ops.zeros_like``, which MindSpore's own gradients use, is lost to a graph that has it
-    in the gradient of a cell ("The func graph is empty").
+    By the operator: the function ``ops.zeros_like``, which MindSpore's own gradients use, is lost to a graph that has
+    it in the gradient of a cell ("The func graph is empty").
     """
     return ops.ZerosLike()(x)
 
