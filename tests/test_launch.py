@@ -419,3 +419,21 @@ def test_last_words(tmp_path):
     log.write_text("progress 1\rprogress 2\rprogress 3\ndone")
     assert last_words(log, 3) == ["progress 3", "done"]
     assert manner_of_death(-signal.SIGSEGV) == "was killed by SIGSEGV"
+
+
+def test_a_training_run_of_the_command_line(tmp_path):
+    """``mf launch mf train``: the processes train together, and the first one tells what came of it."""
+    stories = "\n".join(f"one two three {n} four five" for n in range(200))
+    (tmp_path / "stories.txt").write_text(stories, encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(
+        "model: gpt2_tiny\ntrain_dataset: stories.txt\noutput_dir: out\nmax_steps: 2\nmax_seq_length: 32\n"
+        "per_device_train_batch_size: 2\nlogging_steps: 1\nsave_strategy: 'no'\nparallel:\n  data_parallel: 2\n"
+        "  optimizer_shard: true\n",
+        encoding="utf-8",
+    )  # fmt: skip
+    mf = str(Path(sys.executable).with_name("mf"))
+    command = [mf, "launch", "--workers", "2", "--log-dir", "logs", mf, "train", "--config", "run.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("2 steps, ") == 1
+    assert (tmp_path / "out" / "model.safetensors").is_file()

@@ -21,7 +21,8 @@ def add_commands(commands: Any) -> None:
         "train",
         help="train a model",
         description="Trains a model. A run file (YAML or JSON) holds arguments of mf_core.Trainer (model, "
-        "train_dataset, …) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one.",
+        "train_dataset, …) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one. "
+        "A mapping 'parallel' holds what Trainer.set_parallel_config takes, for `mf launch mf train …`.",
     )
     train.add_argument("--config", metavar="FILE", help="the run file")
     add_set_option(
@@ -43,16 +44,24 @@ def run_train(options: argparse.Namespace) -> int:
     put_settings(run, options.settings)
     if not run:
         raise ArgumentError("nothing is said about the run", hint="mf train --config run.yaml")
-    known = [*_TRAINER, *TrainingArguments.model_fields, *TrainingArguments.aliases]
+    known = [*_TRAINER, "parallel", *TrainingArguments.model_fields, *TrainingArguments.aliases]
     check_options(run, known, "a run", "setting")
     mine = {name: run.pop(name) for name in _TRAINER if name in run}
+    parallel = run.pop("parallel", None)
     args = TrainingArguments(**run)
     if "model" not in mine:
         raise ArgumentError("the run names no model", hint="--set model=gpt2_tiny")
+    from ..context import init_context, is_clustered
     from ..trainer import Trainer
 
+    rank, _ = init_context(use_parallel=True) if is_clustered() else (0, 1)
     mine.setdefault("task", "text_generation")
-    result = Trainer(args, **mine).train(resume_training=True if options.resume else None)
+    trainer = Trainer(args, **mine)
+    if parallel:
+        trainer.set_parallel_config(**parallel)
+    result = trainer.train(resume_training=True if options.resume else None)
+    if rank:
+        return 0
     print(
         f"{result.steps} steps, {result.tokens:,} tokens, loss {result.loss:.4f}, {result.seconds:.0f} s; "
         f"the model is in {args.output_dir}"

@@ -25,11 +25,16 @@ def _missing(launcher: str) -> list[str]:
     return [name for name in _LAUNCHERS[launcher] if not os.environ.get(name)]
 
 
+def is_clustered() -> bool:
+    """Tell whether this process was started as one of a cluster."""
+    return not all(_missing(launcher) for launcher in _LAUNCHERS)
+
+
 def check_started(parallel: ParallelContextConfig) -> None:
     """Raise BackendError, with the command to type, where this process was not started as one of a cluster."""
-    missing = {launcher: _missing(launcher) for launcher in _LAUNCHERS}
-    if not all(missing.values()):
+    if is_clustered():
         return
+    missing = {launcher: _missing(launcher) for launcher in _LAUNCHERS}
     table = next((f"; MindSpore takes no {name} any more" for name in _RANK_TABLES if os.environ.get(name)), "")
     raise BackendError(
         "use_parallel=True, but this process was not started as one of a cluster", value=True,

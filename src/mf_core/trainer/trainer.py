@@ -370,7 +370,8 @@ class Trainer:
         from ..files import write_text
 
         path = self.output_dir / RUN_FILE
-        run = {name: value for name, value in self._run.items() if value}
+        parallel = {} if self.parallel_config is None else self.parallel_config.model_dump(exclude_defaults=True)
+        run = {name: value for name, value in {**self._run, "parallel": parallel}.items() if value}
         write_text(path, dump_yaml({**run, **self.args.model_dump(mode="json")}))
         return path
 
