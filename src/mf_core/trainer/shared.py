@@ -41,13 +41,14 @@ class SharedCheckpoint:
             name: ShardedTensor.at(place, kinds.get(name, first)) for name, place in spread.places.items()
         }  # fmt: skip
         found: dict[str, tuple[tuple[int, ...], str]] = {}
+        trained = [name for name in spread.places if name in spread.trained]  # a set has another order in each process
         for state, parameter in states.items():
             own = next((name for name in spread.own if state.endswith(f".{name}")), None)
             if own is None:
                 found[state] = (tuple(parameter.shape), _saved_dtype(parameter))
             else:
                 slot = state.removesuffix(own)
-                found.update({slot + name: (spread.places[name].shape, "float32") for name in spread.trained})
+                found.update({slot + name: (spread.places[name].shape, "float32") for name in trained})
         shard = spread.config.optimizer_shard
         return Index(
             spread.layout.at(0), weights, state_entries(found, weights, spread.layout, optimizer_shard=shard)
