@@ -60,6 +60,8 @@ CASES = {
         {"parallel": {"data_parallel": 2}},
         {"parallel": {"data_parallel": 2, "optimizer_shard": True}},
         {"parallel": {"model_parallel": 2}},
+        {"parallel": {"model_parallel": 2, "use_seq_parallel": True}},
+        {"parallel": {"model_parallel": 2, "vocab_emb_dp": False}, "vocab": 16384},
         {"parallel": {"pipeline_stage": 2, "micro_batch_num": 4}},
     ],
 }

@@ -17,8 +17,8 @@ width, H heads, V vocabulary:
 
 A step is largest when the backward pass begins, with all activations and no gradients, or when it ends, the other way
 round. Calibrated by runs on CPU: the share :data:`MISFIT` of the lesser of the two that is taken beside the greater,
-since what is freed has not the sizes of what is needed; and what compiled graphs take, see
-:mod:`mf_core.parallel.surroundings`.
+since what is freed has not the sizes of what is needed; how many arrays of each gradient a cluster's step holds; and
+what compiled graphs take, see :mod:`mf_core.parallel.surroundings`.
 """
 
 from __future__ import annotations
@@ -155,23 +155,28 @@ class Estimate:
         weights = 4 * self.count + (self.size * self.count if self.size < 4 else 0)
         states = 4 * part * (STATES[step.optim] + (1 if shard else 0))  # a shard of the weights beside its states
         sums = 4 * self.trained if step.accumulates else 0
-        last = 4 * (self.trained * self._gradient_sets() + part * self._part_sets())
+        last = int(4 * self.trained * self._gradient_sets())
         begin, end = self._at_begin(), last + self._at_end()
-        most = max(begin, end) + int(MISFIT * min(begin, end))
+        # Two graphs that take turns, one adding to the sums and one updating, leave each other none of the lesser.
+        misfit = 1 if step.accumulates and self.layout.size == 1 else MISFIT
+        most = max(begin, end) + int(misfit * min(begin, end))
         other = GraphSize().of(self.decoder, step, self.layout, self.layers) if step.on_host else buffers(self.layout)
         return Memory(weights, sums + last, states, most - last + self._tables(), other)
 
-    def _gradient_sets(self) -> int:
-        """Return how many arrays each gradient has at the end beside its sum: as it came, and with the sum added."""
-        alone = self.layout.size == 1
-        return 1 if alone or not self.step.accumulates else 0
+    def _gradient_sets(self) -> float:
+        """Return how many arrays of each gradient there are at the end, beside a sum of several passes.
 
-    def _part_sets(self) -> int:
-        """Return how many arrays there are of what this process updates: exchanged, and divided."""
-        step, alone = self.step, self.layout.size == 1
-        if alone:
-            return 2 * step.accumulates + (self.size < 4 and not step.accumulates)
-        return 1 + (self.layout.data > 1)
+        In one process it is that which comes, with the sum added, and divided by the targets. In a cluster they are
+        that which comes or zeros, what the update gets, and divided; where they are exchanged, also in messages and cut
+        out of them. Messages are made outside of graphs, where memory is reused less well. Where each copy updates a
+        part, all but what comes and the messages to and fro are parts.
+        """
+        accumulates, data = self.step.accumulates, self.layout.data
+        if self.layout.size == 1:
+            return 1 + max(2 * accumulates, self.size < 4)
+        if self.step.parallel.optimizer_shard and data > 1:
+            return 3 + accumulates + 4 / data
+        return 3 + accumulates + 2 * (data > 1)
 
     # Activations ------------------------------------------------------------------------------------------------------
 
@@ -209,7 +214,7 @@ class Estimate:
 
     def _at_begin(self) -> int:
         """Return the bytes of activations at the worst moment of the backward pass's beginning."""
-        decoder, layout, step = self.decoder, self.layout, self.step
+        decoder, layout = self.decoder, self.layout
         attention, feed_forward = self.attention(), self.feed_forward()
         before = (self.layers - 1) * self.kept() + self._waiting()
         if layout.is_first:
@@ -221,12 +226,11 @@ class Estimate:
             loss = self.tokens * self.vocabulary * (5 * 4 + (self.size if self.size < 4 else 0))
         else:
             before += 3 * self.own_fp32  # what the stage made, its gradient, and their product
-        anew = step.recompute.recompute or step.recompute.select_recompute
         scores = self.scores * (decoder.softmax_size or self.size)
         return before + max(
             self.kept() + loss,
             attention + feed_forward + table + 2 * self.inner,
-            attention + table + 3 * self.wide + (5 if anew else 3) * scores,
+            attention + table + 3 * self.wide + 3 * scores,
         )
 
     def _at_end(self) -> int:

@@ -29,10 +29,12 @@ class GraphSize:
             another type than the weights'.
         dropped_anew, dropped_anew_select: By how much more, where dropout is computed anew.
         base_together, together: In a cluster, whose step is several graphs: the base, and by how much a layer's grows.
+        base_positions, positions: The same, on top, with activations split by position.
     """
 
     base: int = 95_000_000
     base_together: int = 50_000_000
+    base_positions: int = 50_000_000
     layer: int = 29_100_000
     unfused: float = 0.25
     dropout: float = 0.7
@@ -42,6 +44,7 @@ class GraphSize:
     dropped_anew: float = 3.2
     dropped_anew_select: float = 2.05
     together: float = 0.3
+    positions: float = 0.5
 
     def of(self, decoder: Decoder, step: Step, layout: Layout, layers: int) -> int:
         """Return the bytes of a step's graphs.
@@ -60,7 +63,9 @@ class GraphSize:
         elif recompute.select_recompute:
             share += self.select_recompute + self.dropped_anew_select * drops
         if layout.size > 1:
-            return self.base_together + int(self.layer * (share + self.together) * layers)
+            split = step.parallel.use_seq_parallel and layout.tensor > 1
+            share += self.together + self.positions * split
+            return self.base_together + self.base_positions * split + int(self.layer * share * layers)
         graphs = 1 + step.accumulates  # one that adds to the sums, and one that takes the step
         return self.base + int(self.layer * share * graphs * layers)
 
