@@ -405,7 +405,7 @@ class Trainer:
         if context.leave_compiler():
             warnings.warn(
                 f"the Trainer splits the model by its plan; MindSpore's {here.parallel.parallel_mode} compiler is "
-                "left out from now on (mf_core.parallel.strategies is for those who use it)", stacklevel=4,
+                "left out from now on", stacklevel=4,
             )  # fmt: skip
         self._cluster = Cluster(self.model.spread or spread(self.model, config, here.rank_id))
         return self._cluster
