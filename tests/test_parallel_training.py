@@ -9,7 +9,10 @@ EXPERTS = {
     "per_token_num_experts_chosen": 2, "pad_token_id": 2, "bos_token_id": 0, "eod_token_id": 1, "num_layers": 3,
     "embedding_dropout_prob": 0.0, "hidden_dropout_rate": 0.0, "attention_dropout_rate": 0.0,
 }  # fmt: skip
-PANGU = {**EXPERTS, "use_moe": False, "num_layers": 2, "embedding_dropout_prob": 0.1, "hidden_dropout_rate": 0.1}
+PANGU = {
+    **EXPERTS, "use_moe": False, "num_layers": 2, "embedding_dropout_prob": 0.1, "hidden_dropout_rate": 0.1,
+    "attention_dropout_rate": 0.1,
+}  # fmt: skip
 #: Runs of one process, by what the runs of clusters are compared with.
 ALONE = [
     {"name": "gpt2", "evaluate": True},

@@ -174,7 +174,7 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequen
         cell.num_heads //= size
     if isinstance(cell, Dropout):
         # Attention's, of the weights (B, H, S, T), has a part of the heads; the others may have one of the positions.
-        within = any(prefix(path, pattern) for pattern in plan.heads)
+        within = matches(path, [f"{pattern}.*" for pattern in plan.heads])
         cell.set_part(index, size, heads=within, positions=sequence)
 
 
