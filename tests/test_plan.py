@@ -143,9 +143,7 @@ def test_people_see_a_table_that_fits_their_question(capsys):
     assert main(["plan", *TINY, "--devices", "4", "--batch-size", "4", "--device-memory", "8GB", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     header = next(line for line in lines if line.startswith("DATA"))
-    assert {"TENSOR", "STAGES", "WEIGHTS", "ACTIVATIONS", "TOTAL", "BUBBLE", "TOKENS/S", "FITS"} <= set(
-        header.split()
-    )
+    assert {"TENSOR", "STAGES", "WEIGHTS", "ACTIVATIONS", "TOTAL", "BUBBLE", "TOKENS/S", "FITS"} <= set(header.split())
     rows = [line.split() for line in lines[lines.index(header) + 1 :] if re.match(r"\d+ +\d+ +\d+ ", line)]
     assert len(rows) == 6 and all(math.prod(map(int, row[:3])) == 4 for row in rows)
     assert any("100 T operations a second" in line for line in lines)

@@ -158,7 +158,7 @@ class Estimate:
         last = int(4 * self.trained * self._gradient_sets())
         begin, end = self._at_begin(), last + self._at_end()
         # Two graphs that take turns, one adding to the sums and one updating, leave each other none of the lesser.
-        misfit = 1 if step.accumulates and self.layout.size == 1 else MISFIT
+        misfit = 1 if step.accumulates else MISFIT
         most = max(begin, end) + int(misfit * min(begin, end))
         other = GraphSize().of(self.decoder, step, self.layout, self.layers) if step.on_host else buffers(self.layout)
         return Memory(weights, sums + last, states, most - last + self._tables(), other)
