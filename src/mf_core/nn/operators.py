@@ -8,7 +8,7 @@ string for a number::
         operators: ClassVar[Operators] = {"scale": ("rows heads - -", ""), "product": ("rows heads - -",) * 2}
 
 A cell may also speak for the cells in it: ``"dropout.multiply"``. What it says goes before what they say.
-Strategies are made of the words.
+MindSpore's strategies are made of the words by :mod:`mf_core.parallel.strategies`.
 
 ===============  =======================================================================================================
 word             the axis is

@@ -57,6 +57,8 @@ class ParallelPlan:
         first: Cells that the first stage of a pipeline needs, beside its layers.
         last: Those that the last stage needs. A cell in both is tied: its gradients are summed over the two.
         experts: Cells that hold one expert each, split over the expert axis by their number.
+        outputs_first: Whether the weights of ``columns`` and ``rows`` are ``(out, in)``, as
+            ``mf_core.nn.Linear(outputs_first=True)`` has them.
     """
 
     columns: Mapping[str, int] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class ParallelPlan:
     first: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     experts: tuple[str, ...] = ()
+    outputs_first: bool = False
 
     def split(self, parameter: str, *, vocabulary: bool) -> Split | None:
         """Return how a parameter is split over the tensor axis; None: it is whole everywhere.
@@ -78,9 +81,9 @@ class ParallelPlan:
         cell, _, kind = parameter.rpartition(".")
         for pattern, fused in self.columns.items():
             if fnmatchcase(cell, pattern):
-                return Split(1 if kind == "weight" else 0, fused)
+                return Split(1 if kind == "weight" and not self.outputs_first else 0, fused)
         if kind == "weight" and matches(cell, self.rows):
-            return Split(0)
+            return Split(1 if self.outputs_first else 0)
         if kind == "weight" and vocabulary and matches(cell, self.vocabulary):
             return Split(0)
         return None
@@ -160,3 +163,9 @@ def prefix(name: str, pattern: str) -> str | None:
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Tell whether a name fits one of the patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def within(path: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a cell, or one that it is in, fits one of the patterns."""
+    steps = path.split(".")
+    return any(matches(".".join(steps[:i]), patterns) for i in range(1, len(steps) + 1))

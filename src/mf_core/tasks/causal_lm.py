@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 from ..data import is_dataset, iterate, open_records, pack, rows
 from ..errors import ArgumentError, DataError
 from ..modeling import PretrainedModel
-from ..nn import CrossEntropy, SplitCrossEntropy
+from ..nn import CrossEntropy, Operators, SplitCrossEntropy
 from ..trainer.recipe import TrainingRecipe
 
 #: The label of what is no target, in what ``compute_metrics`` gets.
@@ -157,6 +157,8 @@ class CausalLMLoss(nn.Cell):
             training, if any, is added to the mean.
     """
 
+    operators: ClassVar[Operators] = {"part": ("rows -",), "count": ("all", "all"), "total": ("all",)}
+
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
@@ -164,6 +166,8 @@ class CausalLMLoss(nn.Cell):
         self.is_last = spread is None or spread.layout.is_last
         split = None if spread is None else spread.vocabulary
         self.cross_entropy = CrossEntropy() if split is None else SplitCrossEntropy(split)
+        self.part, self.count, self.total = ops.StridedSlice(), ops.Mul(), ops.ReduceSum()
+        self.visible = _Visible()
 
     def construct(
         self,
@@ -175,16 +179,20 @@ class CausalLMLoss(nn.Cell):
     ) -> tuple[Tensor, ...]:
         """See :meth:`CausalLMRecipe.collate` for the shapes; ``hidden`` is what the stage before gave."""
         auxiliary = Tensor(0.0, ms.float32)
-        hidden = self.model.body(ids[:, :-1], _visible(segments), positions, hidden)
+        rows, length = mask.shape
+        inputs = self.part(ids, (0, 0), (rows, length), (1, 1))
+        hidden = self.model.body(inputs, self.visible(segments), positions, hidden)
         if self.model.has_auxiliary_loss and self.model.training:
             hidden, auxiliary = hidden
         counted = mask.reshape((-1,))
-        targets = counted.sum()
+        targets = self.total(counted)
         if not self.is_last:
             return hidden, auxiliary, targets
         logits = self.model.head(hidden, whole=False)
-        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), ids[:, 1:].reshape((-1,)))
-        return (losses * counted).sum() / ops.maximum(targets, Tensor(1.0, ms.float32)) + auxiliary, targets
+        labels = self.part(ids, (0, 1), (rows, length + 1), (1, 1)).reshape((-1,))
+        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
+        mean = self.total(self.count(losses, counted)) / ops.maximum(targets, Tensor(1.0, ms.float32))
+        return mean + auxiliary, targets
 
 
 class _Stage(nn.Cell):
@@ -201,23 +209,34 @@ class _Stage(nn.Cell):
 class _NextIds(nn.Cell):
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
-        self.model = model
+        self.model, self.visible = model, _Visible()
 
     def construct(
         self, ids: Tensor, mask: Tensor, positions: Tensor | None = None, segments: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        best = ops.argmax(self.model(ids[:, :-1], _visible(segments), positions), -1)
+        best = ops.argmax(self.model(ids[:, :-1], self.visible(segments), positions), -1)
         labels = ids[:, 1:]
         return ops.cast(best, ms.int32), ops.select(mask > 0, labels, ops.full_like(labels, IGNORED))
 
 
-def _visible(segments: Tensor | None) -> Tensor | None:
-    """Return which place may look at which, ``(B, S, S)``: those of one segment."""
-    if segments is None:
-        return None
-    size = (segments.shape[0], segments.shape[1], segments.shape[1])
-    rows, columns = ops.broadcast_to(segments.expand_dims(2), size), ops.broadcast_to(segments.expand_dims(1), size)
-    return ops.cast(rows == columns, ms.int32)
+class _Visible(nn.Cell):
+    """Which place may look at which, ``(B, S, S)``: those of one segment."""
+
+    operators: ClassVar[Operators] = {"equal": ("rows - -", "rows - -")}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.equal, self.by_compiler = ops.Equal(), False
+
+    def construct(self, segments: Tensor | None) -> Tensor | None:
+        if segments is None:
+            return None
+        examples, length = segments.shape
+        rows, columns = segments.reshape((examples, length, 1)), segments.reshape((examples, 1, length))
+        if not self.by_compiler:
+            size = (examples, length, length)
+            rows, columns = ops.broadcast_to(rows, size), ops.broadcast_to(columns, size)
+        return ops.cast(self.equal(rows, columns), ms.int32)
 
 
 def _restarted(segments: np.ndarray) -> np.ndarray:

@@ -12,11 +12,12 @@ Shapes: B batch, S tokens, N = B * S, E hidden size, X experts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mf_core.nn import parameter
+from mf_core.nn import Operators, parameter
 
 
 class Router(nn.Cell):
@@ -35,12 +36,28 @@ class Router(nn.Cell):
         totals: Cells that add up sums over the processes that share a batch.
     """
 
+    operators: ClassVar[Operators] = {
+        "scores": ("tokens -", "- -"),
+        "softmax": ("tokens -",),
+        "best": ("tokens -",),
+        "one_hot": ("tokens - -", "", ""),
+        "choices": ("tokens - -",),
+        "weigh": ("tokens -", "tokens -"),
+        "chosen_total": ("tokens -",),
+        "part": ("tokens -", "tokens -"),
+        "count": ("tokens -", "tokens -"),
+        "total": ("tokens -",),
+    }
+
     def __init__(self, width: int, experts: int, chosen: int, *, std: float, param_dtype: str) -> None:
         super().__init__()
         self.experts, self.chosen = experts, chosen
         self.weight = parameter((width, experts), ("normal", std), param_dtype)
         self.on, self.off = Tensor(1.0, mstype.float32), Tensor(0.0, mstype.float32)
         self.totals: tuple[nn.Cell, ...] = ()
+        self.scores, self.softmax, self.best, self.one_hot = ops.MatMul(), ops.Softmax(-1), ops.TopK(), ops.OneHot()
+        self.choices, self.weigh, self.chosen_total = ops.ReduceSum(), ops.Mul(), ops.ReduceSum(keep_dims=True)
+        self.part, self.count, self.total = ops.Div(), ops.Mul(), ops.ReduceSum()
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return each expert's weight for each token, what :meth:`balance` takes; all ``(N, X)`` fp32.
@@ -51,13 +68,13 @@ class Router(nn.Cell):
         Args:
             x: ``(N, E)``.
         """
-        scores = ops.matmul(ops.cast(x, mstype.float32), ops.cast(self.weight, mstype.float32))
-        probabilities = ops.softmax(scores, -1)
-        _, best = ops.topk(ops.stop_gradient(probabilities), self.chosen)
-        picked = ops.one_hot(best, self.experts, self.on, self.off).sum(1)
-        weights = probabilities * picked
+        scores = self.scores(ops.cast(x, mstype.float32), ops.cast(self.weight, mstype.float32))
+        probabilities = self.softmax(scores)
+        _, best = self.best(ops.stop_gradient(probabilities), self.chosen)
+        picked = self.choices(self.one_hot(best, self.experts, self.on, self.off), 1)
+        weights = self.weigh(probabilities, picked)
         if self.chosen > 1:
-            weights = weights / weights.sum(-1, keepdims=True)
+            weights = self.part(weights, self.chosen_total(weights, -1))
         return weights, probabilities, picked
 
     def balance(self, probabilities: Tensor, picked: Tensor, counted: Tensor) -> Tensor:
@@ -70,8 +87,9 @@ class Router(nn.Cell):
             picked: ``(N, X)``, 1 where a token goes through an expert.
             counted: ``(N,)`` fp32, 1 for tokens that count and 0 for padding.
         """
-        part = counted.reshape((-1, 1))
-        sums = ops.concat(((picked * part).sum(0), (probabilities * part).sum(0), part.sum().reshape((1,))))
+        counted = counted.reshape((-1, 1))
+        chosen, probable = self.total(self.count(picked, counted), 0), self.total(self.count(probabilities, counted), 0)
+        sums = ops.concat((chosen, probable, self.total(counted).reshape((1,))))
         for total in self.totals:
             sums = total(sums)
         share, mean, tokens = ops.split(sums, (self.experts, self.experts, 1))
@@ -87,6 +105,12 @@ class MixtureOfExperts(nn.Cell):
         experts: Cells that map ``(B, S, E)`` to the same.
     """
 
+    operators: ClassVar[Operators] = {
+        "pick": ("rows positions -",),
+        "weigh": ("rows positions -", "rows positions -"),
+        "add": ("rows positions -", "rows positions -"),
+    }
+
     def __init__(self, router: Router, experts: Sequence[nn.Cell]) -> None:
         super().__init__()
         self.router = router
@@ -95,6 +119,7 @@ class MixtureOfExperts(nn.Cell):
         self.gather: nn.Cell | None = None
         self.scatter: nn.Cell | None = None
         self.positions: nn.Cell | None = None
+        self.pick, self.weigh, self.add = ops.StridedSlice(), ops.Mul(), ops.Add()
 
     def share(
         self,
@@ -129,9 +154,11 @@ class MixtureOfExperts(nn.Cell):
         rows = x
         if self.gather is not None:
             rows, shares = self.gather(rows), self.gather(shares)
-        total = ops.zeros_like(rows)
+        total = None
         for i in self.own:
-            total = total + self.experts[i](rows) * shares[..., i : i + 1]
+            share = self.pick(shares, (0, 0, i), (*shares.shape[:-1], i + 1), (1, 1, 1))
+            weighed = self.weigh(self.experts[i](rows), share)
+            total = weighed if total is None else self.add(total, weighed)
         if self.scatter is not None:
             total = self.scatter(total)
         if counted is None:
