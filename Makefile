@@ -10,27 +10,48 @@ PROJECTS := . ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./pl
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-parity lint bench lock clean
+.PHONY: help demo test test-slow test-parity downstream lint docs wheels bench lock clean
 
 help:
 	@echo "make demo         generate a story with the shipped model"
 	@echo "make test         run the tests"
+	@echo "make test-slow    run those that take minutes: clusters of processes, distributions built and installed"
 	@echo "make test-parity  run the comparisons with torch and transformers"
+	@echo "make downstream   run the example plugins' own tests against this checkout"
 	@echo "make lint         check style and types"
+	@echo "make docs         build the documentation into site/"
+	@echo "make wheels       build all distributions into dist/, and check them"
 	@echo "make bench        run the benchmarks"
 
 demo: $(VENV)/.installed
 	@$(BIN)/mf generate --model gpt2_tiny "Once upon a time"
 
 test: $(VENV)/.test-installed
-	$(BIN)/python -m pytest -m "not parity" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not parity and not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.test-installed
+	$(BIN)/python -m pytest -m "slow and not parity" $(PYTEST_ARGS)
 
 test-parity: $(VENV)/.parity-installed
 	$(BIN)/python -m pytest -m parity $(PYTEST_ARGS)
 
+downstream: $(VENV)/.test-installed
+	$(BIN)/python downstream/run.py
+
 lint: $(VENV)/.test-installed
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+# Warnings are errors; nothing is fetched, and the pages need no network either.
+docs: $(VENV)/.docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Each distribution as an index wants it: built from its own sources, its metadata and its contents looked at.
+wheels: $(VENV)/.docs-installed
+	@rm -rf dist
+	@for project in $(PROJECTS); do $(BIN)/python -m build --no-isolation --outdir dist $$project >/dev/null || exit 1; done
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
 
 bench: $(VENV)/.parity-installed
 	$(BIN)/python benchmarks/listing.py
@@ -41,13 +62,13 @@ bench: $(VENV)/.parity-installed
 # Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").
 lock: $(VENV)/.installed
 	$(PIP_INSTALL) uv
-	printf '%s\n' ".[test]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
+	printf '%s\n' ".[test,docs,release]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
 	$(BIN)/python -m uv pip compile --universal --python-version 3.10 --no-header --no-annotate \
 		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-ascend-backend --no-emit-package mf-gpt2 --no-emit-package mf-pangualpha \
 		lock.in -o constraints.txt; rm -f lock.in
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache site dist
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "no Python 3.10, 3.11 or 3.12 found; install one, or: make demo PYTHON=/path/to/python" >&2; exit 1; }
@@ -61,7 +82,11 @@ $(VENV)/.installed: $(BIN)/python $(PROJECT_FILES)
 	@touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
-	@$(PIP_INSTALL) --no-build-isolation --editable ".[test]"
+	@$(PIP_INSTALL) --no-build-isolation --editable ".[test,release]"
+	@touch $@
+
+$(VENV)/.docs-installed: $(VENV)/.installed
+	@$(PIP_INSTALL) --no-build-isolation --editable ".[docs,release]"
 	@touch $@
 
 $(VENV)/.parity-installed: $(VENV)/.test-installed
