@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .checkpoint import Checkpoint, locate
 from .errors import ArgumentError, ArgumentTypeError, IntegrityError, UnsupportedError
-from .registry import Entry, registry
+from .registry import RUNTIME, Entry, registry
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
@@ -205,15 +205,28 @@ def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
 
 
 def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
-    """Find the tokenizer or processor class: by the family, or by the class that its own file names."""
-    if "model_type" not in checkpoint.config and checkpoint.tokenizer is not None:
-        from .processing import PretrainedProcessor
-        from .tokenization import PretrainedTokenizer, read_class_name
+    """Find the tokenizer or processor class: by the class that its own file names, or by the family."""
+    from .tokenization import read_class_name
 
-        class_name = read_class_name(checkpoint.tokenizer, kind)
-        if class_name is not None:
-            entry = registry.find("export", class_name)
-            if not issubclass(entry.load(), PretrainedTokenizer if kind == "tokenizer" else PretrainedProcessor):
-                raise IntegrityError(f"{checkpoint.name!r} names {class_name!r} as its {kind}", value=class_name)
-            return entry
-    return registry.find(kind, checkpoint.model_type, checkpoint.owner)
+    class_name = None if checkpoint.tokenizer is None else read_class_name(checkpoint.tokenizer, kind)
+    if "model_type" in checkpoint.config or class_name is None:
+        other = None if class_name is None else _of_another_family(kind, class_name, checkpoint)
+        return other or registry.find(kind, checkpoint.model_type, checkpoint.owner)
+    from .processing import PretrainedProcessor
+    from .tokenization import PretrainedTokenizer
+
+    entry = registry.find("export", class_name)
+    if not issubclass(entry.load(), PretrainedTokenizer if kind == "tokenizer" else PretrainedProcessor):
+        raise IntegrityError(f"{checkpoint.name!r} names {class_name!r} as its {kind}", value=class_name)
+    return entry
+
+
+def _of_another_family(kind: str, class_name: str, checkpoint: Checkpoint) -> Entry | None:
+    """Return the class that a checkpoint's file names where one plugin offers it, and for another family than its own.
+
+    A model may have been trained with any tokenizer, such as one of a plugin that brings no models.
+    """
+    if any(entry.owner == RUNTIME for entry in registry.entries(kind) if entry.name == checkpoint.model_type):
+        return None  # what the user registered for the family wins
+    named = [entry for entry in registry.entries(kind) if str(entry.target).rpartition(":")[2] == class_name]
+    return named[0] if len(named) == 1 and named[0].name != checkpoint.model_type else None

@@ -256,6 +256,7 @@ class PretrainedModel(nn.Cell):
             layers, heads, width = self.cache_shape
         except UnsupportedError:
             return 6 * self.num_parameters()
+        heads = int(getattr(self.config, "num_heads", heads))  # the cache has fewer, where several read one key
         return 6 * self.num_parameters() + 12 * layers * heads * width * length
 
     @property

@@ -156,7 +156,8 @@ def lora_share(model: nn.Cell) -> LoraShare:
 
 def _merged(layer: LoraLinear) -> Tensor:
     first, second = layer.lora_A.asnumpy(), layer.lora_B.asnumpy()
-    weight = to_numpy(layer.weight).astype(np.float32) + np.float32(layer.scaling) * (second @ first).T
+    change = second @ first if layer.outputs_first else (second @ first).T
+    weight = to_numpy(layer.weight).astype(np.float32) + np.float32(layer.scaling) * change
     return Tensor(weight).astype(layer.weight.dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mindspore import Tensor, nn, ops
 
@@ -15,6 +15,8 @@ class Linear(nn.Cell):
 
     Args:
         in_features, out_features: Widths.
+        outputs_first: Whether ``weight`` is ``(out, in)`` and the product ``x @ weight.T``, as most other checkpoints
+            store it; the model's :class:`mf_core.parallel.ParallelPlan` then says so too.
         std: Standard deviation of the weight's initial values; the bias begins at 0.
         bias: Whether there is one.
         param_dtype: Type of the parameters.
@@ -26,6 +28,7 @@ class Linear(nn.Cell):
 
     operators: ClassVar[Operators] = {
         "matmul": ("tokens in", "in out", "-> summed out"),
+        "matmul_outputs_first": ("tokens in", "out in", "-> summed out"),
         "bias_add": ("summed out", "out"),
     }
 
@@ -38,10 +41,12 @@ class Linear(nn.Cell):
         bias: bool = True,
         param_dtype: str = "float32",
         dtype: str = "float32",
+        outputs_first: bool = False,
     ) -> None:
         super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        self.weight = parameter((in_features, out_features), ("normal", std), param_dtype)
+        self.in_features, self.out_features, self.outputs_first = in_features, out_features, outputs_first
+        shape = (out_features, in_features) if outputs_first else (in_features, out_features)
+        self.weight = parameter(shape, ("normal", std), param_dtype)
         self.bias = parameter((out_features,), 0.0, param_dtype) if bias else None
         self.dtype = ms_dtype(dtype)
         self.enter: nn.Cell | None = None
@@ -50,14 +55,17 @@ class Linear(nn.Cell):
 
     def make_operators(self) -> None:
         """Make the layer's operators."""
-        self.matmul, self.bias_add = ops.MatMul(), ops.BiasAdd()
+        self.bias_add = ops.BiasAdd()
+        self.matmul: Any = None if self.outputs_first else ops.MatMul()
+        self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        y = self.matmul(rows, ops.cast(self.weight, self.dtype))
+        weight = ops.cast(self.weight, self.dtype)
+        y = self.matmul(rows, weight) if self.matmul is not None else self.matmul_outputs_first(rows, weight)
         shape = x.shape[:-1] + (self.out_features,)
         if self.leave is not None:
             y = self.leave(y.reshape(shape))

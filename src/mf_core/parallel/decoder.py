@@ -53,6 +53,7 @@ class Decoder:
         """
         _, heads, width = model.cache_shape
         config, shapes = model.config, whole_shapes(model)
+        heads = int(getattr(config, "num_heads", heads))  # the cache has fewer, where several read one key
         plan = model.parallel_plan or ParallelPlan()
         hidden = int(getattr(config, "hidden_size", heads * width))
         layers = [start for pattern in plan.layers for name in shapes if (start := prefix(name, pattern))]
@@ -63,7 +64,7 @@ class Decoder:
         asked = str(getattr(config, "softmax_compute_type", "float32"))
         follows = "softmax_compute_type" not in config.model_fields_set and asked != "float32"
         return cls(
-            hidden, heads, max((shape[0] for shape in rows.values()), default=4 * hidden),
+            hidden, heads, max((shape[1 if plan.outputs_first else 0] for shape in rows.values()), default=4 * hidden),
             int(getattr(config, "vocab_size", 0)),
             kept=KEPT_BY_ACTIVATION.get(str(getattr(config, "hidden_act", "")), max(KEPT_BY_ACTIVATION.values())),
             attention_inputs=max(1, len(attention)),

@@ -93,9 +93,10 @@ def _check_counts(name: str, plan: ParallelPlan, known: Iterable[str], layout: L
     if min(layout.data, layout.tensor, layout.pipeline, layout.expert) < 1:
         raise ArgumentError(f"{layout} is no grid of processes", value=layout, hint="its numbers are 1 or more")
     _divides("copies (data_parallel)", layout.data, "expert_parallel", layout.expert)
-    heads = getattr(config, "num_heads", None)
-    if plan.heads and isinstance(heads, int):
-        _divides(f"attention heads of {name}", heads, "model_parallel", layout.tensor)
+    for kind, field in (("attention", "num_heads"), ("key-value", "num_key_value_heads")):
+        heads = getattr(config, field, None)
+        if plan.heads and isinstance(heads, int):
+            _divides(f"{kind} heads of {name}", heads, "model_parallel", layout.tensor)
     layers = {found for pattern in plan.layers for parameter in known if (found := prefix(parameter, pattern))}
     _divides(f"layers of {name}", len(layers), "pipeline_stage", layout.pipeline)
     experts = {found for pattern in plan.experts for parameter in known if (found := prefix(parameter, pattern))}

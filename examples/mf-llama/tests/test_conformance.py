@@ -1,0 +1,19 @@
+"""What every model and tokenizer of mf-framework must do, checked on this package's."""
+
+from mf_core.testing import ModelContract, TokenizerContract
+
+
+class TestLlamaModel(ModelContract):
+    distribution = "mf-llama"
+    model_type = "llama"
+    config = {
+        "vocab_size": 60, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 48, "seq_length": 64,
+    }  # fmt: skip
+
+
+class TestLlamaTokenizer(TokenizerContract):
+    distribution = "mf-llama"
+    model_type = "llama"
+    source = "llama_tiny"
+    texts = ("A llama hummed.", "good day", "naïve 北京")

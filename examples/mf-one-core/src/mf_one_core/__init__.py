@@ -1,0 +1,1 @@
+"""A backend for mf-framework that computes on one chosen core."""
