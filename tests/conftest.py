@@ -1,25 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from .plugin_environment import Plugin, PluginEnvironment, Wheelhouse
+from mf_core.testing.fixtures import plugin_env, temporary_plugin, wheelhouse
 
+from .plugin_environment import PluginEnvironment
 
-@pytest.fixture(scope="session")
-def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Wheelhouse:
-    return Wheelhouse(tmp_path_factory.mktemp("wheels"))
+__all__ = ["environment", "plugin_env", "temporary_plugin", "wheelhouse"]
 
 
 @pytest.fixture
-def environment(tmp_path: Path, wheelhouse: Wheelhouse) -> Callable[..., PluginEnvironment]:
+def environment(plugin_env: Callable[..., PluginEnvironment]) -> Callable[..., PluginEnvironment]:
     """Return a function that makes an environment with plugins installed."""
-
-    def make(*plugins: Plugin) -> PluginEnvironment:
-        made = PluginEnvironment(tmp_path / "environment", wheelhouse)
-        made.install(*plugins)
-        return made
-
-    return make
+    return plugin_env

@@ -181,6 +181,8 @@ def run(
     width = prompt_bucket(max(lengths))
     capacity = cache_bucket(width + max(s.limit - s.prompt for s in sequences))
     pad = config.pad_token_id or 0
+    if pad >= int(model.config.vocab_size):
+        pad = 0  # the mask hides it, but MindSpore refuses to look up what is not there
     ids = np.full((batch, width), pad, np.int32)
     mask = np.ones((batch, capacity), np.int32)
     places = np.zeros((batch, width), np.int32)

@@ -1,0 +1,145 @@
+"""A model is built of its config, and comes back from a file, in this process and in others."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import MFError, describe
+from . import probes
+from .processes import across_spawn, in_fresh_process
+from .sources import presets_here
+from .subject import ModelSubject
+from .weighing import digests, distance
+
+
+class BuildingChecks(ModelSubject):
+    """The checks of the model's class, its weights and its limits."""
+
+    def test_model_is_built_from_its_config(self) -> None:
+        """The core builds models from a config alone, and reads their config_class."""
+        model = self.model
+        self.expect(model.config_class is self.config_class,
+                    f"config_class is {model.config_class.__name__}; the spec's config is {self.config_class.__name__}",
+                    "set config_class in the model's class")  # fmt: skip
+        self.expect(not model.training, "a new model is in training mode, where dropout changes what it says",
+                    "end __init__ with self.post_init()")  # fmt: skip
+        self.expect(dict(model.parameters_and_names()), "the model has no parameters",
+                    "make them by mf_core.nn.parameter or the layers of mf_core.nn")  # fmt: skip
+        other = type("OtherConfig", (), {})()
+        self.refused("a config of another class", lambda: type(model)(other), "call super().__init__(config) first")
+
+    def test_model_leaves_its_config_alone(self) -> None:
+        """Two models are often made from one config; what the first changes, the second gets."""
+        config = self.make_config()
+        before = config.to_dict()
+        self.model_class(config)
+        changed = sorted(name for name, value in config.to_dict().items() if before.get(name) != value)
+        self.expect(not changed, f"building a model changes its config: {', '.join(changed)}",
+                    "keep what you compute on the model, or in a property of the config")  # fmt: skip
+
+    def test_weights_come_back_from_a_file(self) -> None:
+        """Training for a month ends in a file; what does not come back from it is lost."""
+        from safetensors import safe_open
+
+        names = set(dict(self.model.parameters_and_names()))
+        saved: set[str] = set()
+        for file in self.saved.glob("*.safetensors"):
+            with safe_open(file, "np") as tensors:
+                saved |= set(tensors.keys())
+        self.expect(saved == names, f"the file and the model differ in {sorted(saved ^ names)[:3]}",
+                    "a weight's name in the file is the parameter's")  # fmt: skip
+        back = self.load_saved()
+        self.expect(type(back) is self.model_class, f"AutoModel reads it as a {type(back).__name__}")
+        before, after = digests(self.model), digests(back)
+        wrong = [name for name in before if before[name] != after.get(name)]
+        self.expect(not wrong, f"weights come back other than they were: {', '.join(wrong[:3])}",
+                    "make every weight a parameter, and set none after loading")  # fmt: skip
+
+    def test_saved_model_says_the_same_in_another_process(self) -> None:
+        """What is in memory but not in the file makes a model that works until the program ends."""
+        ids = self.ids(2, self.length).tolist() if self.is_causal_lm else []
+        seen = in_fresh_process(probes.model_logits, str(self.saved), self.owner, self.the_head, ids)
+        wrong = [name for name, digest in digests(self.model).items() if seen["digests"].get(name) != digest]
+        self.expect(not wrong, f"weights differ in another process: {', '.join(wrong[:3])}")
+        if ids:
+            apart = distance(self.logits(np.array(ids)), np.array(seen["logits"], np.float32))
+            self.expect(apart <= self.tolerance, f"the logits differ by {apart:.1e} in another process",
+                        "keep nothing that logits depend on outside parameters and config")  # fmt: skip
+
+    def test_config_and_class_cross_to_another_process(self) -> None:
+        """Data loaders and launchers start processes, and pickle what they give them."""
+        back, name = across_spawn(_there, self.make_config(), self.model_class)
+        self.expect(back.to_dict() == self.make_config().to_dict(), "the config is not the same in another process")
+        self.expect(name == self.model_class.__name__, f"the class is {name} there")
+
+    def test_model_computes_in_half_precision(self) -> None:
+        """On Ascend models compute in fp16; losses and sampling rely on logits in fp32 all the same."""
+        self.need_causal_lm()
+        if "compute_dtype" not in self.config_class.model_fields:
+            self.skip("the config has no compute_dtype")
+        from ..backend import get_backend
+
+        if "float16" not in get_backend().dtypes:
+            self.skip(f"the {get_backend().name} backend has no float16")
+        half = self.load_saved(compute_dtype="float16")
+        output = self.run(half, self.ids(2, self.length))
+        self.expect("Float32" in str(output.dtype), f"the logits are {output.dtype}; they have to be Float32",
+                    "cast them, as Embedding.attend does")  # fmt: skip
+        apart = distance(self.logits(self.ids(2, self.length)), output.asnumpy())
+        self.expect(apart <= 0.1, f"the logits in float16 are {apart:.2f} of their size apart from those in float32",
+                    "norms and softmax in float32, and scores scaled before they are summed, help")  # fmt: skip
+
+    def test_shipped_weights_fit(self) -> None:
+        """A preset whose weights do not fit the model fails for the user who types its name."""
+        from ..auto import model_of
+        from ..checkpoint import locate
+
+        names = presets_here(self.owner, self.model_type, "weights")
+        own = [name for name in names if name.startswith(f"{self.owner}:")]
+        if not own:
+            self.skip(f"no preset of {self.model_type} has its weights here, offline")
+        for name in own:
+            try:
+                model_of(locate(name), f"model:{self.the_head}")
+            except MFError as error:
+                self.fault(f"{name}: {error.what}{': ' + error.why if error.why else ''}",
+                           "save the weights again by save_pretrained, or mend the preset")  # fmt: skip
+
+    def test_generation_refuses_what_it_cannot_do(self) -> None:
+        """Ids outside a table read as zeros in MindSpore, without a word."""
+        self.need_causal_lm()
+        vocabulary, context = int(self.model.config.vocab_size), self.model.max_positions
+        self.expect(context > 1, f"max_positions is {context}", "give the config a field seq_length")
+        options: dict[str, Any] = {"max_new_tokens": 1, "do_sample": False}
+        for what, prompt in {
+            "an id that is not in the vocabulary": [0, vocabulary], "a negative id": [-1], "no ids at all": [],
+            "a prompt that is longer than the context": [0] * (context + 1), "a text for a prompt": "hello",
+            "a batch of batches": [[[0]]],
+        }.items():  # fmt: skip
+            self.refused(what, partial(self.model.generate, prompt, **options))
+
+    def test_whole_context_can_be_used(self) -> None:
+        """A table of positions that is one too short gives wrong text at the end of long prompts alone."""
+        self.need_causal_lm()
+        context = self.model.max_positions
+        if context > 2048:
+            self.skip(f"the context of {context} tokens is too long to try; set seq_length in `config`")
+        for name, parameter in self.model.parameters_and_names():
+            shape = tuple(parameter.shape)
+            self.expect(not (len(shape) == 2 and "position" in name.lower() and shape[0] < context),
+                        f"{name} has {shape[0]} rows, and the context is {context}")  # fmt: skip
+        try:
+            output = self.logits(self.ids(1, context))
+        except (MFError, RuntimeError, ValueError, IndexError) as error:
+            self.fault(f"a row of {context} tokens, the context, fails: {describe(error)}",
+                       "size tables of positions by config.seq_length")  # fmt: skip
+        self.expect(np.isfinite(output).all(), f"the logits of a row of {context} tokens hold what is no number")
+
+
+def _there(config: Any, model_class: type) -> tuple[Any, str]:
+    return config, model_class.__name__
+
+
