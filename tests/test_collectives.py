@@ -12,6 +12,8 @@ import pytest
 from mf_core.backend import get_backend
 from mf_core.errors import ArgumentError
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("collectives_script.py")
 #: What each process of any cluster must have checked, at least.
 COMMON = {

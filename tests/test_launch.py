@@ -17,6 +17,8 @@ from mf_core.context.echo import Echo
 from mf_core.context.last_words import last_words, manner_of_death
 from mf_core.context.launch import Launch
 
+pytestmark = pytest.mark.slow
+
 MF = [sys.executable, "-c", "import sys; from mf_core.cli import main; sys.exit(main())"]
 CLUSTER_VARIABLES = ("MS_ROLE", "MS_WORKER_NUM", "MS_SCHED_HOST", "MS_SCHED_PORT", "MS_NODE_ID", "RANK_ID", "RANK_SIZE")
 #: Where no cluster can be.

@@ -13,6 +13,8 @@ from mf_core.parallel.sharded import Index
 
 from .clusters import run_scenarios
 
+pytestmark = pytest.mark.slow
+
 STEPS = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2}
 GRID = {"data_parallel": 2, "model_parallel": 2, "optimizer_shard": True}
 

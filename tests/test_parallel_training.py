@@ -4,6 +4,8 @@ import pytest
 
 from .clusters import run_scenarios
 
+pytestmark = pytest.mark.slow
+
 EXPERTS = {
     "model_type": "pangualpha", "ffn_hidden_size": 32, "use_moe": True, "expert_num": 4, "eos_token_id": 1,
     "per_token_num_experts_chosen": 2, "pad_token_id": 2, "bos_token_id": 0, "eod_token_id": 1, "num_layers": 3,

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .checks import Check
-from .errors import BackendError, NotInstalledError
+from .errors import BackendError, NotInstalledError, describe
 from .registry import registry
 
 if TYPE_CHECKING:
@@ -191,11 +191,16 @@ def _best() -> DeviceBackend:
     specs = sorted({e.name: e.spec for e in registry.entries("backend")}.values(), key=lambda s: -s.priority)  # type: ignore[union-attr]
     reasons = []
     for spec in specs:
-        backend = load_backend(spec.name)  # type: ignore[union-attr]
-        probe = backend.probe()
-        if probe.available:
-            return backend
-        reasons.append(f"{backend.name}: {probe.reason}")
+        name: str = spec.name  # type: ignore[union-attr]
+        try:
+            backend = load_backend(name)
+            probe = backend.probe()
+            if probe.available:
+                return backend
+            reasons.append(f"{name}: {probe.reason}")
+        except Exception as error:  # nobody asked for this one: the others can still serve
+            reasons.append(f"{name}: {describe(error)}")
+            _say_once(f"the backend {name!r} is passed over: {describe(error)}; see `mf doctor`")
     raise BackendError(
         "no device backend is available", why="; ".join(reasons) or "none is installed",
         hint="pip install mf-cpu-backend",

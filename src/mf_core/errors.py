@@ -180,15 +180,34 @@ class PluginWarning(UserWarning):
     """A plugin was left out, or a plugin setting names nothing that is installed."""
 
 
+#: Most characters that are shown of what a plugin says of itself.
+_LONGEST = 500
+
+
+def printable(text: object, limit: int = _LONGEST) -> str:
+    """Return a text as one line that is safe to print: control characters escaped, and no longer than ``limit``."""
+    plain = str.__str__(text) if isinstance(text, str) else repr(text)  # of str itself, should it be a subclass
+    cut = f" … ({len(plain)} characters)" if len(plain) > limit else ""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in plain[:limit]) + cut
+
+
+def shown(value: object, limit: int = 200) -> str:
+    """Return a value's ``repr`` as :func:`printable` text, whatever its class does when it is asked for one."""
+    try:
+        return printable(str.__str__(repr(value)), limit)
+    except BaseException as fault:
+        return f"<{type(value).__name__}, whose repr raises {type(fault).__name__}>"
+
+
 def describe(error: BaseException) -> str:
     """Return ``"Type: message"`` in one printable line, whatever the exception's own ``__str__`` holds or does."""
+    own = issubclass(type(error), MFError)  # isinstance would ask the exception for its __class__
     try:
-        text = error.what if isinstance(error, MFError) else str(error)
-        words = " ".join(text.split())
-    except Exception as fault:
+        text = str.__str__(error.what if own else str(error))  # type: ignore[attr-defined]
+        words = printable(" ".join(text.split()))
+    except BaseException as fault:
         words = f"(its message cannot be had: {type(fault).__name__})"
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
-    return line if isinstance(error, MFError) else f"{type(error).__name__}: {line}"
+    return words if own else f"{type(error).__name__}: {words}"
 
 
 def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

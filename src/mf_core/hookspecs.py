@@ -28,6 +28,10 @@ Rules for the module:
   stays cheap; a target is imported when somebody uses it.
 * A plugin is taken whole or not at all: when its import or one of its hooks fails, it is recorded as failed with its
   traceback, the user is warned once, and every other plugin goes on working.
+* Importing the module and calling its hooks takes no time: over 100 ms are reported, and after 20 s (set
+  ``MF_PLUGINS_TIMEOUT`` to change it) the plugin is interrupted and counts as failed.
+* The module defines hooks and does nothing else. A changed working directory, standard stream, function of Python's or
+  the core's, or module that is gone is put back and reported.
 * Names must be unique inside a plugin. Two distributions may claim one name; using that name is then an error that
   names both, until the user writes ``"distribution:name"`` or sets ``MF_PREFER``.
 """

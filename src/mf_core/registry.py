@@ -13,7 +13,7 @@ import importlib
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,8 @@ from .errors import (
     describe,
     did_you_mean,
 )
-from .plugins import PluginRecord, Spec, load_plugins, names_of, normalize
+from .loading import timeout
+from .plugins import PluginRecord, Spec, is_loading, load_plugins, names_of, normalize
 from .specs import ModelSpec, Preset, TaskSpec
 
 #: Families and backends that the project publishes: what to install when a name of theirs is asked for.
@@ -122,17 +123,29 @@ def load_target(target: str, owner: str) -> Any:
             f"{owner} offers {target!r}, but {module_name} has no {attribute!r}", value=target,
             hint=f"this is a fault of {owner}: reinstall it, or report it to its authors",
         ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may have a __getattr__ of its own
+        raise TargetError(
+            f"{target!r} of {owner} cannot be had", value=target, why=describe(error),
+            hint=f"this is a fault of {owner}: report it to its authors",
+        ) from error
 
 
 class Registry:
-    """Names of every kind, and who claims them. Plugins load at the first look-up, once, under a lock."""
+    """Names of every kind, and who claims them. Plugins load at the first look-up, once, under a lock.
 
-    def __init__(self) -> None:
+    Args:
+        records: What is loaded already; None: every installed plugin is, at the first look-up.
+    """
+
+    def __init__(self, records: Sequence[PluginRecord] | None = None) -> None:
         self._lock = threading.RLock()
-        self._loading = False
         self._records: list[PluginRecord] | None = None
         self._entries: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
         self._runtime: dict[str, dict[str, Entry]] = defaultdict(dict)
+        if records is not None:
+            self._take(records)
 
     @property
     def records(self) -> list[PluginRecord]:
@@ -140,6 +153,11 @@ class Registry:
         self._load()
         assert self._records is not None
         return self._records
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of which there is a name."""
+        self._load()
+        return sorted({*filter(self._entries.get, self._entries), *filter(self._runtime.get, self._runtime)})
 
     def names(self, kind: str) -> list[str]:
         """Return every name of a kind, sorted."""
@@ -216,23 +234,28 @@ class Registry:
     def _load(self) -> None:
         if self._records is not None:
             return
-        with self._lock:
-            if self._records is not None:
-                return
-            if self._loading:
-                raise PluginError(
-                    "a plugin looked a name up while plugins were being loaded",
-                    hint="a plugin's entry module may import mf_core.hookspecs and mf_core.specs only",
-                )
-            self._loading = True
-            try:
-                records = load_plugins(BUILTINS)
-                for record in records:
-                    for spec in record.specs:
-                        self._enter(spec, record.distribution)
-                self._records = records
-            finally:
-                self._loading = False
+        if is_loading():
+            raise PluginError(
+                "a plugin looked a name up while plugins were being loaded",
+                hint="a plugin's entry module may import mf_core.hookspecs and mf_core.specs only",
+            )
+        patience = 3 * timeout() or -1
+        if not self._lock.acquire(timeout=patience):  # a plugin's own thread, which it waits for, waits for it here
+            raise PluginError(
+                f"another thread has been loading plugins for {patience:g} s", value=patience,
+                hint="`mf doctor` names plugins that do not come to an end",
+            )
+        try:
+            if self._records is None:
+                self._take(load_plugins(BUILTINS))
+        finally:
+            self._lock.release()
+
+    def _take(self, records: Sequence[PluginRecord]) -> None:
+        for record in records:
+            for spec in record.specs:
+                self._enter(spec, record.distribution)
+        self._records = list(records)
 
     def _enter(self, spec: Spec, owner: str) -> None:
         target = spec.pipeline if isinstance(spec, TaskSpec) else spec.target

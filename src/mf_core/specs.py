@@ -2,41 +2,93 @@
 
 A plugin's hooks (see :mod:`mf_core.hookspecs`) return these. A spec names the class it stands for as a string,
 ``"package.module:Attribute"``, which is imported only when somebody uses the name. Every spec is checked when it is
-made: a malformed one raises :class:`~mf_core.errors.SpecError` in the plugin that wrote it.
+made: a malformed one raises :class:`~mf_core.errors.SpecError` in the plugin that wrote it. What it holds afterwards
+are plain strings, tuples and mappings, whatever subclasses of them it was given.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from .errors import SpecError
+from .errors import SpecError, shown
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 _SOURCE = re.compile(r"(hub:[\w.-]+/[\w.-]+(@[\w./-]+)?|package:[A-Za-z_][\w.]*(/[\w./-]+)?|https?://\S+)\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_NAME_FORM = "a name (letters, digits, '.', '_', '-')"
+#: Targets that a spec may leave out.
+_OPTIONAL = ("recipe", "converter")
 
 
-def _check(spec: object, field_name: str, value: Any, pattern: re.Pattern[str], form: str) -> None:
-    if not isinstance(value, str) or not pattern.match(value):
-        raise SpecError(f"{type(spec).__name__}.{field_name}={value!r} is not {form}", value=value)
+#: Most characters of a name, and of any other text.
+_LONGEST_NAME, _LONGEST_TEXT = 128, 1000
+
+
+def exact(cls: type[T], item: T) -> T:
+    """Return ``item``, which may be of a subclass or have been changed behind the checks, as a checked ``cls``."""
+    return cls(**{f.name: getattr(item, f.name) for f in fields(cls)})  # type: ignore[arg-type]
+
+
+def _text(spec: object, field_name: str, value: Any, form: str, longest: int = _LONGEST_TEXT) -> str:
+    if not isinstance(value, str):
+        raise SpecError(f"{type(spec).__name__}.{field_name}={shown(value)} is not {form}", value=value)
+    plain = str.__str__(value)
+    if len(plain) > longest:
+        raise SpecError(
+            f"{type(spec).__name__}.{field_name}={shown(plain, 40)} is longer than {longest} characters", value=plain
+        )
+    return plain
+
+
+def _matching(
+    spec: object, field_name: str, value: Any, pattern: re.Pattern[str], form: str, longest: int = _LONGEST_TEXT
+) -> str:
+    plain = _text(spec, field_name, value, form, longest)
+    if not pattern.match(plain):
+        raise SpecError(f"{type(spec).__name__}.{field_name}={shown(plain)} is not {form}", value=plain)
+    return plain
+
+
+def _check(spec: object, field_name: str, pattern: re.Pattern[str], form: str, longest: int = _LONGEST_TEXT) -> None:
+    plain = _matching(spec, field_name, getattr(spec, field_name), pattern, form, longest)
+    object.__setattr__(spec, field_name, plain)
+
+
+def _check_name(spec: object, field_name: str) -> None:
+    _check(spec, field_name, _NAME, _NAME_FORM, _LONGEST_NAME)
+
+
+def _check_target(spec: object, field_name: str) -> None:
+    if getattr(spec, field_name) is not None or field_name not in _OPTIONAL:
+        _check(spec, field_name, _TARGET, "'package.module:Attribute'")
 
 
 def _check_text(spec: object, field_name: str) -> None:
-    value = getattr(spec, field_name)
-    if not isinstance(value, str) or not value.isprintable():
-        raise SpecError(f"{type(spec).__name__}.{field_name}={value!r} is not a line of printable text", value=value)
+    form = "a line of printable text"
+    value = _text(spec, field_name, getattr(spec, field_name), form)
+    if not value.isprintable():
+        raise SpecError(f"{type(spec).__name__}.{field_name}={shown(value)} is not {form}", value=value)
+    object.__setattr__(spec, field_name, value)
 
 
-def _check_names(spec: object, field_name: str, values: Any) -> None:
+def _items(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a tuple's items without asking a subclass for them."""
+    return tuple(tuple.__iter__(values))
+
+
+def _check_names(spec: object, field_name: str) -> None:
+    values = getattr(spec, field_name)
     if not isinstance(values, tuple):
-        raise SpecError(f"{type(spec).__name__}.{field_name}={values!r} is not a tuple of names", value=values)
-    for value in values:
-        _check(spec, field_name, value, _NAME, "a name (letters, digits, '.', '_', '-')")
+        raise SpecError(f"{type(spec).__name__}.{field_name}={shown(values)} is not a tuple of names", value=values)
+    names = (_matching(spec, field_name, name, _NAME, _NAME_FORM, _LONGEST_NAME) for name in _items(values))
+    object.__setattr__(spec, field_name, tuple(names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +122,21 @@ class Preset:
     weights_note: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
-        _check_names(self, "aliases", self.aliases)
+        _check_name(self, "name")
+        _check_names(self, "aliases")
         for name in ("weights", "tokenizer"):
-            source = getattr(self, name)
-            if source is not None:
-                _check(self, name, source, _SOURCE, "'hub:owner/name', 'package:pkg/folder' or 'https://…'")
+            if getattr(self, name) is not None:
+                _check(self, name, _SOURCE, "'hub:owner/name', 'package:pkg/folder' or 'https://…'")
         for name in ("license", "description", "weights_note"):
             _check_text(self, name)
         for name in ("config", "sha256"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-                raise SpecError(f"Preset.{name}={value!r} is not a mapping of names to values", value=value)
-            object.__setattr__(self, name, MappingProxyType(dict(value)))
-        for digest in self.sha256.values():
-            _check(self, "sha256", digest, _SHA256, "64 lower-case hexadecimal digits")
+                raise SpecError(f"Preset.{name}={shown(value)} is not a mapping of names to values", value=value)
+            object.__setattr__(self, name, MappingProxyType({str.__str__(k): v for k, v in dict(value).items()}))
+        digest = "64 lower-case hexadecimal digits"
+        digests = {file: _matching(self, "sha256", value, _SHA256, digest) for file, value in self.sha256.items()}
+        object.__setattr__(self, "sha256", MappingProxyType(digests))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +153,8 @@ class _FamilySpec:
     target: str
 
     def __post_init__(self) -> None:
-        _check(self, "model_type", self.model_type, _NAME, "a name (letters, digits, '.', '_', '-')")
-        _check(self, "target", self.target, _TARGET, "'package.module:Attribute'")
+        _check_name(self, "model_type")
+        _check_target(self, "target")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +165,10 @@ class ConfigSpec(_FamilySpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.presets, tuple) or not all(isinstance(p, Preset) for p in self.presets):
-            raise SpecError(f"ConfigSpec.presets={self.presets!r} is not a tuple of Preset", value=self.presets)
+        presets = _items(self.presets) if isinstance(self.presets, tuple) else (None,)
+        if not all(isinstance(preset, Preset) for preset in presets):
+            raise SpecError(f"ConfigSpec.presets={shown(self.presets)} is not a tuple of Preset", value=self.presets)
+        object.__setattr__(self, "presets", presets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +187,8 @@ class ModelSpec(_FamilySpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_names(self, "heads", self.heads)
-        if self.converter is not None:
-            _check(self, "converter", self.converter, _TARGET, "'package.module:Attribute'")
+        _check_names(self, "heads")
+        _check_target(self, "converter")
 
 
 class TokenizerSpec(_FamilySpec):
@@ -166,11 +219,10 @@ class TaskSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
-        _check(self, "pipeline", self.pipeline, _TARGET, "'package.module:Attribute'")
-        if self.recipe is not None:
-            _check(self, "recipe", self.recipe, _TARGET, "'package.module:Attribute'")
-        _check_names(self, "aliases", self.aliases)
+        _check_name(self, "name")
+        _check_target(self, "pipeline")
+        _check_target(self, "recipe")
+        _check_names(self, "aliases")
         _check_text(self, "description")
 
 
@@ -191,8 +243,9 @@ class BackendSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, "name", self.name, _NAME, "a name (letters, digits, '.', '_', '-')")
-        _check(self, "target", self.target, _TARGET, "'package.module:Attribute'")
+        _check_name(self, "name")
+        _check_target(self, "target")
         if not isinstance(self.priority, int):
-            raise SpecError(f"BackendSpec.priority={self.priority!r} is not an integer", value=self.priority)
+            raise SpecError(f"BackendSpec.priority={shown(self.priority)} is not an integer", value=self.priority)
+        object.__setattr__(self, "priority", int.__int__(self.priority))
         _check_text(self, "description")

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from ..deprecation import MFDeprecationWarning
 from ..errors import MFError
 from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    warnings.filterwarnings("default", category=MFDeprecationWarning)  # Python hides it, and users are here
     try:
         code: int = options.run(options)
         sys.stdout.flush()

@@ -23,6 +23,7 @@ VARIABLES = {
     "MF_PLUGINS": "allow-list of plugins",
     "MF_PLUGINS_BLOCK": "plugins never to load",
     "MF_PLUGINS_STRICT": "1: a plugin's fault is an error",
+    "MF_PLUGINS_TIMEOUT": "seconds that a plugin may take to load; 0: as long as it likes",
     "MF_PREFER": "distributions that win where names clash",
     "HF_ENDPOINT": "mirror of the hub",
     "HF_HOME": "folder of the hub's cache",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..errors import printable
 from ..registry import registry
+from . import check, new
 from .table import print_json, print_table
 
 
@@ -18,6 +20,9 @@ def add_commands(commands: Any) -> None:
     plugins.add_argument("--json", action="store_true", help="as JSON")
     plugins.add_argument("--verbose", action="store_true", help="with locations and tracebacks")
     plugins.set_defaults(run=run_plugins)
+    actions = plugins.add_subparsers(title="actions", metavar="ACTION")
+    new.add_commands(actions)
+    check.add_command(actions)
 
 
 def run_models(options: argparse.Namespace) -> int:
@@ -48,12 +53,14 @@ def run_plugins(options: argparse.Namespace) -> int:
         return 0
     columns = ("NAME", "DISTRIBUTION", "VERSION", "STATE", "MS", "WHY")
     print_table(
-        columns, [[r.name, r.distribution, r.version, r.state, f"{r.load_ms:.1f}", r.reason] for r in records]
+        columns, [[r.name, r.distribution, r.version, r.state, f"{r.load_ms:.1f}", r.remark] for r in records]
     )
     if options.verbose:
         for record in records:
             print(f"\n{record.distribution}:{record.name} ({record.module}) in {record.location}")
             print(f"  {len(record.specs)} specs, group {record.group}")
-            if record.traceback:
-                print("  " + record.traceback.rstrip().replace("\n", "\n  "))
+            if record.where:
+                print(f"  at: {record.where}")
+            for line in record.traceback.splitlines():
+                print("  " + printable(line))
     return 0
