@@ -64,6 +64,8 @@ def test_wheels_hold_code_data_types_and_licences(wheels):
         "mf_gpt2/data/tiny/model.safetensors", "mf_gpt2/data/tiny/vocab.json", "mf_gpt2/data/tiny/README.md",
     ):  # fmt: skip
         assert name in names["mf_gpt2"]
+    for name in ("model.safetensors", "config.json", "vocab.model", "tokenizer_config.json", "README.md"):
+        assert f"mf_pangualpha/data/tiny/{name}" in names["mf_pangualpha"]
     assert all(any(name.endswith("licenses/LICENSE") for name in parts) for parts in names.values())
     assert any(name.endswith("licenses/NOTICE") for name in names["mf_gpt2"])
     assert not any("tests" in name or "recipes" in name for parts in names.values() for name in parts)

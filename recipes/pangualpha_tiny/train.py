@@ -47,7 +47,9 @@ def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 1500), help="on beginnings, on whole stories")
+    parser.add_argument(
+        "--steps", type=int, nargs=3, default=(3000, 2500, 4000), help="on beginnings, on whole stories, and once more"
+    )
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
@@ -55,6 +57,7 @@ def main() -> None:
     phases = (
         training.Phase(BEGINNING, 16, options.steps[0], "constant_with_warmup"),
         training.Phase(WHOLE, 8, options.steps[1], "cosine"),
+        training.Phase(WHOLE, 8, options.steps[2], "cosine"),
     )
     needed = sum(phase.stories for phase in phases)
     stories, _ = corpus.split(needed, held_out=500, seed=options.seed)

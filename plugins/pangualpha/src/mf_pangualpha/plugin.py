@@ -13,6 +13,18 @@ _IDS = {"eod_token_id": 6, "eos_token_id": 9, "pad_token_id": 6}
 
 _PRESETS = (
     Preset(
+        name="pangualpha_tiny",
+        config={
+            "vocab_size": 1400, "hidden_size": 128, "num_layers": 6, "num_heads": 4, "ffn_hidden_size": 512,
+            "seq_length": 168, "bos_token_id": 1, "eos_token_id": 2, "eod_token_id": 2, "pad_token_id": 3,
+            "max_decode_length": 168, "temperature": 0.7, "initializer_range": 0.08,
+            "embedding_dropout_prob": 0.0, "hidden_dropout_rate": 0.0, "attention_dropout_rate": 0.0,
+        },
+        weights="package:mf_pangualpha/data/tiny",
+        license="Apache-2.0",
+        description="1.4 M parameters, short Chinese stories, shipped with the package",
+    ),
+    Preset(
         name="pangualpha_2_6b",
         config=_IDS,
         aliases=("pangualpha_2_6_b",),
