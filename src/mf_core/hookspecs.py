@@ -63,13 +63,15 @@ def mf_configs() -> Sequence[ConfigSpec]:  # type: ignore[empty-body]
     hyper-parameters. A family must have a config before it can have anything else: models, tokenizers and processors
     are found through its ``model_type``::
 
+        Positive = Annotated[int, Field(gt=0)]  # pydantic.Field
+
         class MambaConfig(PretrainedConfig):
             model_type: ClassVar[str] = "mamba"
             json_names: ClassVar[Mapping[str, str]] = {"num_layers": "n_layer"}  # field -> key in config.json
-            vocab_size: int = 50280
-            seq_length: int = 2048
-            hidden_size: int = 768
-            num_layers: int = 24
+            vocab_size: Positive = 50280
+            seq_length: Positive = 2048
+            hidden_size: Positive = 768
+            num_layers: Positive = 24
             compute_dtype: DType = "float16"  # mf_core.config.DType
 
     Fields that the core reads, where a config has them: ``vocab_size``, ``seq_length`` (the context),
