@@ -62,7 +62,7 @@ bench: $(VENV)/.parity-installed
 # Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").
 lock: $(VENV)/.installed
 	$(PIP_INSTALL) uv
-	printf '%s\n' ".[test,docs,release]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "transformers==5.23.0; python_version >= '3.11'" > lock.in
+	printf '%s\n' ".[test,docs,release]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "setuptools>=70.1" "transformers==5.23.0; python_version >= '3.11'" > lock.in
 	$(BIN)/python -m uv pip compile --universal --python-version 3.10 --no-header --no-annotate \
 		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-ascend-backend --no-emit-package mf-gpt2 --no-emit-package mf-pangualpha \
 		lock.in -o constraints.txt; rm -f lock.in
@@ -77,7 +77,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python $(PROJECT_FILES)
 	@echo "installing the core, the CPU and Ascend backends with MindSpore (0.8 GB), GPT-2 and PanGu-alpha; this takes minutes the first time"
-	@$(PIP_INSTALL) hatchling editables
+	@$(PIP_INSTALL) hatchling editables "setuptools>=70.1"  # the last for jieba, which is published as source alone
 	@$(PIP_INSTALL) --no-build-isolation $(addprefix --editable ,$(PROJECTS))
 	@touch $@
 
