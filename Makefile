@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
 PROJECTS := . ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha
-PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt
+PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml plugins/*/hatch_build.py plugins/*/native/*) constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: help demo test test-slow test-parity downstream lint docs wheels bench lock clean

@@ -13,6 +13,7 @@ from .registry import RUNTIME, Entry, registry
 if TYPE_CHECKING:
     from .config import PretrainedConfig
     from .modeling import PretrainedModel
+    from .nn.weight_only import WeightDtype
     from .processing import PretrainedProcessor
     from .tokenization import PretrainedTokenizer
 
@@ -123,20 +124,27 @@ class AutoModel(_Auto):
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path, *, revision: str | None = None, **overrides: Any
+        cls,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        weight_dtype: WeightDtype | None = None,
+        **overrides: Any,
     ) -> PretrainedModel:
         """Return a model with a checkpoint's weights.
 
         Args:
             name_or_path: See :func:`mf_core.checkpoint.locate`.
             revision: Branch, tag or commit of a hub repository.
+            weight_dtype: ``"int8"`` or ``"bfloat16"``: hold the weights in fewer bits, for text that comes faster; see
+                :meth:`mf_core.PretrainedModel.hold_weights`.
             **overrides: Fields of the configuration to change.
 
         Raises:
             FileMissingError: There are no weights. Nothing is ever initialised at random instead.
             WeightsError: They do not fit.
         """
-        return model_of(locate(name_or_path, revision), cls.kind, **overrides)
+        return model_of(locate(name_or_path, revision), cls.kind, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **overrides: Any) -> PretrainedModel:
@@ -191,10 +199,12 @@ class AutoProcessor(_Auto):
         return processor
 
 
-def model_of(checkpoint: Checkpoint, kind: str, **overrides: Any) -> PretrainedModel:
+def model_of(
+    checkpoint: Checkpoint, kind: str, *, weight_dtype: WeightDtype | None = None, **overrides: Any
+) -> PretrainedModel:
     """Return the model, of the kind ``"model:<head>"``, of a checkpoint that has been located."""
     entry = registry.find(kind, checkpoint.model_type, checkpoint.owner)
-    model: PretrainedModel = entry.load().from_checkpoint(checkpoint, **overrides)
+    model: PretrainedModel = entry.load().from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
     return model
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from .backend import get_backend, import_mindspore
 
 import_mindspore()
 
-from mindspore import Tensor, nn  # noqa: E402
+from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from .checkpoint import Checkpoint, locate  # noqa: E402
-from .errors import ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
+from .errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
 from .files import CONFIG_FILE, write_json  # noqa: E402
 from .nn.dropout import number_sites  # noqa: E402
 from .nn.init import initializing, ms_dtype, skip_init  # noqa: E402
+from .nn.kernels import kernel  # noqa: E402
 from .nn.layers import Embedding, Linear  # noqa: E402
+from .nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
 from .weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class PretrainedModel(nn.Cell):
         lora_config: Settings of the LoRA adapters that the model has; None if there are none.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
         spread: How the model is spread over processes; None: it is whole.
+        weight_dtype: What the weights of its large layers are held in where that is less than what was loaded.
     """
 
     config_class: ClassVar[type[PretrainedConfig]]
@@ -68,6 +71,7 @@ class PretrainedModel(nn.Cell):
     lora_config: LoraConfig | None = None
     has_auxiliary_loss: bool = False
     spread: Spread | None = None
+    weight_dtype: WeightDtype | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
         if not isinstance(config, self.config_class):
@@ -89,13 +93,27 @@ class PretrainedModel(nn.Cell):
         self.set_train(False)
 
     @classmethod
-    def from_pretrained(cls: type[M], name_or_path: str | Path, *, revision: str | None = None, **overrides: Any) -> M:
+    def from_pretrained(
+        cls: type[M],
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        weight_dtype: WeightDtype | None = None,
+        **overrides: Any,
+    ) -> M:
         """Return a model with a checkpoint's weights; see :meth:`mf_core.AutoModel.from_pretrained`."""
-        return cls.from_checkpoint(locate(name_or_path, revision), **overrides)
+        return cls.from_checkpoint(locate(name_or_path, revision), weight_dtype=weight_dtype, **overrides)
 
     @classmethod
-    def from_checkpoint(cls: type[M], checkpoint: Checkpoint, **overrides: Any) -> M:
+    def from_checkpoint(
+        cls: type[M], checkpoint: Checkpoint, *, weight_dtype: WeightDtype | None = None, **overrides: Any
+    ) -> M:
         """Return a model with the weights of a checkpoint that has been located."""
+        if weight_dtype not in (None, *get_args(WeightDtype)):
+            raise ArgumentError(
+                f"weight_dtype={weight_dtype!r} is none of {', '.join(map(repr, get_args(WeightDtype)))}",
+                value=weight_dtype, hint="leave it out to hold the weights in param_init_type",
+            )
         if checkpoint.model_type != cls.config_class.model_type:
             raise ConfigError(
                 f"{checkpoint.name!r} is a {checkpoint.model_type!r} checkpoint, not one for {cls.__name__}",
@@ -110,7 +128,45 @@ class PretrainedModel(nn.Cell):
             from .lora.files import fill
 
             fill(model, checkpoint.adapter)
+        if weight_dtype is not None:
+            model._hold_weights(weight_dtype)
         return model
+
+    def hold_weights(self, weight_dtype: WeightDtype) -> None:
+        """Hold the weights of the linear layers and of the token embeddings in fewer bits from now on.
+
+        Decoding reads all weights for each token, so it takes less time by about as much. The model can generate, and
+        be evaluated; it cannot be trained or saved any more. Compiled graphs are made anew when they are called next.
+
+        Args:
+            weight_dtype: ``"int8"``, with a scale for each output, or ``"bfloat16"``.
+
+        Raises:
+            UnsupportedError: The weights are so held already, or the model has adapters, or is spread over processes.
+        """
+        self._hold_weights(weight_dtype)
+        ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
+
+    def _hold_weights(self, weight_dtype: WeightDtype) -> None:
+        """Do it for a model that no graph has used."""
+        if self.weight_dtype is not None or self.lora_config is not None or self.spread is not None:
+            has = "adapters" if self.lora_config is not None else "its weights" if self.weight_dtype else "parts"
+            why = {
+                "adapters": "the model has adapters: fold them into its weights first, with merge_lora(model)",
+                "its weights": f"they are held in {self.weight_dtype} already",
+                "parts": "the model is spread over processes",
+            }[has]
+            raise UnsupportedError(f"weights cannot be held in {weight_dtype}", value=weight_dtype, why=why)
+        backend = get_backend()
+        by_kernel = kernel("weight_only_linear") is not None and self.compute_dtype == "float32"
+        if weight_dtype not in (*backend.dtypes, "int8") and not by_kernel:
+            raise UnsupportedError(
+                f"the {backend.name} backend holds no weights in {weight_dtype} here", value=weight_dtype,
+                why="it computes with them in kernels of its own, in float32",
+                hint=f"`mf doctor --backend {backend.name}` says why there are none; weight_dtype='int8' works without",
+            )
+        hold_weights(self, weight_dtype, int(self.config.vocab_size))
+        self.weight_dtype = weight_dtype
 
     def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
         """Put a located checkpoint's weights into this model.
@@ -123,6 +179,11 @@ class PretrainedModel(nn.Cell):
             FileMissingError, DownloadError, IntegrityError: They cannot be had.
             WeightsError: They do not fit.
         """
+        if self.weight_dtype is not None:
+            raise UnsupportedError(
+                f"a model whose weights are held in {self.weight_dtype} takes no others", value=self.weight_dtype,
+                hint="from_pretrained(…, weight_dtype=…) makes a model of a checkpoint",
+            )
         source = _check_weights(checkpoint)
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
         load_weights(
@@ -155,6 +216,11 @@ class PretrainedModel(nn.Cell):
                 "this process has a part of the model only", value=self.spread.layout.rank,
                 hint="Trainer.save_pretrained(directory), called in every process, puts the parts together",
             )  # fmt: skip
+        if self.weight_dtype is not None:
+            raise UnsupportedError(
+                f"a model whose weights are held in {self.weight_dtype} is not saved", value=self.weight_dtype,
+                hint="the checkpoint that it came from is what weight_dtype is given with",
+            )
         if self.lora_config is not None:
             raise UnsupportedError(
                 "a model with LoRA adapters is not saved as a whole", value=self.lora_config,
@@ -243,7 +309,7 @@ class PretrainedModel(nn.Cell):
         config = self.config.replace(compute_dtype=dtype)
         self.compute_dtype = get_backend().compute_dtype(config)
         for _, cell in self.cells_and_names():
-            if isinstance(cell, (Linear, Embedding)):
+            if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.dtype = ms_dtype(self.compute_dtype)
 
     def flops_per_token(self, length: int) -> int:

@@ -10,6 +10,7 @@ from .registry import registry
 
 if TYPE_CHECKING:
     from .modeling import PretrainedModel
+    from .nn.weight_only import WeightDtype
     from .tokenization import PretrainedTokenizer
 
 
@@ -46,6 +47,7 @@ def pipeline(
     *,
     device_target: str | None = None,
     revision: str | None = None,
+    weight_dtype: WeightDtype | None = None,
     **options: Any,
 ) -> Pipeline:
     """Return a callable that runs a task.
@@ -58,6 +60,7 @@ def pipeline(
         backend: ``"ms"``, MindSpore: the one there is. (MindFormers' keyword; the device is ``device_target``.)
         device_target: ``"cpu"``, ``"ascend"``, …; None: see :func:`mf_core.get_backend`.
         revision: Branch, tag or commit of a hub repository.
+        weight_dtype: Hold the model's weights in fewer bits; see :meth:`mf_core.PretrainedModel.hold_weights`.
         **options: Defaults of the calls; see the task's pipeline.
 
     Raises:
@@ -80,20 +83,27 @@ def pipeline(
     if given is None:
         raise ArgumentError(f"the task {name!r} has no model of its own", hint="pass model=…")
     get_backend(device_target)
-    model_object = _model(given, cls.head, revision)
+    model_object = _model(given, cls.head, revision, weight_dtype)
     processors = {"image_processor": image_processor, "audio_processor": audio_processor}
     used = {key: value for key, value in processors.items() if value is not None}
     return cls(model_object, _tokenizer(tokenizer, given, name, revision), **used, **options)
 
 
-def _model(given: str | PretrainedModel, head: str, revision: str | None) -> PretrainedModel:
+def _model(
+    given: str | PretrainedModel, head: str, revision: str | None, weight_dtype: WeightDtype | None
+) -> PretrainedModel:
     from .auto import model_of
     from .checkpoint import locate
     from .modeling import PretrainedModel
 
     if isinstance(given, PretrainedModel):
+        if weight_dtype is not None:
+            raise ArgumentError(
+                "weight_dtype is for a model that is loaded here", value=weight_dtype,
+                hint=f"model.hold_weights({weight_dtype!r}) changes one that is there",
+            )
         return given
-    return model_of(locate(given, revision), f"model:{head}")
+    return model_of(locate(given, revision), f"model:{head}", weight_dtype=weight_dtype)
 
 
 def _tokenizer(

@@ -17,7 +17,8 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn
 
 from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError
-from ..nn import cache_bias, cache_slots, ms_dtype
+from ..nn import ms_dtype
+from .cache import cache_bias, cache_slots
 from .config import GenerationConfig
 from .logits import Sampler, build_processors, log_softmax
 
@@ -69,17 +70,14 @@ class DecodeStep(nn.Cell):
         self.set_train(False)
 
     @ms.jit
-    def construct(self, input_ids: Tensor, position_ids: Tensor, cache_mask: Tensor, write_index: Tensor) -> Tensor:
+    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor) -> Tensor:
         """Return logits ``(B, V)``.
 
         Args:
-            input_ids, position_ids: ``(B, S)`` int32, for places ``write_index … write_index + S - 1``.
-            cache_mask: ``(B, C)`` int32, 0 at places of padding.
-            write_index: Scalar int32.
+            input_ids, position_ids: ``(B, S)`` int32.
+            bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
+            slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
         """
-        length = input_ids.shape[1]
-        bias = cache_bias(cache_mask, write_index, length)
-        slots = cache_slots(self.rows, self.capacity, write_index, length)
         return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
 
 
@@ -108,7 +106,7 @@ class Continuation:
         prompt: Number of ids of the prompt.
         ids: Prompt and continuation.
         limit: Most ids in all.
-        score: Sum of the log-probabilities that the model itself gave the continuation's tokens.
+        score: Sum of the log-probabilities that the model itself gave the continuation's tokens, where asked for.
         finished: Why it ended; None while it has not.
     """
 
@@ -167,6 +165,8 @@ def run(
     sequences: list[Continuation],
     config: GenerationConfig,
     stop: Callable[[Continuation], bool] | None = None,
+    *,
+    scored: bool = False,
 ) -> Iterator[None]:
     """Extend sequences by a token each, a yield a step, until all are finished.
 
@@ -175,6 +175,7 @@ def run(
         sequences: From :func:`prepare`; changed in place.
         config: How to choose tokens. Equal seeds give a prompt the same tokens, alone or in any batch.
         stop: Asked after each token whether a sequence ends here.
+        scored: Whether to add up the log-probabilities, which takes a pass over all logits a step.
     """
     batch = len(sequences)
     lengths = [sequence.prompt for sequence in sequences]
@@ -198,21 +199,25 @@ def run(
         for row in range(batch)
     ]
     sampler = Sampler(config.do_sample, seeds)
-    cache_mask = Tensor(mask)
     write_index = 0
     with _step_for(model, batch, capacity) as step:
         while True:
             with _lock:
                 was_training = model.training
-                model.set_train(False)
-                output = step(Tensor(ids), Tensor(places), cache_mask, Tensor(write_index, ms.int32)).asnumpy()
-                model.set_train(was_training)
-            write_index += ids.shape[1]
+                if was_training:
+                    model.set_train(False)
+                length = ids.shape[1]
+                bias = cache_bias(mask, write_index, length)
+                slots = cache_slots(step.rows, capacity, write_index, length)
+                output = step(Tensor(ids), Tensor(places), Tensor(bias), Tensor(slots)).asnumpy()
+                if was_training:
+                    model.set_train(True)
+            write_index += length
             logits = output
             for processor in processors:
                 logits = processor([sequence.ids for sequence in sequences], logits)
             chosen = sampler(logits)
-            log_probs = log_softmax(output)[np.arange(batch), chosen]
+            log_probs = log_softmax(output)[np.arange(batch), chosen] if scored else np.zeros(batch)
             for row, sequence in enumerate(sequences):
                 if sequence.finished is None:
                     _extend(sequence, int(chosen[row]), float(log_probs[row]), config, stop)

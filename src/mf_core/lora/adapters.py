@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from ..errors import ArgumentError, UnsupportedError, WeightsError, did_you_mean
 from ..modeling import PretrainedModel
 from ..nn import Linear
+from ..nn.cells import replace_cell
 from ..nn.dropout import number_sites
 from ..weights import to_numpy
 from .config import LoraConfig
@@ -54,6 +55,11 @@ def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
 
 def insert(model: PretrainedModel, config: LoraConfig) -> None:
     """Do what :func:`add_lora` does, for a model that no graph has used."""
+    if model.weight_dtype is not None:
+        raise UnsupportedError(
+            f"a model whose weights are held in {model.weight_dtype} gets no adapters", value=model.weight_dtype,
+            hint="load it without weight_dtype",
+        )  # fmt: skip
     if model.lora_config is not None:
         raise ArgumentError(
             "the model has adapters already", value=config,
@@ -65,7 +71,7 @@ def insert(model: PretrainedModel, config: LoraConfig) -> None:
     for parameter in trained:
         parameter.requires_grad = False
     for name, layer in layers.items():
-        _replace(model, name, LoraLinear(layer, config))
+        replace_cell(model, name, LoraLinear(layer, config))
     model.lora_config = config
     model.__dict__["trained_before_lora"] = trained
     number_sites(model)
@@ -140,7 +146,7 @@ def merge_lora(model: PretrainedModel) -> None:
         base: Linear = layer.__dict__["base"]
         base.dtype = layer.dtype
         base.set_train(layer.training)
-        _replace(model, name, base)
+        replace_cell(model, name, base)
     for parameter in model.__dict__.pop("trained_before_lora"):
         parameter.requires_grad = True
     model.lora_config = None
@@ -166,11 +172,3 @@ def _leaves(model: nn.Cell) -> list[str]:
     return list(dict.fromkeys(
         name.rpartition(".")[2] for name, cell in model.cells_and_names() if isinstance(cell, Linear)
     ))  # fmt: skip
-
-
-def _replace(model: nn.Cell, name: str, cell: nn.Cell) -> None:
-    parent_name, _, child = name.rpartition(".")
-    parent = dict(model.cells_and_names())[parent_name]
-    parent.insert_child_to_cell(child, cell)  # unlike an assignment, this renames no parameter
-    if isinstance(parent, nn.SequentialCell):
-        parent.cell_list = list(parent.cells())

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from .kernels import kernel
@@ -61,6 +61,8 @@ class Attention(nn.Cell):
     def __init__(self, *, fused: bool = False) -> None:
         super().__init__()
         self.kernel = kernel("causal_attention") if fused else None
+        self.step_kernel = kernel("cached_attention") if fused else None
+        self.write_kernel = kernel("write_cache") if fused else None
         self.part, self.join = ops.Transpose(), ops.Transpose()
         self.scale, self.scores = ops.Mul(), ops.BatchMatMul(transpose_b=True)
         self.mask, self.softmax, self.sums = ops.Add(), ops.Softmax(-1), ops.BatchMatMul()
@@ -121,6 +123,49 @@ class Attention(nn.Cell):
             hidden = hidden.reshape(bias.shape[2:])
         return self.merge(self.kernel(query, key, value, hidden, scale))  # type: ignore[misc]  # can_fuse has told
 
+    def write(self, cache: Parameter, slots: Tensor, new: Tensor) -> Tensor:
+        """Put new keys or values into a cache, in place, and return all of it.
+
+        Args:
+            cache: A parameter of shape ``(B * H * C, D)``.
+            slots: ``(B * H * S,)`` int32, from :func:`mf_core.generation.cache.cache_slots`.
+            new: ``(B, H, S, D)``.
+
+        Returns:
+            ``(B, H, C, D)``.
+        """
+        batch, heads, _, size = new.shape
+        rows = new.reshape((-1, size))
+        if self.write_kernel is not None and new.dtype == mstype.float32:
+            return self.write_kernel(cache, slots, rows).reshape((batch, heads, -1, size))
+        return ops.scatter_update(cache, slots, rows).reshape((batch, heads, -1, size))
+
+    def can_step(self, query: Tensor, key: Tensor) -> bool:
+        """Tell whether there is a kernel for a step of decoding that takes this: one token a row, in fp32."""
+        one = query.shape[1] == key.shape[1] == 1
+        return self.step_kernel is not None and one and query.dtype == mstype.float32
+
+    def step(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, slots: Tensor, keys: Parameter,
+        values: Parameter, scale: float,
+    ) -> Tensor:  # fmt: skip
+        """Put a token of each row into the cache and return what it sees there, ``(B, 1, H * D)``.
+
+        Args:
+            query: ``(B, 1, H * D)``.
+            key, value: ``(B, 1, G * D)``, with G heads.
+            bias: ``(B, 1, 1, C)``; see :func:`mf_core.generation.cache.cache_bias`.
+            slots: ``(B * G,)``; see :func:`mf_core.generation.cache.cache_slots`.
+            keys, values: The cache, ``(B * G * C, D)``.
+            scale: Usually ``1 / sqrt(D)``.
+        """
+        batch = query.shape[0]
+        seen = self.step_kernel(  # type: ignore[misc]  # can_step has told
+            query.reshape((batch, -1)), key.reshape((batch, -1)), value.reshape((batch, -1)),
+            bias.reshape((batch, -1)), slots, keys, values, scale,
+        )  # fmt: skip
+        return seen.reshape((batch, 1, -1))
+
 
 class CausalBias(nn.Cell):
     """What attention adds to the scores of tokens that see themselves, what is before them, and no padding."""
@@ -180,43 +225,9 @@ def causal_bias(attention_mask: Tensor | None, length: int) -> Tensor:
     return _CAUSAL_BIAS(attention_mask, length)
 
 
-def cache_bias(cache_mask: Tensor, write_index: Tensor, length: int) -> Tensor:
-    """Return the bias for tokens at places ``write_index … write_index + length - 1`` of a cache.
-
-    Args:
-        cache_mask: ``(B, C)``, 1 at places that hold, or will hold, a token and not padding.
-        write_index: Scalar.
-        length: S.
-
-    Returns:
-        ``(B, 1, length, C)`` fp32.
-    """
-    capacity = cache_mask.shape[1]
-    reach = (write_index + ops.arange(length)).reshape((1, -1, 1))
-    visible = ops.logical_and(ops.arange(capacity).reshape((1, 1, -1)) <= reach, (cache_mask != 0).expand_dims(1))
-    return ((1.0 - ops.cast(visible, mstype.float32)) * MASKED).expand_dims(1)
-
-
-def cache_slots(rows: int, capacity: int, write_index: Tensor, length: int) -> Tensor:
-    """Return where ``rows`` (B * H) rows of ``length`` tokens go in a flat cache of ``rows * capacity`` places."""
-    starts = (ops.arange(rows) * capacity).reshape((-1, 1))
-    places = (write_index + ops.arange(length)).reshape((1, -1))
-    return ops.cast((starts + places).reshape((-1,)), mstype.int32)
-
-
-def write_cache(cache: Tensor, slots: Tensor, new: Tensor) -> Tensor:
-    """Put new keys or values into a cache, in place, and return all of it.
-
-    Args:
-        cache: A parameter of shape ``(B * H * C, D)``.
-        slots: ``(B * H * S,)`` int32, from :func:`cache_slots`.
-        new: ``(B, H, S, D)``.
-
-    Returns:
-        ``(B, H, C, D)``.
-    """
-    batch, heads, _, size = new.shape
-    return ops.scatter_update(cache, slots, new.reshape((-1, size))).reshape((batch, heads, -1, size))
+def write_cache(cache: Parameter, slots: Tensor, new: Tensor) -> Tensor:
+    """See :meth:`Attention.write`."""
+    return _ATTENTION.write(cache, slots, new)
 
 
 def positions(attention_mask: Tensor) -> Tensor:

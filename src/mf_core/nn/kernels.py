@@ -20,6 +20,37 @@ where one is said, that works in compiled graphs and outside:
     with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and
     ``rate`` are fp32 scalars on the device; the others are numbers. Returns the weight.
 
+``gelu(x) -> Tensor``
+    ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` of each number; fp32. Differentiable.
+
+``cross_entropy(logits, labels) -> Tensor``
+    ``log(sum(exp(logits))) - logits[label]`` of each row: ``(N,)`` fp32 for logits ``(N, V)`` fp32 and labels ``(N,)``
+    int32. Differentiable in the logits.
+
+``cached_attention(query, key, value, bias, slots, keys, values, scale) -> Tensor``
+    One step of decoding. Puts ``key`` and ``value``, ``(B, G * D)``, into the places ``slots``, ``(B * G,)`` int32, of
+    the parameters ``keys`` and ``values``, ``(B * G * C, D)``, in place, and returns ``softmax(query @ keys.T * scale +
+    bias) @ values`` for each of the heads in ``query``, ``(B, H * D)``: as ``(B, H * D)``. G divides H: so many heads
+    share a key. ``bias`` is ``(B, C)``, 0 where the row may look and -6e4 elsewhere; ``scale`` is a number. All fp32.
+
+``write_cache(cache, slots, new) -> Tensor``
+    Puts ``new``, ``(N, D)``, into the places ``slots``, ``(N,)`` int32, of the parameter ``cache``, ``(P, D)``, in
+    place, and returns all of it. All fp32 but the slots.
+
+``linear(x, weight, bias) -> Tensor``
+    ``x @ weight + bias`` for a few rows: ``x`` is ``(N, K)``, ``weight`` ``(K, M)``, ``bias`` ``(M,)``, all fp32.
+    Differentiable in all.
+
+``linear_outputs_first(x, weight, bias) -> Tensor``
+    The same with ``weight`` ``(M, K)``.
+
+``weight_only_linear(x, weight, scale, bias) -> Tensor``
+    ``x @ (weight * scale).T + bias`` for a few rows. ``x`` is ``(N, K)`` fp32; ``weight`` is ``(M, K)`` int8 or bf16,
+    ``scale`` ``(M,)``, one of each of its rows, and ``bias`` ``(M,)``, both fp32. Returns ``(N, M)`` fp32.
+
+``weight_only_rows(ids, weight, scale) -> Tensor``
+    Rows of ``weight * scale``: ``(…, K)`` fp32 for ``ids``, ``(…)`` int32, with the same weight and scale.
+
 Environment variables:
     MF_KERNELS: ``0`` turns all of them off.
 """
@@ -34,7 +65,10 @@ from typing import Any
 from ..backend import get_backend
 
 #: The names, in the order above.
-NAMES = ("causal_attention", "rms_norm", "fused_adamw")
+NAMES = (
+    "causal_attention", "rms_norm", "fused_adamw", "gelu", "cross_entropy", "cached_attention", "write_cache",
+    "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
+)  # fmt: skip
 
 logger = logging.getLogger("mf_core")
 

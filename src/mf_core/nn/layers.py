@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
 
 from .init import ms_dtype, parameter
+from .kernels import kernel
 from .operators import Operators
+
+#: A kernel that reads a weight once is faster than a matrix product for so many rows.
+FEW_ROWS = 8
 
 
 class Linear(nn.Cell):
@@ -24,6 +30,7 @@ class Linear(nn.Cell):
 
     Attributes:
         enter, leave: What is said to other processes before and after the product, where the weight is split.
+        by_compiler: Whether MindSpore's parallel compiler splits the operators.
     """
 
     operators: ClassVar[Operators] = {
@@ -56,6 +63,9 @@ class Linear(nn.Cell):
     def make_operators(self) -> None:
         """Make the layer's operators."""
         self.bias_add = ops.BiasAdd()
+        self.by_compiler = False
+        self.kernel: Any = kernel("linear_outputs_first" if self.outputs_first else "linear")
+        self.no_bias = Tensor(np.zeros(self.out_features, np.float32))
         self.matmul: Any = None if self.outputs_first else ops.MatMul()
         self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
 
@@ -64,6 +74,9 @@ class Linear(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
+        if self.can_spare(rows):
+            bias = self.no_bias if self.bias is None else self.bias
+            return self.kernel(rows, self.weight, bias).reshape(x.shape[:-1] + (self.out_features,))
         weight = ops.cast(self.weight, self.dtype)
         y = self.matmul(rows, weight) if self.matmul is not None else self.matmul_outputs_first(rows, weight)
         shape = x.shape[:-1] + (self.out_features,)
@@ -75,6 +88,11 @@ class Linear(nn.Cell):
             # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
             y = self.bias_add(y, ops.cast(self.bias, self.dtype))
         return y.reshape(shape)
+
+    def can_spare(self, rows: Tensor) -> bool:
+        """Tell whether there is a kernel for so few rows: of a whole layer, in fp32."""
+        there = self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.leave is None and not self.by_compiler
+        return there and rows.dtype == mstype.float32 and self.weight.dtype == mstype.float32
 
 
 class LayerNorm(nn.Cell):
@@ -113,6 +131,7 @@ class Embedding(nn.Cell):
         leave: What is said to other processes after a look-up, where rows or positions are split.
         enter: What is said to them before :meth:`attend`.
         gather: Makes whole logits of each process's.
+        by_compiler: Whether MindSpore's parallel compiler splits the operators.
     """
 
     operators: ClassVar[Operators] = {
@@ -131,6 +150,9 @@ class Embedding(nn.Cell):
         self.enter: nn.Cell | None = None
         self.gather: nn.Cell | None = None
         self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
+        self.kernel: Any = kernel("linear_outputs_first")
+        self.by_compiler = False
+        self.no_bias = Tensor(np.zeros(num_embeddings, np.float32))
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""
@@ -155,7 +177,14 @@ class Embedding(nn.Cell):
         """
         if self.enter is not None:
             x = self.enter(x)
-        rows = x.reshape((-1, x.shape[-1]))
-        logits = self.product(ops.cast(rows, self.dtype), ops.cast(self.weight, self.dtype))
+        rows = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype)
+        if self.can_spare(rows):
+            return self.kernel(rows, self.weight, self.no_bias).reshape(x.shape[:-1] + (self.weight.shape[0],))
+        logits = self.product(rows, ops.cast(self.weight, self.dtype))
         logits = ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
+
+    def can_spare(self, rows: Tensor) -> bool:
+        """Tell whether there is a kernel for the logits of so few rows: of the whole vocabulary, in fp32."""
+        there = self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.start is None and not self.by_compiler
+        return there and rows.dtype == mstype.float32 and self.weight.dtype == mstype.float32

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
 
+from .kernels import kernel
 from .operators import Operators
 
 
@@ -23,25 +25,27 @@ class CrossEntropy(nn.Cell):
         super().__init__()
         self.one_hot, self.operator = ops.OneHot(), ops.SoftmaxCrossEntropyWithLogits()
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
-        self.spared = _SparedCrossEntropy()
+        self.spared, self.kernel = _SparedCrossEntropy(), kernel("cross_entropy")
         self.by_compiler = False
 
-    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(N,)`` losses, and their gradient, ``(N, V)``.
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return ``(N,)`` losses.
 
         Args:
             logits: ``(N, V)`` fp32.
-            labels: ``(N,)`` int32.
+            labels: ``(N,)`` of whole numbers.
         """
         if self.by_compiler:
-            losses, gradient = self.operator(logits, self.one_hot(labels, logits.shape[-1], self.on, self.off))
-        else:
-            losses, gradient = self.spared(logits, labels)
-        return losses, gradient
+            losses, _ = self.operator(logits, self.one_hot(labels, logits.shape[-1], self.on, self.off))
+            return losses
+        if self.kernel is not None:
+            return self.kernel(logits, ops.cast(labels, mstype.int32))
+        losses, _ = self.spared(logits, labels)
+        return losses
 
 
 class _SparedCrossEntropy(nn.Cell):
-    """The same; its gradient is made along with it and grown without a table."""
+    """The losses and, made along with them, their gradient, which is grown without a table."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -153,16 +153,28 @@ class GatherColumns(_Edge):
         return (ops.Gather()(parts, Tensor(self.group.index, ms.int32), 1).reshape(x.shape),)
 
 
-class SplitCrossEntropy(_Edge):
+class SplitCrossEntropy(nn.Cell):
     """:class:`mf_core.nn.CrossEntropy` of logits whose columns, the vocabulary, are split over the processes."""
 
-    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(N,)`` losses, the same in each process, and their gradient, ``(N, V / n)``.
+    def __init__(self, group: Collectives) -> None:
+        super().__init__()
+        self.both = _SplitCrossEntropy(group)
+
+    def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return ``(N,)`` losses, the same in each process.
 
         Args:
             logits: ``(N, V / n)`` fp32: this process's part of the vocabulary.
             labels: ``(N,)`` int32, places in the whole vocabulary.
         """
+        losses, _ = self.both(logits, labels)
+        return losses
+
+
+class _SplitCrossEntropy(_Edge):
+    """The losses and, made along with them, their gradient, ``(N, V / n)``."""
+
+    def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         count = logits.shape[-1]
         largest = logits.max(-1).reshape((1, -1))
         largest = self.group.all_gather(largest).max(0).reshape((-1, 1))

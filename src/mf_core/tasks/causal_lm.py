@@ -190,7 +190,7 @@ class CausalLMLoss(nn.Cell):
             return hidden, auxiliary, targets
         logits = self.model.head(hidden, whole=False)
         labels = self.part(ids, (0, 1), (rows, length + 1), (1, 1)).reshape((-1,))
-        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
+        losses = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), labels)
         mean = self.total(self.count(losses, counted)) / ops.maximum(targets, Tensor(1.0, ms.float32))
         return mean + auxiliary, targets
 

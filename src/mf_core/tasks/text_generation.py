@@ -102,7 +102,8 @@ class TextGenerationPipeline(Pipeline):
 
     def _batch(self, texts: list[str], config: GenerationConfig, merged: dict[str, Any]) -> list[dict[str, Any]]:
         continuations = prepare(self.model, self._encode(texts), config)
-        for _ in run(self.model, continuations, config, self._stopper(config)):
+        scored = bool(merged.get("return_scores", False))
+        for _ in run(self.model, continuations, config, self._stopper(config), scored=scored):
             pass
         copies = config.num_return_sequences
         full = merged.get("return_full_text", True)
@@ -112,7 +113,7 @@ class TextGenerationPipeline(Pipeline):
             result: dict[str, Any] = {
                 "text_generation_text": [(text if full else "") + self._new_text(c, config) for c in mine]
             }
-            if merged.get("return_scores", False):
+            if scored:
                 result["scores"] = [c.score for c in mine]
             results.append(result)
         return results

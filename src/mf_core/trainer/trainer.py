@@ -216,8 +216,14 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written, or is of another run.
             OutOfMemoryError: A step does not fit into memory.
             SystemExit: After a SIGTERM, when a checkpoint has been written.
+            UnsupportedError: The model's weights are held in fewer bits.
         """
         args = self.args
+        if self.model.weight_dtype is not None:
+            raise UnsupportedError(
+                f"a model whose weights are held in {self.model.weight_dtype} cannot be trained",
+                value=self.model.weight_dtype, hint="load it without weight_dtype",
+            )
         if do_eval and args.eval_every == (None, None):
             args = args.model_copy(update={"do_eval": True})
         self._check_supported(args)

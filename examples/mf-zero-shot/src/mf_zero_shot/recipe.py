@@ -82,5 +82,5 @@ class LabelLoss(nn.Cell):
         rows = texts * labels
         flat = ids.reshape((rows, length)), mask.reshape((rows, length)), labelled.reshape((rows, length - 1))
         scores = self.scores(flat[0], flat[1], flat[2]).reshape((texts, labels))
-        losses, _ = self.cross_entropy(scores, answers)
+        losses = self.cross_entropy(scores, answers)
         return losses.sum() / texts, ops.ones((), ms.float32) * texts

@@ -43,7 +43,7 @@ class LabelScores(nn.Cell):
         """
         rows, length = ids.shape
         logits = self.model(ids, mask)[:, :-1]
-        losses, _ = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), ids[:, 1:].reshape((-1,)))
+        losses = self.cross_entropy(logits.reshape((-1, logits.shape[-1])), ids[:, 1:].reshape((-1,)))
         return -(losses.reshape((rows, length - 1)) * labelled).sum(1)
 
 

@@ -8,10 +8,10 @@ import platform
 import re
 import resource
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mf_core import DeviceBackend
 from mf_core.backend import Probe
@@ -19,6 +19,7 @@ from mf_core.checks import Check, check_package, first_missing
 from mf_core.errors import BackendError
 
 from .cores import core_count
+from .kernels import processor_level, unavailable
 from .speed import measured_flops
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class CPUBackend(DeviceBackend):
     name: ClassVar[str] = "cpu"
     default_dtype: ClassVar[str] = "float32"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16")  # MindSpore 2.10 has no bfloat16 matmul on CPU
+    kernels: ClassVar[tuple[str, ...]] = (
+        "gelu", "cross_entropy", "cached_attention", "write_cache", "linear", "linear_outputs_first",
+        "weight_only_linear", "weight_only_rows",
+    )  # fmt: skip
 
     def probe(self) -> Probe:
         """See the base class."""
@@ -49,6 +54,7 @@ class CPUBackend(DeviceBackend):
             check_package("mindspore", "2.10", "2.11", remedy, required=missing),
             check_package("numpy", "1.25", "2", "pip install 'numpy<2'", required=False),
             Check("threads", True, threads),
+            _check_kernels(),
         )
         if missing:
             return Probe(False, reason=first_missing(checks), checks=checks)
@@ -119,6 +125,18 @@ class CPUBackend(DeviceBackend):
     def peak_flops(self, dtype: str) -> float | None:
         """Return the speed of a product of two matrices, measured once a process for each type; it takes 0.2 s."""
         return measured_flops(dtype)
+
+    def capability(self, name: str) -> Callable[..., Any] | None:
+        """See the base class."""
+        from .kernels import load  # imports MindSpore's operators
+
+        return load().get(name)
+
+
+def _check_kernels() -> Check:
+    why = unavailable()
+    remedy = "install a C++ compiler, then: pip install --force-reinstall --no-binary mf-cpu-backend mf-cpu-backend"
+    return Check("native kernels", not why, why or processor_level(), remedy=remedy if why else "", required=False)
 
 
 def _processor() -> str:

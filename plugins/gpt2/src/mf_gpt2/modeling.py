@@ -22,7 +22,6 @@ from mf_core.nn import (
     Operators,
     ms_dtype,
     positions,
-    write_cache,
 )
 from mf_core.parallel import ParallelPlan
 
@@ -63,10 +62,14 @@ class GPT2Attention(nn.Cell):
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
         query, key, value = self.three(self.c_attn(x))
+        if slots is not None and self.attention.can_step(query, key):
+            seen = self.attention.step(query, key, value, bias, slots, keys, values, self.scale)
+            return self.resid_dropout(self.c_proj(seen))
         split = self.attention.split
         query, key, value = split(query, self.num_heads), split(key, self.num_heads), split(value, self.num_heads)
         if slots is not None:
-            key, value = write_cache(keys, slots, key), write_cache(values, slots, value)
+            write = self.attention.write
+            key, value = write(keys, slots, key), write(values, slots, value)
         if self.attention.can_fuse(query, self.training and self.attn_dropout.p > 0):
             return self.resid_dropout(self.c_proj(self.attention.fuse(query, key, value, bias, self.scale)))
         weights = self.attention.weights(query, key, bias, self.scale, self.softmax_dtype)

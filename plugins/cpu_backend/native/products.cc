@@ -1,0 +1,152 @@
+// Products of a few rows with a weight, which is read once, so that their time is that of reading it from memory. Weights
+// in int8 and bfloat16, with a scale for each output, are widened on the way.
+#include "operator.h"
+#include "simd.h"
+
+namespace {
+
+using namespace mf;
+
+// `C` columns of `R` rows: C * R sums at a time, which is what the registers hold. The columns' weights follow each other
+// in memory, a few bytes of each are read in turn, and processors do not foresee that: what the next call reads is
+// fetched here, line after line.
+template <int R, int C, typename T>
+MF_INLINE void tile(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t inner,
+                    int64_t width) {
+  Floats sums[R][C] = {};
+  int64_t k = 0;
+  for (; k + kWidth <= inner; k += kWidth) {
+    const char* next = reinterpret_cast<const char*>(weight + C * (inner + k));
+    for (size_t line = 0; line < C * kWidth * sizeof(T); line += 64) __builtin_prefetch(next + line);
+    MF_UNROLL for (int c = 0; c < C; c++) {
+      const Floats w = load(weight + c * inner + k);
+      MF_UNROLL for (int r = 0; r < R; r++) sums[r][c] += load(x + r * inner + k) * w;
+    }
+  }
+  MF_UNROLL for (int r = 0; r < R; r++)
+    MF_UNROLL for (int c = 0; c < C; c++) {
+      float total = sum(sums[r][c]);
+      for (int64_t j = k; j < inner; j++) total += x[r * inner + j] * one(weight + c * inner + j);
+      y[r * width + c] = (scale ? total * scale[c] : total) + bias[c];
+    }
+}
+
+template <int C, typename T>
+MF_INLINE void columns(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
+                       int64_t inner, int64_t width) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) tile<4, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
+  for (; r + 2 <= rows; r += 2) tile<2, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
+  if (r < rows) tile<1, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
+}
+
+template <typename T>
+MF_INLINE void product(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
+                       int64_t inner, int64_t width, int64_t begin, int64_t end) {
+  int64_t n = begin;
+  for (; n + 4 <= end; n += 4)
+    columns<4>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
+  for (; n < end; n++) columns<1>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
+}
+
+// The same for a weight (inner, width): columns begin … end of y, which has the bias in it. Four rows of the weight at a
+// time are added to y; those that follow are fetched.
+MF_CLONES void add_product(const float* x, const float* weight, float* y, int64_t rows, int64_t inner, int64_t width,
+                           int64_t begin, int64_t end) {
+  int64_t k = 0;
+  for (; k + 4 <= inner; k += 4) {
+    const float* w = weight + k * width;
+    int64_t n = begin;
+    for (; n + kWidth <= end; n += kWidth) {
+      MF_UNROLL for (int i = 4; i < 8; i++) __builtin_prefetch(w + i * width + n);
+      const Floats a = load(w + n), b = load(w + width + n), c = load(w + 2 * width + n), d = load(w + 3 * width + n);
+      for (int64_t r = 0; r < rows; r++) {
+        const float* f = x + r * inner + k;
+        float* out = y + r * width + n;
+        store(out, load(out) + (f[0] * a + f[1] * b) + (f[2] * c + f[3] * d));
+      }
+    }
+    for (; n < end; n++)
+      for (int64_t r = 0; r < rows; r++)
+        for (int i = 0; i < 4; i++) y[r * width + n] += x[r * inner + k + i] * w[i * width + n];
+  }
+  for (; k < inner; k++)
+    for (int64_t n = begin; n < end; n++)
+      for (int64_t r = 0; r < rows; r++) y[r * width + n] += x[r * inner + k] * weight[k * width + n];
+}
+
+MF_CLONES void product_float(const float* x, const float* weight, const float* scale, const float* bias, float* y,
+                             int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
+}
+
+MF_CLONES void product_int8(const float* x, const int8_t* weight, const float* scale, const float* bias, float* y,
+                            int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
+}
+
+MF_CLONES void product_bfloat(const float* x, const Bfloat* weight, const float* scale, const float* bias, float* y,
+                              int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
+}
+
+template <typename Product, typename T>
+int run(Product product, const T* values, const float* scale, const Array& x, const Array& weight, const Array& bias,
+        const Array& y) {
+  const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
+  if (!are("float32", {x, bias, y})) return 1;
+  if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
+  share(width, 4, 256, [&](int64_t begin, int64_t end) {
+    product(x.as<float>(), values, scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
+  });
+  return 0;
+}
+
+}  // namespace
+
+// x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32
+MF_OPERATOR(mf_weight_only_linear) {
+  const Array x = in[0], weight = in[1], scale = in[2], bias = in[3], y = in[4];
+  if (!scale.is("float32") || scale.size() != weight.axis(0)) return 1;
+  if (weight.is("int8")) return run(product_int8, weight.as<int8_t>(), scale.as<float>(), x, weight, bias, y);
+  if (weight.is("bfloat16")) return run(product_bfloat, weight.as<Bfloat>(), scale.as<float>(), x, weight, bias, y);
+  return 1;
+}
+
+// x (…, K), weight (N, K), bias (N,) -> (…, N); all fp32
+MF_OPERATOR(mf_linear_outputs_first) {
+  const Array weight = in[1];
+  if (!weight.is("float32")) return 1;
+  return run(product_float, weight.as<float>(), static_cast<float*>(nullptr), in[0], weight, in[2], in[3]);
+}
+
+// x (…, K), weight (K, N), bias (N,) -> (…, N); all fp32
+MF_OPERATOR(mf_linear) {
+  const Array x = in[0], weight = in[1], bias = in[2], y = in[3];
+  const int64_t rows = x.rows(1), inner = weight.axis(0), width = weight.axis(1);
+  if (!are("float32", {x, weight, bias, y})) return 1;
+  if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
+  for (int64_t r = 0; r < rows; r++) memcpy(y.as<float>() + r * width, bias.data, width * sizeof(float));
+  mf::share(width, kWidth, 256, [&](int64_t begin, int64_t end) {
+    add_product(x.as<float>(), weight.as<float>(), y.as<float>(), rows, inner, width, begin, end);
+  });
+  return 0;
+}
+
+// ids int32, weight (N, K), scale (N,) fp32 -> (…, K) fp32
+MF_OPERATOR(mf_weight_only_rows) {
+  const Array ids = in[0], weight = in[1], scale = in[2], y = in[3];
+  const int64_t count = ids.size(), width = weight.axis(1);
+  if (!are("float32", {scale, y}) || !ids.is("int32") || !(weight.is("int8") || weight.is("bfloat16"))) return 1;
+  if (scale.size() != weight.axis(0) || y.size() != count * width) return 1;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t row = ids.as<int32_t>()[i];
+    if (row < 0 || row >= weight.axis(0)) return 1;
+    const float factor = scale.as<float>()[row];
+    float* out = y.as<float>() + i * width;
+    for (int64_t k = 0; k < width; k++)
+      out[k] = factor * (weight.is("int8") ? one(weight.as<int8_t>() + row * width + k)
+                                           : one(weight.as<Bfloat>() + row * width + k));
+  }
+  return 0;
+}

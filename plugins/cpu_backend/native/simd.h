@@ -1,0 +1,120 @@
+// Vectors of sixteen numbers, in the compiler's own terms (GCC, Clang), so that one source serves every processor.
+//
+// A function marked MF_CLONES is compiled for several levels of x86-64, and the loader takes the best that the machine
+// has; elsewhere (NEON) the baseline has vectors already. What it calls must be MF_INLINE, to be compiled along with it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && !defined(MF_NO_CLONES)
+#define MF_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MF_CLONES
+#endif
+#define MF_INLINE static inline __attribute__((always_inline))
+#define MF_UNROLL _Pragma("GCC unroll 8")  // of a loop whose sums are to stay in registers
+#define MF_INLINED __attribute__((always_inline))  // of a lambda
+
+namespace mf {
+
+constexpr int64_t kWidth = 16;
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+typedef float Eight __attribute__((vector_size(32)));
+typedef float Four __attribute__((vector_size(16)));
+typedef uint32_t Bits __attribute__((vector_size(64)));
+
+// A bfloat16: the upper half of a float.
+struct Bfloat {
+  uint16_t bits;
+};
+
+template <typename To, typename From>
+MF_INLINE To same_bits(From from) {
+  static_assert(sizeof(To) == sizeof(From), "");
+  To to;
+  memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+MF_INLINE Floats load(const float* p) {
+  Floats v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// GCC makes one instruction of either loop, and many of a convertvector.
+MF_INLINE Floats load(const Bfloat* p) {
+  Bits v;
+  for (int i = 0; i < kWidth; i++) v[i] = p[i].bits;
+  return same_bits<Floats>(v << 16);
+}
+
+MF_INLINE Floats load(const int8_t* p) {
+  Ints v;
+  for (int i = 0; i < kWidth; i++) v[i] = p[i];
+  return __builtin_convertvector(v, Floats);
+}
+
+MF_INLINE float one(const float* p) { return *p; }
+MF_INLINE float one(const Bfloat* p) { return same_bits<float>(uint32_t(p->bits) << 16); }
+MF_INLINE float one(const int8_t* p) { return *p; }
+
+MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
+
+// The first `count` of sixteen numbers; the others are `rest`.
+MF_INLINE Floats load_some(const float* p, int64_t count, float rest) {
+  Floats v = rest - Floats{};
+  memcpy(&v, p, count * sizeof(float));
+  return v;
+}
+
+MF_INLINE void store_some(float* p, Floats v, int64_t count) { memcpy(p, &v, count * sizeof(float)); }
+
+MF_INLINE Floats all(float x) { return x - Floats{}; }
+
+MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
+  return same_bits<Floats>((same_bits<Ints>(yes) & condition) | (same_bits<Ints>(no) & ~condition));
+}
+
+MF_INLINE Floats larger(Floats a, Floats b) { return choose(a > b, a, b); }
+
+MF_INLINE float sum(Floats v) {
+  struct Eights {
+    Eight low, high;
+  } const eights = same_bits<Eights>(v);
+  struct Fours {
+    Four low, high;
+  } const fours = same_bits<Fours>(eights.low + eights.high);
+  const Four four = fours.low + fours.high;
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+MF_INLINE float largest(Floats v) {
+  float most = v[0];
+  for (int i = 1; i < kWidth; i++) most = v[i] > most ? v[i] : most;
+  return most;
+}
+
+// exp(x), to 1.5 units in the last place: 2 to the nearest whole power, times a polynomial in what is left (Taylor's, of
+// degree 7, over |r| <= ln(2) / 2). Below -87.3 it is 0, above 88.7 it grows no more; NaN stays.
+MF_INLINE Floats exp(Floats x) {
+  const Floats bounded = choose(x > 88.7f, all(88.7f), x);
+  const Floats turns = bounded * 1.44269504f;
+  const Floats whole = (turns + 12582912.0f) - 12582912.0f;  // rounds to a whole number
+  const Floats r = (bounded - whole * 0.693359375f) - whole * -2.12194440e-4f;
+  Floats y = all(1.0f / 5040);
+  y = y * r + 1.0f / 720;
+  y = y * r + 1.0f / 120;
+  y = y * r + 1.0f / 24;
+  y = y * r + 1.0f / 6;
+  y = y * r + 0.5f;
+  y = y * r + 1.0f;
+  y = y * r + 1.0f;
+  const Ints power = (__builtin_convertvector(choose(x < -87.3f, all(0.0f), whole), Ints) + 127) << 23;
+  return choose(x < -87.3f, all(0.0f), y * same_bits<Floats>(power));
+}
+
+}  // namespace mf

@@ -1,0 +1,126 @@
+"""MindSpore's view of the native kernels: each one's operator, with the shapes that it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
+
+from .kernels import LIBRARY
+
+Shape = tuple[int, ...]
+
+
+def _operator(
+    name: str, shape: Callable[..., Any], dtype: Callable[..., Any], gradient: Callable[..., Any] | None = None
+) -> Any:
+    return ops.Custom(f"{LIBRARY}:{name}", out_shape=shape, out_dtype=dtype, func_type="aot", bprop=gradient)
+
+
+def _like_first(first: Any, *_: Any) -> Any:
+    return first
+
+
+_gelu_gradient = _operator("mf_gelu_gradient", _like_first, _like_first)
+_cross_entropy_gradient = _operator("mf_cross_entropy_gradient", _like_first, _like_first)
+
+
+def _linear_backward(
+    x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return ops.MatMul(transpose_b=True)(dout, weight), ops.MatMul(transpose_a=True)(x, dout), ops.ReduceSum()(dout, 0)
+
+
+def _linear_outputs_first_backward(
+    x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return ops.MatMul()(dout, weight), ops.MatMul(transpose_a=True)(dout, x), ops.ReduceSum()(dout, 0)
+
+
+def _gelu_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+    return (_gelu_gradient(x, dout),)
+
+
+def _cross_entropy_backward(
+    logits: Tensor, labels: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    return _cross_entropy_gradient(logits, labels, out[1], dout[0]), ops.ZerosLike()(labels)
+
+
+_gelu = _operator("mf_gelu", _like_first, _like_first, _gelu_backward)
+_cross_entropy = _operator(
+    "mf_cross_entropy", lambda logits, labels: (labels, labels), lambda logits, labels: (logits, logits),
+    _cross_entropy_backward,
+)  # fmt: skip
+_linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _like_first, _linear_backward)
+_linear_outputs_first = _operator(
+    "mf_linear_outputs_first", lambda x, weight, bias: (x[0], weight[0]), _like_first, _linear_outputs_first_backward
+)
+_weight_only_linear = _operator(
+    "mf_weight_only_linear", lambda x, weight, scale, bias: (*x[:-1], weight[0]), _like_first
+)
+_weight_only_rows = _operator(
+    "mf_weight_only_rows", lambda ids, weight, scale: (*ids, weight[1]), lambda ids, weight, scale: scale
+)
+_write_cache = _operator("mf_write_cache", _like_first, _like_first)
+_cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """One pass forward and one back, where operators would make six and more."""
+    return _gelu(x)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Keep a number a row for the gradient, which is made of the logits again."""
+    losses, _ = _cross_entropy(logits, labels)
+    return losses
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Read the weight once, for all rows."""
+    return _linear(x, weight, bias)
+
+
+def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Read the weight once, for all rows."""
+    return _linear_outputs_first(x, weight, bias)
+
+
+def weight_only_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """Read the weight once, for all rows."""
+    return _weight_only_linear(x, weight, scale, bias)
+
+
+def weight_only_rows(ids: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """Widen a few rows. An operator of our own also because MindSpore's, beside one, copies all of the weight first."""
+    return _weight_only_rows(ids, weight, scale)
+
+
+def write_cache(cache: Any, slots: Tensor, new: Tensor) -> Tensor:
+    """Write in place behind MindSpore's back: where it sees parameters change, it copies others to be on the safe side.
+
+    The result is a copy, since MindSpore takes it for a tensor like others.
+    """
+    return _write_cache(cache, slots, new)
+
+
+def cached_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, slots: Tensor, keys: Tensor, values: Tensor, scale: float
+) -> Tensor:
+    """Look at no more of the cache than the bias shows."""
+    return _cached_attention(query, key, value, bias, slots, keys, values, Tensor([scale], mstype.float32))
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "gelu": gelu,
+    "cross_entropy": cross_entropy,
+    "linear": linear,
+    "linear_outputs_first": linear_outputs_first,
+    "weight_only_linear": weight_only_linear,
+    "weight_only_rows": weight_only_rows,
+    "cached_attention": cached_attention,
+    "write_cache": write_cache,
+}

@@ -1,0 +1,103 @@
+// Calls every native kernel at odd sizes on buffers of exactly the sizes that it may touch, for the sanitizers to watch.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#define KERNEL(NAME) extern "C" int NAME(int, void**, int*, int64_t**, const char**, void*, void*)
+KERNEL(mf_weight_only_linear);
+KERNEL(mf_weight_only_rows);
+KERNEL(mf_write_cache);
+KERNEL(mf_cached_attention);
+KERNEL(mf_gelu);
+KERNEL(mf_gelu_gradient);
+KERNEL(mf_cross_entropy);
+KERNEL(mf_cross_entropy_gradient);
+extern "C" void mf_set_threads(int);
+
+using Kernel = int (*)(int, void**, int*, int64_t**, const char**, void*, void*);
+
+struct Tensor {
+  std::string dtype;
+  std::vector<int64_t> shape;
+  int64_t below = 0;  // of int32: values are 0 … below - 1
+};
+
+// Runs a kernel on tensors of its own, each in a heap block of its size, and returns what it returns.
+static int run(Kernel kernel, std::vector<Tensor> tensors) {
+  std::vector<void*> params;
+  std::vector<int> ranks;
+  std::vector<int64_t*> shapes;
+  std::vector<const char*> dtypes;
+  for (Tensor& tensor : tensors) {
+    int64_t count = 1;
+    for (int64_t size : tensor.shape) count *= size;
+    const int64_t bytes = tensor.dtype == "int8" ? 1 : tensor.dtype == "bfloat16" ? 2 : 4;
+    void* data = malloc(count * bytes);
+    for (int64_t i = 0; i < count; i++) {
+      if (bytes == 1) static_cast<int8_t*>(data)[i] = int8_t(i * 37 % 255 - 127);
+      else if (bytes == 2) static_cast<uint16_t*>(data)[i] = 0x3f80;
+      else if (tensor.dtype == "int32") static_cast<int32_t*>(data)[i] = int32_t(i % tensor.below);
+      else static_cast<float*>(data)[i] = float(i % 13) / 4 - 1.5f;
+    }
+    params.push_back(data);
+    ranks.push_back(int(tensor.shape.size()));
+    shapes.push_back(tensor.shape.data());
+    dtypes.push_back(tensor.dtype.c_str());
+  }
+  const int code = kernel(int(params.size()), params.data(), ranks.data(), shapes.data(), dtypes.data(), nullptr, nullptr);
+  for (void* data : params) free(data);
+  return code;
+}
+
+static int failures = 0;
+
+static void expect(int wanted, const char* what, int code) {
+  if (code != wanted) {
+    printf("%s returned %d\n", what, code);
+    failures++;
+  }
+}
+
+int main() {
+  for (int threads = 1; threads <= 4; threads++) {
+    mf_set_threads(threads);
+    for (int64_t k : {1, 15, 16, 17, 64, 100})
+      for (int64_t n : {1, 3, 4, 7, 513}) {
+        for (const char* dtype : {"int8", "bfloat16"}) {
+          for (int64_t rows : {1, 2, 3, 5})
+            expect(0, "linear", run(mf_weight_only_linear, {{"float32", {rows, k}}, {dtype, {n, k}}, {"float32", {n}},
+                                                            {"float32", {n}}, {"float32", {rows, n}}}));
+          expect(0, "rows", run(mf_weight_only_rows, {{"int32", {2, 3}, n}, {dtype, {n, k}}, {"float32", {n}},
+                                                      {"float32", {2, 3, k}}}));
+        }
+        expect(0, "gelu", run(mf_gelu, {{"float32", {n, k}}, {"float32", {n, k}}}));
+        expect(0, "gelu's gradient", run(mf_gelu_gradient, {{"float32", {n, k}}, {"float32", {n, k}},
+                                                            {"float32", {n, k}}}));
+        expect(0, "cross entropy", run(mf_cross_entropy, {{"float32", {n, k}}, {"int32", {n}, k}, {"float32", {n}},
+                                                          {"float32", {n}}}));
+        expect(0, "its gradient", run(mf_cross_entropy_gradient, {{"float32", {n, k}}, {"int32", {n}, k},
+                                      {"float32", {n}}, {"float32", {n}}, {"float32", {n, k}}}));
+      }
+    for (int64_t size : {1, 15, 17, 64})
+      for (int64_t places : {1, 5, 33}) {
+        const int64_t batch = 2, heads = 4, groups = 2, rows = batch * groups;
+        const Tensor query = {"float32", {batch, heads * size}}, key = {"float32", {batch, groups * size}};
+        const Tensor cache = {"float32", {rows * places, size}}, slots = {"int32", {rows}, places};
+        expect(0, "attention", run(mf_cached_attention, {query, key, key, {"float32", {batch, places}}, slots, cache,
+                                                         cache, {"float32", {1}}, query}));
+        expect(0, "write", run(mf_write_cache, {cache, slots, {"float32", {rows, size}}, cache}));
+        expect(1, "a slot outside", run(mf_write_cache, {cache, {"int32", {rows * places + 1}, rows * places + 1},
+                                                         {"float32", {rows * places + 1, size}}, cache}));
+      }
+  }
+  expect(1, "another width", run(mf_weight_only_linear, {{"float32", {2, 3}}, {"int8", {5, 4}}, {"float32", {5}},
+                                                         {"float32", {5}}, {"float32", {2, 5}}}));
+  expect(1, "another type", run(mf_weight_only_linear, {{"float32", {2, 4}}, {"float32", {5, 4}}, {"float32", {5}},
+                                                        {"float32", {5}}, {"float32", {2, 5}}}));
+  expect(1, "an id outside", run(mf_weight_only_rows, {{"int32", {7}, 7}, {"int8", {5, 4}}, {"float32", {5}},
+                                                       {"float32", {7, 4}}}));
+  if (failures == 0) printf("all fine\n");
+  return failures != 0;
+}

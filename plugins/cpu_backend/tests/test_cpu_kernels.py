@@ -1,0 +1,189 @@
+"""The native kernels: against numpy in double precision, at odd sizes, with one thread and several; and watched."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mf_cpu_backend import kernels
+from mf_cpu_backend.cores import core_count
+from mindspore import Parameter, Tensor, ops
+
+from mf_core import get_backend
+
+NATIVE = Path(__file__).parents[1] / "native"
+
+pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())
+
+
+@pytest.fixture(params=[1, 2, 3, 4], ids=lambda count: f"{count}threads")
+def threads(request):
+    kernels.load()
+    kernels.set_threads(request.param)
+    yield
+    kernels.set_threads(core_count())
+
+
+def kernel(name):
+    return get_backend("cpu").capability(name)
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def bfloat(array):
+    """Return what a bfloat16 parameter of these numbers holds, and the parameter."""
+    parameter = Parameter(Tensor(array).astype(ms.bfloat16))
+    return parameter.astype(ms.float32).asnumpy(), parameter
+
+
+def int8(array):
+    values = np.rint(array * 40).clip(-127, 127)
+    return values, Parameter(Tensor(values.astype(np.int8)))
+
+
+WEIGHTS = {"int8": int8, "bfloat16": bfloat}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("dtype", WEIGHTS)
+@pytest.mark.parametrize(("rows", "inner", "width"), [(1, 768, 770), (1, 1, 1), (2, 15, 5), (3, 17, 600), (5, 100, 3)])
+def test_weight_only_linear(dtype, rows, inner, width):
+    values, weight = WEIGHTS[dtype](random(width, inner, seed=1))
+    x, scale, bias = random(rows, inner), random(width, seed=2), random(width, seed=3)
+    found = kernel("weight_only_linear")(Tensor(x), weight, Tensor(scale), Tensor(bias)).asnumpy()
+    wanted = x.astype(np.float64) @ (values.astype(np.float64) * scale[:, None]).T + bias
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=2e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("dtype", WEIGHTS)
+def test_weight_only_rows(dtype):
+    values, weight = WEIGHTS[dtype](random(11, 19, seed=1))
+    scale, ids = random(11, seed=2), np.array([[10, 0, 3], [3, 3, 7]], np.int32)
+    found = kernel("weight_only_rows")(Tensor(ids), weight, Tensor(scale)).asnumpy()
+    np.testing.assert_allclose(found, (values * scale[:, None])[ids], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("heads", "groups", "size"), [(4, 4, 64), (6, 2, 17), (3, 1, 1), (1, 1, 15)])
+def test_cached_attention_writes_the_token_and_looks_at_what_is_shown(heads, groups, size):
+    batch, places, here = 3, 37, 20
+    query = random(batch, heads * size)
+    key, value = random(batch, groups * size, seed=1), random(batch, groups * size, seed=2)
+    keys, values = random(batch * groups * places, size, seed=3), random(batch * groups * places, size, seed=4)
+    bias = np.full((batch, places), -6e4, np.float32)
+    for row, start in enumerate((0, 7, here)):  # the last sees itself alone
+        bias[row, start : here + 1] = 0
+    slots = (np.arange(batch * groups) * places + here).astype(np.int32)
+    held = [Parameter(Tensor(array.copy())) for array in (keys, values)]
+    given = map(Tensor, (query, key, value, bias, slots))
+    found = kernel("cached_attention")(*given, *held, size**-0.5).asnumpy()
+    keys[slots], values[slots] = key.reshape(-1, size), value.reshape(-1, size)
+    np.testing.assert_array_equal(held[0].asnumpy(), keys)
+    np.testing.assert_array_equal(held[1].asnumpy(), values)
+    shape = (batch, groups, 1, places, size)
+    every_key, every_value = (
+        np.broadcast_to(a.reshape(shape), (batch, groups, heads // groups, places, size)) for a in (keys, values)
+    )
+    scores = np.einsum("bghd,bghcd->bghc", query.reshape(batch, groups, -1, size).astype(np.float64), every_key)
+    scores = scores * size**-0.5 + bias[:, None, None]
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    wanted = np.einsum("bghc,bghcd->bghd", weights, every_value).reshape(batch, -1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("threads")
+def test_write_cache():
+    cache = Parameter(Tensor(random(12, 5)))
+    wanted, slots, new = random(12, 5), np.array([11, 0, 4], np.int32), random(3, 5, seed=1)
+    wanted[slots] = new
+    returned = kernel("write_cache")(cache, Tensor(slots), Tensor(new)).asnumpy()
+    np.testing.assert_array_equal(returned, wanted)
+    np.testing.assert_array_equal(cache.asnumpy(), wanted)
+
+
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1,), (3, 17), (300, 101)])
+def test_gelu_and_its_gradient(shape):
+    x, dy = 4 * random(*shape), random(*shape, seed=1)
+    x.flat[0] = 0.0
+    wide, step = x.astype(np.float64), 1e-4
+    np.testing.assert_allclose(kernel("gelu")(Tensor(x)).asnumpy(), gelu(wide), rtol=1e-5, atol=1e-6)
+    own = kernel("gelu")
+    found = ms.grad(lambda x, dy: (own(x) * dy).sum())(Tensor(x), Tensor(dy)).asnumpy()
+    wanted = (gelu(wide + step) - gelu(wide - step)) / (2 * step) * dy
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_gelu_of_large_numbers():
+    x = np.array([-1e30, -100, -20, 20, 100, 1e30, np.nan], np.float32)
+    np.testing.assert_array_equal(kernel("gelu")(Tensor(x)).asnumpy(), np.where(x < 0, -0.0, x))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (3, 17), (40, 1000)])
+def test_cross_entropy_and_its_gradient(rows, width):
+    logits, dout = 8 * random(rows, width) + 100, random(rows, seed=1)  # far from 0: the largest has to be taken off
+    labels = (np.arange(rows) * 7 % width).astype(np.int32)
+    own = kernel("cross_entropy")
+    wide = logits.astype(np.float64)
+    totals = np.log(np.exp(wide - wide.max(1, keepdims=True)).sum(1)) + wide.max(1)
+    losses = own(Tensor(logits), Tensor(labels)).asnumpy()
+    np.testing.assert_allclose(losses, totals - wide[np.arange(rows), labels], rtol=1e-5, atol=2e-5)
+    found = ms.grad(lambda logits, labels, dout: (own(logits, labels) * dout).sum())(
+        Tensor(logits), Tensor(labels), Tensor(dout)
+    ).asnumpy()
+    wanted = np.exp(wide - totals[:, None])
+    wanted[np.arange(rows), labels] -= 1
+    np.testing.assert_allclose(found, wanted * dout[:, None], rtol=2e-5, atol=2e-5)
+
+
+def test_what_does_not_fit_is_an_error():
+    linear, ones = kernel("weight_only_linear"), lambda *shape: Tensor(np.ones(shape, np.float32))
+    weight = Tensor(np.ones((5, 4), np.int8))
+    with pytest.raises((RuntimeError, ValueError)):
+        linear(ones(2, 3), weight, ones(5), ones(5)).asnumpy()
+    with pytest.raises((RuntimeError, ValueError)):
+        kernel("weight_only_rows")(Tensor(np.array([5], np.int32)), weight, ones(5)).asnumpy()
+    with pytest.raises((RuntimeError, ValueError)):
+        kernel("weight_only_rows")(Tensor(np.array([1], np.int64)), weight, ones(5)).asnumpy()
+    assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_no_kernel_touches_what_is_not_its_own(tmp_path):
+    """AddressSanitizer and UBSan watch all kernels at odd sizes, in a program of its own."""
+    program = tmp_path / "kernels"
+    sources = [*sorted(map(str, NATIVE.glob("*.cc"))), str(Path(__file__).with_name("kernels_main.cc"))]
+    watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DMF_NO_CLONES"]
+    subprocess.run(
+        ["g++", "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched, *sources,
+         "-o", str(program)], check=True,
+    )  # fmt: skip
+    # The threads of the pool live to the end, which is no leak.
+    done = subprocess.run(
+        [str(program)], capture_output=True, text=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    )
+    assert (done.returncode, done.stdout) == (0, "all fine\n"), done.stderr
+
+
+def test_without_a_library_there_are_none_and_it_is_said(tmp_path):
+    code = (
+        "import mf_cpu_backend.kernels as k, pathlib; k.LIBRARY = pathlib.Path('nowhere.so')\n"
+        "from mf_core.backend import load_backend; b = load_backend('cpu')\n"
+        "print([str(c) for c in b.probe().checks if c.name == 'native kernels'], b.capability('gelu'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    said = "['native kernels: this installation was built without a C++ compiler'] None"
+    assert done.stdout.strip() == said, done.stderr

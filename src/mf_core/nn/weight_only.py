@@ -1,0 +1,127 @@
+"""Layers whose weights are held in fewer bits than they compute in: less to read from memory for each token.
+
+The activations keep their type. ``int8`` weights have one scale for each output, symmetric about 0 (Jacob et al., 2018,
+section 2.1): the largest of a row becomes 127. Such layers are made from others, and cannot be trained.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from .cells import replace_cell
+from .kernels import kernel
+from .layers import Embedding, Linear
+
+WeightDtype = Literal["int8", "bfloat16"]
+
+#: With more rows than this a matrix product of the widened weight is faster than the kernel.
+FEW_ROWS = 64
+
+#: Rows that are quantised at a time, so that little is held twice.
+_ROWS = 1024
+
+
+def quantize(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``weight``, ``(N, K)`` of floats, as int8, and its rows' scales, ``(N,)`` fp32."""
+    values, scales = np.empty(weight.shape, np.int8), np.empty(len(weight), np.float32)
+    for start in range(0, len(weight), _ROWS):
+        rows = weight[start : start + _ROWS].astype(np.float32)
+        largest = np.abs(rows).max(axis=1, initial=0.0)
+        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+        values[start : start + _ROWS] = np.rint(rows / scale[:, None])
+        scales[start : start + _ROWS] = scale
+    return values, scales
+
+
+class _Held(nn.Cell):
+    """A weight in fewer bits, ``(N, K)``, and products with it.
+
+    Args:
+        weight: In floats, ``(N, K)``.
+        name: Of the parameter that it is from now on.
+        weight_dtype: What to hold it in.
+        bias: ``(N,)``; None: there is none.
+        dtype: What products are computed in.
+    """
+
+    def __init__(
+        self, weight: np.ndarray, name: str, weight_dtype: WeightDtype, bias: Parameter | None, dtype: mstype.Type
+    ) -> None:
+        super().__init__()
+        if weight_dtype == "int8":
+            values, scale = quantize(weight)
+            held = Tensor(values)
+        else:
+            held, scale = Tensor(weight.astype(np.float32)).astype(mstype.bfloat16), np.ones(len(weight), np.float32)
+        self.weight = Parameter(held, name=name, requires_grad=False)
+        self.scale = Parameter(
+            Tensor(scale), name=f"{name.removesuffix('weight')}weight_scale", requires_grad=False
+        )
+        self.bias, self.no_bias, self.dtype = bias, Tensor(np.zeros(len(weight), np.float32)), dtype
+        self.kernel = kernel("weight_only_linear")
+        self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
+
+    def product(self, x: Tensor) -> Tensor:
+        """``(…, K)`` to ``(…, N)``."""
+        shape = (*x.shape[:-1], self.weight.shape[0])
+        rows = ops.cast(x, self.dtype).reshape((-1, x.shape[-1]))
+        if self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.dtype == mstype.float32:
+            bias = self.no_bias if self.bias is None else ops.cast(self.bias, self.dtype)
+            return self.kernel(rows, self.weight, self.scale, bias).reshape(shape)
+        y = self.matmul(rows, ops.cast(self.weight, self.dtype))
+        y = y * ops.broadcast_to(ops.cast(self.scale, self.dtype), y.shape)
+        if self.bias is not None:
+            y = self.bias_add(y, ops.cast(self.bias, self.dtype))
+        return y.reshape(shape)
+
+
+class WeightOnlyLinear(_Held):
+    """A :class:`mf_core.nn.Linear` made so; its weight is ``(out, in)``."""
+
+    def __init__(self, base: Linear, weight_dtype: WeightDtype) -> None:
+        weight = base.weight.asnumpy()
+        weight = weight if base.outputs_first else weight.T
+        super().__init__(weight, base.weight.name, weight_dtype, base.bias, base.dtype)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``(…, out)`` for ``(…, in)``."""
+        return self.product(x)
+
+
+class WeightOnlyEmbedding(_Held):
+    """A :class:`mf_core.nn.Embedding` made so."""
+
+    def __init__(self, base: Embedding, weight_dtype: WeightDtype) -> None:
+        super().__init__(base.weight.asnumpy(), base.weight.name, weight_dtype, None, base.dtype)
+        self.look_up, self.rows_kernel = ops.Gather(), kernel("weight_only_rows")
+
+    def construct(self, ids: Tensor) -> Tensor:
+        """Return ``(…, size)`` for ids ``(…)``."""
+        if self.rows_kernel is not None and self.dtype == mstype.float32:
+            return self.rows_kernel(ops.cast(ids, mstype.int32), self.weight, self.scale)
+        rows = ops.cast(self.look_up(self.weight, ids, 0), self.dtype)
+        scale = ops.cast(self.look_up(self.scale, ids, 0), self.dtype)
+        return rows * ops.broadcast_to(scale.expand_dims(-1), rows.shape)
+
+    def attend(self, x: Tensor, *, whole: bool = True) -> Tensor:
+        """Return the logits ``(…, num)`` in fp32; see :meth:`mf_core.nn.Embedding.attend`."""
+        return ops.cast(self.product(x), mstype.float32)
+
+
+def hold_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> None:
+    """Hold the weights of a model's linear layers, and of its tables of tokens, in ``weight_dtype`` from now on.
+
+    Args:
+        model: Not used by any graph yet.
+        weight_dtype: ``"int8"`` or ``"bfloat16"``.
+        vocabulary: Rows of those embeddings that are taken; others (of positions) are small.
+    """
+    for name, cell in list(model.cells_and_names()):
+        if isinstance(cell, Linear):
+            replace_cell(model, name, WeightOnlyLinear(cell, weight_dtype))
+        elif isinstance(cell, Embedding) and cell.weight.shape[0] == vocabulary:
+            replace_cell(model, name, WeightOnlyEmbedding(cell, weight_dtype))
