@@ -132,6 +132,7 @@ def measured(case, folder):
 def estimated(case, model):
     """Return what the estimate says of this process, in all and by its parts."""
     from mf_core import context
+    from mf_core.nn.kernels import in_use
     from mf_core.parallel import ParallelConfig, ParallelPlan, RecomputeConfig, places
     from mf_core.parallel.decoder import Decoder
     from mf_core.parallel.estimate import Estimate, Step
@@ -143,7 +144,7 @@ def estimated(case, model):
     size = 2 if case["dtype"] == "float16" else 4
     step = Step(
         case["rows"], case["length"], size, case["optim"], case["accumulation"], parallel,
-        RecomputeConfig(**case["recompute"]),
+        RecomputeConfig(**case["recompute"]), kernels=in_use(),
     )  # fmt: skip
     where = places(
         whole.parallel_plan or ParallelPlan(), whole.shapes, layout, vocabulary=not parallel.vocab_emb_dp

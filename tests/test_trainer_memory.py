@@ -25,7 +25,7 @@ rows = [np.arange(257, dtype=np.int32)] * 64
 class Limit:
     def on_train_begin(self, args, state, control, **kwargs):
         used = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-        resource.setrlimit(resource.RLIMIT_AS, (used + 600_000_000,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
 
 make_trainer(Path(sys.argv[1]), model=model, dataset=rows, batch_size=32, options={"callbacks": Limit()}).train()
 """

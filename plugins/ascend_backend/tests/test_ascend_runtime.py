@@ -192,14 +192,14 @@ def test_chips_and_devices_that_do_not_do(cann, tmp_path):
         "    try: device = get_backend('ascend', number)\n"
         "    except BackendError as error: print(error)\n"
         "from mf_core.nn.kernels import NAMES, kernel\n"
-        "print(device.describe(), [kernel(name) for name in NAMES])"
+        "print(device.describe(), {kernel(name) for name in NAMES})"
     )
     done = run(cann, code, tmp_path, FAKE_CANN_CHIP="Ascend910A", FAKE_CANN_LOG=str(tmp_path / "log"))
     assert done.returncode == 0, done.stderr
     *error, last = done.stdout.splitlines()
     assert error[0] == "[MF401] there is no ascend device 2"
     assert "2 can be used here, numbered from 0" in error[1]
-    assert last == "ascend 0 (Ascend910A), float16 [None, None, None]"
+    assert last == "ascend 0 (Ascend910A), float16 {None}"
 
 
 def test_a_plugin_that_does_not_load_is_told_with_the_library(cann, tmp_path):

@@ -74,6 +74,119 @@ MF_CLONES void cross_entropy_gradient(const float* logits, const int32_t* labels
   }
 }
 
+// ---------------------------------------------------------------------------------------------------------- layer norm
+
+// Rows begin … end of x (N, E): y, and each row's mean and the reciprocal of its deviation.
+MF_CLONES void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* y, float* means,
+                          float* scales, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float* row = x + n * width;
+    float* out = y + n * width;
+    Floats sums = {}, squares = {};
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count); });
+    const float mean = sum(sums) / width;
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats apart = (count == kWidth ? load(row + i) : load_some(row + i, count, mean)) - mean;
+      squares += apart * apart;
+    });
+    const float scale = 1 / std::sqrt(sum(squares) / width + epsilon);
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats v = (take(row + i, count) - mean) * scale * take(weight + i, count) + take(bias + i, count);
+      put(out + i, v, count);
+    });
+    means[n] = mean;
+    scales[n] = scale;
+  }
+}
+
+MF_CLONES void layer_norm_gradient(const float* x, const float* weight, const float* means, const float* scales,
+                                   const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float *row = x + n * width, *given = dy + n * width, mean = means[n], scale = scales[n];
+    float* out = dx + n * width;
+    Floats plain = {}, along = {};
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats g = take(given + i, count) * take(weight + i, count);
+      plain += g;
+      along += g * (take(row + i, count) - mean);  // past the end, g is 0
+    });
+    const float first = sum(plain) / width, second = sum(along) / width * scale * scale;
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats g = take(given + i, count) * take(weight + i, count);
+      put(out + i, scale * (g - first - (take(row + i, count) - mean) * second), count);
+    });
+  }
+}
+
+// Columns begin … end of the gradients of weight and bias, summed over the rows in their order.
+MF_CLONES void layer_norm_sums(const float* x, const float* means, const float* scales, const float* dy, float* dweight,
+                               float* dbias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
+  memset(dweight + begin, 0, (end - begin) * sizeof(float));
+  memset(dbias + begin, 0, (end - begin) * sizeof(float));
+  for (int64_t n = 0; n < rows; n++) {
+    const float *row = x + n * width, *given = dy + n * width, mean = means[n], scale = scales[n];
+    by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats g = take(given + i, count);
+      put(dbias + i, take(dbias + i, count) + g, count);
+      put(dweight + i, take(dweight + i, count) + g * (take(row + i, count) - mean) * scale, count);
+    });
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- bias
+
+MF_CLONES void bias_add(const float* x, const float* bias, float* y, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++)
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      put(y + n * width + i, take(x + n * width + i, count) + take(bias + i, count), count);
+    });
+}
+
+// Columns begin … end of the sums over the rows, in their order.
+MF_CLONES void column_sums(const float* x, float* sums, int64_t rows, int64_t width, int64_t begin, int64_t end) {
+  memset(sums + begin, 0, (end - begin) * sizeof(float));
+  for (int64_t n = 0; n < rows; n++)
+    by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+      put(sums + i, take(sums + i, count) + take(x + n * width + i, count), count);
+    });
+}
+
+// ------------------------------------------------------------------------------------------------------------- softmax
+
+MF_CLONES void softmax(const float* x, float* y, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float* row = x + n * width;
+    float* out = y + n * width;
+    Floats most = all(-INFINITY), sums = {};
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      most = larger(count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY), most);
+    });
+    const float top = largest(most);
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      const Floats power = exp((count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY)) - top);
+      sums += power;
+      put(out + i, power, count);
+    });
+    const float factor = 1 / sum(sums);
+    by_sixteen(0, width,
+               [&](int64_t i, int64_t count) MF_INLINED { put(out + i, take(out + i, count) * factor, count); });
+  }
+}
+
+MF_CLONES void softmax_gradient(const float* y, const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float *row = y + n * width, *given = dy + n * width;
+    float* out = dx + n * width;
+    Floats sums = {};
+    by_sixteen(0, width,
+               [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count) * take(given + i, count); });
+    const float total = sum(sums);
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      put(out + i, take(row + i, count) * (take(given + i, count) - total), count);
+    });
+  }
+}
+
 constexpr int64_t kLeast = 16384;  // numbers that are worth another thread
 
 }  // namespace
@@ -120,6 +233,82 @@ MF_OPERATOR(mf_cross_entropy_gradient) {
   mf::share(rows, 1, 2, [&](int64_t begin, int64_t end) {
     cross_entropy_gradient(logits.as<float>(), labels.as<int32_t>(), totals.as<float>(), dlosses.as<float>(),
                            dlogits.as<float>(), width, begin, end);
+  });
+  return 0;
+}
+
+// x (…, E), weight (E,), bias (E,), epsilon (1,) -> its like, means (N,), scales (N,)
+MF_OPERATOR(mf_layer_norm) {
+  const Array x = in[0], weight = in[1], bias = in[2], epsilon = in[3], y = in[4], means = in[5], scales = in[6];
+  const int64_t rows = x.rows(1), width = x.axis(-1);
+  if (!are("float32", {x, weight, bias, epsilon, y, means, scales}) || weight.size() != width || bias.size() != width ||
+      y.size() != x.size() || means.size() != rows || scales.size() != rows || epsilon.size() != 1)
+    return 1;
+  mf::share(rows, 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    layer_norm(x.as<float>(), weight.as<float>(), bias.as<float>(), *epsilon.as<float>(), y.as<float>(),
+               means.as<float>(), scales.as<float>(), width, begin, end);
+  });
+  return 0;
+}
+
+// x (…, E), weight (E,), means (N,), scales (N,), dy like x -> dx like x, dweight (E,), dbias (E,)
+MF_OPERATOR(mf_layer_norm_gradient) {
+  const Array x = in[0], weight = in[1], means = in[2], scales = in[3], dy = in[4], dx = in[5], dweight = in[6],
+              dbias = in[7];
+  const int64_t rows = x.rows(1), width = x.axis(-1);
+  if (!are("float32", {x, weight, means, scales, dy, dx, dweight, dbias}) || weight.size() != width ||
+      means.size() != rows || scales.size() != rows || dy.size() != x.size() || dx.size() != x.size() ||
+      dweight.size() != width || dbias.size() != width)
+    return 1;
+  mf::share(rows, 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    layer_norm_gradient(x.as<float>(), weight.as<float>(), means.as<float>(), scales.as<float>(), dy.as<float>(),
+                        dx.as<float>(), width, begin, end);
+  });
+  mf::share(width, kWidth, kLeast / (rows + 1), [&](int64_t begin, int64_t end) {
+    layer_norm_sums(x.as<float>(), means.as<float>(), scales.as<float>(), dy.as<float>(), dweight.as<float>(),
+                    dbias.as<float>(), rows, width, begin, end);
+  });
+  return 0;
+}
+
+// x (N, E), bias (E,) -> x's like
+MF_OPERATOR(mf_bias_add) {
+  const Array x = in[0], bias = in[1], y = in[2];
+  const int64_t width = x.axis(-1);
+  if (!are("float32", {x, bias, y}) || bias.size() != width || y.size() != x.size()) return 1;
+  mf::share(x.rows(1), 1, kLeast / width,
+            [&](int64_t begin, int64_t end) { bias_add(x.as<float>(), bias.as<float>(), y.as<float>(), width, begin, end); });
+  return 0;
+}
+
+// x (N, E), bias (E,) -> sums over the rows (E,)
+MF_OPERATOR(mf_column_sums) {
+  const Array x = in[0], sums = in[2];
+  const int64_t rows = x.rows(1), width = x.axis(-1);
+  if (!are("float32", {x, sums}) || sums.size() != width) return 1;
+  mf::share(width, kWidth, kLeast / (rows + 1), [&](int64_t begin, int64_t end) {
+    column_sums(x.as<float>(), sums.as<float>(), rows, width, begin, end);
+  });
+  return 0;
+}
+
+// x (…, E) -> its like
+MF_OPERATOR(mf_softmax) {
+  const Array x = in[0], y = in[1];
+  const int64_t width = x.axis(-1);
+  if (!are("float32", {x, y}) || y.size() != x.size()) return 1;
+  mf::share(x.rows(1), 1, kLeast / width,
+            [&](int64_t begin, int64_t end) { softmax(x.as<float>(), y.as<float>(), width, begin, end); });
+  return 0;
+}
+
+// y (…, E), dy -> dx
+MF_OPERATOR(mf_softmax_gradient) {
+  const Array y = in[0], dy = in[1], dx = in[2];
+  const int64_t width = y.axis(-1);
+  if (!are("float32", {y, dy, dx}) || dy.size() != y.size() || dx.size() != y.size()) return 1;
+  mf::share(y.rows(1), 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    softmax_gradient(y.as<float>(), dy.as<float>(), dx.as<float>(), width, begin, end);
   });
   return 0;
 }

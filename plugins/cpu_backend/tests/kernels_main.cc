@@ -10,6 +10,14 @@ KERNEL(mf_weight_only_linear);
 KERNEL(mf_weight_only_rows);
 KERNEL(mf_write_cache);
 KERNEL(mf_cached_attention);
+KERNEL(mf_linear);
+KERNEL(mf_linear_outputs_first);
+KERNEL(mf_layer_norm);
+KERNEL(mf_layer_norm_gradient);
+KERNEL(mf_bias_add);
+KERNEL(mf_column_sums);
+KERNEL(mf_softmax);
+KERNEL(mf_softmax_gradient);
 KERNEL(mf_gelu);
 KERNEL(mf_gelu_gradient);
 KERNEL(mf_cross_entropy);
@@ -72,6 +80,18 @@ int main() {
           expect(0, "rows", run(mf_weight_only_rows, {{"int32", {2, 3}, n}, {dtype, {n, k}}, {"float32", {n}},
                                                       {"float32", {2, 3, k}}}));
         }
+        for (int64_t rows : {1, 3}) {
+          const Tensor x = {"float32", {rows, k}}, bias = {"float32", {n}}, y = {"float32", {rows, n}};
+          expect(0, "fp32", run(mf_linear, {x, {"float32", {k, n}}, bias, y}));
+          expect(0, "outputs first", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, bias, y}));
+        }
+        const Tensor array = {"float32", {n, k}}, row = {"float32", {k}}, column = {"float32", {n}};
+        expect(0, "norm", run(mf_layer_norm, {array, row, row, {"float32", {1}}, array, column, column}));
+        expect(0, "its gradients", run(mf_layer_norm_gradient, {array, row, column, column, array, array, row, row}));
+        expect(0, "bias", run(mf_bias_add, {array, row, array}));
+        expect(0, "its gradient", run(mf_column_sums, {array, row, row}));
+        expect(0, "softmax", run(mf_softmax, {array, array}));
+        expect(0, "its gradient", run(mf_softmax_gradient, {array, array, array}));
         expect(0, "gelu", run(mf_gelu, {{"float32", {n, k}}, {"float32", {n, k}}}));
         expect(0, "gelu's gradient", run(mf_gelu_gradient, {{"float32", {n, k}}, {"float32", {n, k}},
                                                             {"float32", {n, k}}}));

@@ -109,6 +109,71 @@ def test_write_cache():
     np.testing.assert_array_equal(cache.asnumpy(), wanted)
 
 
+def gradients(function, *inputs):
+    """Return the gradients in all inputs of a kernel's result times numbers of its shape, and these numbers."""
+    dout = random(*function(*map(Tensor, inputs)).shape, seed=9)
+    objective = ms.grad(lambda *each: (function(*each) * Tensor(dout)).sum(), tuple(range(len(inputs))))
+    found = objective(*map(Tensor, inputs))
+    return [gradient.asnumpy() for gradient in (found if isinstance(found, tuple) else (found,))], dout
+
+
+def assert_close(found, wanted, rtol=2e-5):
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max(initial=0.1))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", ["linear", "linear_outputs_first"])
+@pytest.mark.parametrize(("rows", "inner", "width"), [(1, 768, 770), (1, 1, 1), (2, 15, 5), (7, 18, 600)])
+def test_linear_and_its_gradients(name, rows, inner, width):
+    x, weight, bias = random(rows, inner), random(inner, width, seed=1), random(width, seed=2)
+    stored = weight.T.copy() if name == "linear_outputs_first" else weight
+    wide = x.astype(np.float64)
+    assert_close(kernel(name)(*map(Tensor, (x, stored, bias))).asnumpy(), wide @ weight + bias)
+    (dx, dweight, dbias), dout = gradients(kernel(name), x, stored, bias)
+    assert_close(dx, dout @ weight.astype(np.float64).T)
+    assert_close(dweight.T if name == "linear_outputs_first" else dweight, wide.T @ dout)
+    assert_close(dbias, dout.astype(np.float64).sum(0))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (5, 7, 100), (300, 384)])
+def test_layer_norm_and_its_gradients(shape):
+    x, weight, bias = 3 * random(*shape) + 50, random(shape[-1], seed=1), random(shape[-1], seed=2)
+    wide, axes = x.astype(np.float64), tuple(range(len(shape) - 1))
+    scale = 1 / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    normed = (wide - wide.mean(-1, keepdims=True)) * scale
+    own = kernel("layer_norm")
+    assert_close(own(*map(Tensor, (x, weight, bias)), 1e-5).asnumpy(), normed * weight + bias, 2e-4)
+    (dx, dweight, dbias), dout = gradients(lambda *each: own(*each, 1e-5), x, weight, bias)
+    inner = dout * weight.astype(np.float64)
+    rest = inner - inner.mean(-1, keepdims=True) - normed * (inner * normed).mean(-1, keepdims=True)
+    assert_close(dx, rest * scale, 2e-4)
+    assert_close(dweight, (dout * normed).sum(axes), 2e-4)
+    assert_close(dbias, dout.astype(np.float64).sum(axes), 2e-4)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (300, 100)])
+def test_bias_add_and_its_gradients(shape):
+    x, bias = random(*shape), random(shape[-1], seed=1)
+    np.testing.assert_array_equal(kernel("bias_add")(Tensor(x), Tensor(bias)).asnumpy(), x + bias)
+    (dx, dbias), dout = gradients(kernel("bias_add"), x, bias)
+    np.testing.assert_array_equal(dx, dout)
+    assert_close(dbias, dout.astype(np.float64).sum(0))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (2, 3, 50, 100)])
+def test_softmax_and_its_gradient(shape):
+    x = 5 * random(*shape) + 80
+    x.reshape(-1)[: shape[-1] // 2] = -6e4  # hidden
+    powers = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
+    wanted = powers / powers.sum(-1, keepdims=True)
+    assert_close(kernel("softmax")(Tensor(x)).asnumpy(), wanted)
+    (dx,), dout = gradients(kernel("softmax"), x)
+    assert_close(dx, wanted * (dout - (wanted * dout).sum(-1, keepdims=True)))
+
+
 def gelu(x):
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backend import load_backend
 from ..errors import ArgumentError
 from .settings import add_set_option, put_settings
 from .table import print_json, print_table
@@ -121,8 +123,14 @@ def _step(options: argparse.Namespace, model: Outline) -> Step:
         options.batch_size or 1, length, 2 if options.dtype == "fp16" else 4, options.optim,
         parallel=ParallelConfig(use_seq_parallel=options.seq_parallel, vocab_emb_dp=not options.split_vocabulary),
         recompute=RecomputeConfig(recompute=options.recompute, select_recompute=options.select_recompute),
-        on_host=options.on_cpu,
+        on_host=options.on_cpu, kernels=_cpu_kernels() if options.on_cpu else frozenset(),
     )  # fmt: skip
+
+
+def _cpu_kernels() -> frozenset[str]:
+    """Return the kernels that the CPU backend names; MindSpore, which would tell of their use, is not imported."""
+    off = os.environ.get("MF_KERNELS") == "0"
+    return frozenset() if off else frozenset(load_backend("cpu").kernels)
 
 
 # Numbers with units ---------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Attention(nn.Cell):
         super().__init__()
         self.kernel = kernel("causal_attention") if fused else None
         self.step_kernel = kernel("cached_attention") if fused else None
+        self.softmax_kernel = kernel("softmax") if fused else None
         self.write_kernel = kernel("write_cache") if fused else None
         self.part, self.join = ops.Transpose(), ops.Transpose()
         self.scale, self.scores = ops.Mul(), ops.BatchMatMul(transpose_b=True)
@@ -105,7 +106,10 @@ class Attention(nn.Cell):
         bias = ops.cast(bias, dtype)
         if self.by_compiler:
             return ops.cast(self.softmax(self.mask(scores, bias)), query.dtype)
-        return ops.cast(_SOFTMAX(self.mask(scores, ops.broadcast_to(bias, scores.shape))), query.dtype)
+        scores = self.mask(scores, ops.broadcast_to(bias, scores.shape))
+        if self.softmax_kernel is not None and scores.dtype == mstype.float32:
+            return ops.cast(self.softmax_kernel(scores), query.dtype)
+        return ops.cast(_SOFTMAX(scores), query.dtype)
 
     def attend(self, weights: Tensor, value: Tensor) -> Tensor:
         """Return the sums of ``value``, ``(B, H, T, D)``, by ``weights``, ``(B, H, S, T)``: ``(B, S, H * D)``."""

@@ -20,6 +20,16 @@ where one is said, that works in compiled graphs and outside:
     with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and
     ``rate`` are fp32 scalars on the device; the others are numbers. Returns the weight.
 
+``layer_norm(x, weight, bias, epsilon) -> Tensor``
+    ``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis. ``x`` is ``(…, N)``, ``weight`` and
+    ``bias`` ``(N,)``, all fp32; ``epsilon`` is a number. Differentiable in the three.
+
+``bias_add(x, bias) -> Tensor``
+    ``x + bias`` for ``x`` ``(N, M)`` and ``bias`` ``(M,)``, fp32. Differentiable in both.
+
+``softmax(x) -> Tensor``
+    Over the last axis, fp32. Differentiable.
+
 ``gelu(x) -> Tensor``
     ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` of each number; fp32. Differentiable.
 
@@ -66,8 +76,8 @@ from ..backend import get_backend
 
 #: The names, in the order above.
 NAMES = (
-    "causal_attention", "rms_norm", "fused_adamw", "gelu", "cross_entropy", "cached_attention", "write_cache",
-    "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
+    "causal_attention", "rms_norm", "fused_adamw", "layer_norm", "bias_add", "softmax", "gelu", "cross_entropy",
+    "cached_attention", "write_cache", "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
 )  # fmt: skip
 
 logger = logging.getLogger("mf_core")
@@ -97,3 +107,8 @@ def kernel(name: str) -> Callable[..., Any] | None:
         why = "turned off by MF_KERNELS=0" if off else own
         logger.info("%s: %s", name, why)
     return found
+
+
+def in_use() -> frozenset[str]:
+    """Return the names of the kernels that the backend in use has; none where they are turned off."""
+    return frozenset(name for name in NAMES if kernel(name))

@@ -65,6 +65,7 @@ class Linear(nn.Cell):
         self.bias_add = ops.BiasAdd()
         self.by_compiler = False
         self.kernel: Any = kernel("linear_outputs_first" if self.outputs_first else "linear")
+        self.bias_kernel: Any = kernel("bias_add")
         self.no_bias = Tensor(np.zeros(self.out_features, np.float32))
         self.matmul: Any = None if self.outputs_first else ops.MatMul()
         self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
@@ -86,7 +87,9 @@ class Linear(nn.Cell):
             y = y.reshape((-1, self.out_features))
         if self.bias is not None:
             # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
-            y = self.bias_add(y, ops.cast(self.bias, self.dtype))
+            bias = ops.cast(self.bias, self.dtype)
+            plain = self.bias_kernel is None or y.dtype != mstype.float32 or self.by_compiler
+            y = self.bias_add(y, bias) if plain else self.bias_kernel(y, bias)
         return y.reshape(shape)
 
     def can_spare(self, rows: Tensor) -> bool:
@@ -103,6 +106,9 @@ class LayerNorm(nn.Cell):
         epsilon: Added to the variance.
         param_dtype: Type of the parameters.
         dtype: Type of the computation; the result has the input's.
+
+    Attributes:
+        by_compiler: Whether MindSpore's parallel compiler splits the operators.
     """
 
     operators: ClassVar[Operators] = {"norm": ("rows positions -", "-", "-")}
@@ -116,10 +122,15 @@ class LayerNorm(nn.Cell):
         self.dtype = ms_dtype(dtype)
         # The primitive, not ops.layer_norm: that has no CPU kernel outside graphs.
         self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=epsilon)
+        self.epsilon, self.kernel, self.by_compiler = epsilon, kernel("layer_norm"), False
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the normalised ``x``."""
-        y, _, _ = self.norm(ops.cast(x, self.dtype), ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype))
+        wide = ops.cast(x, self.dtype)
+        weight, bias = ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype)
+        if self.kernel is not None and wide.dtype == mstype.float32 and not self.by_compiler:
+            return ops.cast(self.kernel(wide, weight, bias, self.epsilon), x.dtype)
+        y, _, _ = self.norm(wide, weight, bias)
         return ops.cast(y, x.dtype)
 
 

@@ -22,7 +22,8 @@ class Decoder:
         heads: Of attention.
         inner: Width of the feed-forward part.
         vocabulary: Number of entries.
-        kept: Arrays of the inner width that the backward pass needs.
+        kept: Arrays of the inner width that the backward pass needs, where operators make the activation.
+        activation: Its name.
         attention_inputs: Linears of a layer that read what attention is made of: 1 where they are fused, else 3.
         experts: Feed-forward parts of a layer, through all of which every position goes.
         softmax_size: Bytes of an attention weight; None: of the type that the model computes in.
@@ -34,6 +35,7 @@ class Decoder:
     inner: int
     vocabulary: int
     kept: int = 5
+    activation: str = ""
     attention_inputs: int = 1
     experts: int = 1
     softmax_size: int | None = 4
@@ -61,12 +63,13 @@ class Decoder:
         columns, rows = (linears(shapes, first, tuple(names)) for names in (plan.columns, plan.rows))
         experts = [start for pattern in plan.experts for name in shapes if (start := prefix(name, pattern))]
         attention = [cell for cell in columns if matches(cell, [f"{pattern}.*" for pattern in plan.heads])]
+        activation = str(getattr(config, "hidden_act", ""))
         asked = str(getattr(config, "softmax_compute_type", "float32"))
         follows = "softmax_compute_type" not in config.model_fields_set and asked != "float32"
         return cls(
             hidden, heads, max((shape[1 if plan.outputs_first else 0] for shape in rows.values()), default=4 * hidden),
             int(getattr(config, "vocab_size", 0)),
-            kept=KEPT_BY_ACTIVATION.get(str(getattr(config, "hidden_act", "")), max(KEPT_BY_ACTIVATION.values())),
+            kept=KEPT_BY_ACTIVATION.get(activation, max(KEPT_BY_ACTIVATION.values())), activation=activation,
             attention_inputs=max(1, len(attention)),
             experts=max(1, len({name for name in experts if name.startswith(f"{first}.")})),
             softmax_size=None if follows else 4 if asked == "float32" else 2,

@@ -8,7 +8,7 @@ width, H heads, V vocabulary:
 * the feed-forward part keeps the norm's input and output, and of ``(B, S, F)`` what the activation needs and gives;
 * a dropout keeps its mask, and attention's also what it gives;
 * the loss has five arrays ``(B, S, V)`` at once: logits, one-hot labels, their gradient, what that is multiplied by,
-  and the operator's workspace;
+  and the operator's workspace; a kernel's has two, logits and their gradient, and an activation's keeps two;
 * while a layer goes backward, two arrays ``(B, S, F)`` or three ``(B, H, S, S)`` come on top;
 * recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a gradient
   of their own, such as the softmax, are not computed anew, and what they need is kept;
@@ -56,6 +56,7 @@ class Step:
         parallel: How the model is spread.
         recompute: What is computed anew.
         on_host: Whether devices are processes on CPU, whose graphs and tables are in the same memory.
+        kernels: Those of the backend's that are in use; see :mod:`mf_core.nn.kernels`.
     """
 
     rows: int
@@ -66,6 +67,7 @@ class Step:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     recompute: RecomputeConfig = field(default_factory=RecomputeConfig)
     on_host: bool = True
+    kernels: frozenset[str] = frozenset()
 
     @property
     def micro_rows(self) -> int:
@@ -146,6 +148,8 @@ class Estimate:
         self.own = self.wide // self.positions_parts
         self.own_fp32 = 4 * self.tokens * decoder.hidden // self.positions_parts
         self.inner = self.size * self.tokens * decoder.inner // self.tensor
+        by_kernel = decoder.activation in step.kernels and self.size == 4
+        self.kept_inner = 2 if by_kernel else decoder.kept
         self.scores = step.micro_rows * decoder.heads * step.length**2 // self.tensor
 
     def memory(self) -> Memory:
@@ -193,7 +197,7 @@ class Estimate:
     def feed_forward(self) -> int:
         """Return the bytes that a layer's feed-forward part keeps."""
         decoder = self.decoder
-        each = decoder.kept * self.inner + self.own * decoder.hidden_dropout
+        each = self.kept_inner * self.inner + self.own * decoder.hidden_dropout
         mixed = 2 * self.wide * decoder.experts if decoder.experts > 1 else 0
         return self.own_fp32 + self.wide + (each + self._summed()) * decoder.experts + mixed
 
@@ -223,7 +227,8 @@ class Estimate:
         if layout.is_last:
             before += self.own_fp32 + self.wide
             table = 4 * self.vocabulary * decoder.hidden
-            loss = self.tokens * self.vocabulary * (5 * 4 + (self.size if self.size < 4 else 0))
+            arrays = 2 if "cross_entropy" in self.step.kernels and self.vocabulary == decoder.vocabulary else 5
+            loss = self.tokens * self.vocabulary * (arrays * 4 + (self.size if self.size < 4 else 0))
         else:
             before += 3 * self.own_fp32  # what the stage made, its gradient, and their product
         scores = self.scores * (decoder.softmax_size or self.size)
@@ -262,5 +267,5 @@ class Estimate:
         twice = {"attention": recompute.recompute or recompute.select_recompute, "rest": recompute.recompute}
         layer = sum(elements * (1 + twice[part]) for part, elements in drawn.items()) * (1 + 3 * half)
         if half:
-            layer += 3 * decoder.kept * self.inner // self.size * decoder.experts + 3 * wide
+            layer += 3 * self.kept_inner * self.inner // self.size * decoder.experts + 3 * wide
         return TABLE * (self.layers * layer + first + loss + self.trained * QUOTIENTS.get(self.step.optim, 0))

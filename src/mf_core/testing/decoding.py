@@ -141,6 +141,10 @@ class DecodingChecks(ModelSubject):
     def _call(self, step: Any, ids: np.ndarray, places: np.ndarray, index: int, prompt: int) -> Any:
         import mindspore as ms
 
+        from ..generation.cache import cache_bias, cache_slots
+
         mask = np.ones((_ROWS, _CAPACITY), np.int32)
         mask[:, : _WIDTH - prompt] = 0
-        return step(ms.Tensor(ids), ms.Tensor(places), ms.Tensor(mask), ms.Tensor(index, ms.int32))
+        length = ids.shape[1]
+        bias, slots = cache_bias(mask, index, length), cache_slots(step.rows, _CAPACITY, index, length)
+        return step(ms.Tensor(ids), ms.Tensor(places), ms.Tensor(bias), ms.Tensor(slots))

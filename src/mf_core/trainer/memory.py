@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import get_backend
 from ..errors import OutOfMemoryError, UnsupportedError
 from ..modeling import PretrainedModel
+from ..nn.kernels import in_use
 from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, places
 from ..parallel.decoder import Decoder
 from ..parallel.estimate import Estimate, Step
@@ -33,6 +34,7 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
         rows, length, 4 if model.compute_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
         parallel=ParallelConfig() if spread is None else spread.config,
         recompute=RecomputeConfig(recompute=args.recompute), on_host=get_backend().name == "cpu",
+        kernels=in_use(),
     )  # fmt: skip
     trained = {name for name, parameter in model.parameters_and_names() if parameter.requires_grad}
     if spread is not None:

@@ -39,6 +39,28 @@ def _linear_outputs_first_backward(
     return ops.MatMul()(dout, weight), ops.MatMul(transpose_a=True)(dout, x), ops.ReduceSum()(dout, 0)
 
 
+_layer_norm_gradient = _operator(
+    "mf_layer_norm_gradient", lambda x, weight, *_: (x, weight, weight), lambda x, *_: (x, x, x)
+)
+_column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
+_softmax_gradient = _operator("mf_softmax_gradient", _like_first, _like_first)
+
+
+def _layer_norm_backward(
+    x: Tensor, weight: Tensor, bias: Tensor, epsilon: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    dx, dweight, dbias = _layer_norm_gradient(x, weight, out[1], out[2], dout[0])
+    return dx, dweight, dbias, ops.ZerosLike()(epsilon)
+
+
+def _bias_add_backward(x: Tensor, bias: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return dout, _column_sums(dout, bias)
+
+
+def _softmax_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+    return (_softmax_gradient(out, dout),)
+
+
 def _gelu_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
     return (_gelu_gradient(x, dout),)
 
@@ -54,6 +76,11 @@ _cross_entropy = _operator(
     "mf_cross_entropy", lambda logits, labels: (labels, labels), lambda logits, labels: (logits, logits),
     _cross_entropy_backward,
 )  # fmt: skip
+_layer_norm = _operator(
+    "mf_layer_norm", lambda x, *_: (x, x[:-1], x[:-1]), lambda x, *_: (x, x, x), _layer_norm_backward
+)
+_bias_add = _operator("mf_bias_add", _like_first, _like_first, _bias_add_backward)
+_softmax = _operator("mf_softmax", _like_first, _like_first, _softmax_backward)
 _linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _like_first, _linear_backward)
 _linear_outputs_first = _operator(
     "mf_linear_outputs_first", lambda x, weight, bias: (x[0], weight[0]), _like_first, _linear_outputs_first_backward
@@ -77,6 +104,22 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Keep a number a row for the gradient, which is made of the logits again."""
     losses, _ = _cross_entropy(logits, labels)
     return losses
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Keep two numbers a row for the gradient."""
+    y, _, _ = _layer_norm(x, weight, bias, Tensor([epsilon], mstype.float32))
+    return y
+
+
+def bias_add(x: Tensor, bias: Tensor) -> Tensor:
+    """Keep nothing for the gradient."""
+    return _bias_add(x, bias)
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Keep what is returned for the gradient."""
+    return _softmax(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -117,6 +160,9 @@ def cached_attention(
 KERNELS: dict[str, Callable[..., Any]] = {
     "gelu": gelu,
     "cross_entropy": cross_entropy,
+    "layer_norm": layer_norm,
+    "bias_add": bias_add,
+    "softmax": softmax,
     "linear": linear,
     "linear_outputs_first": linear_outputs_first,
     "weight_only_linear": weight_only_linear,

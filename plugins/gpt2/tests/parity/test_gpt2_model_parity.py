@@ -73,8 +73,8 @@ def test_logits_of_cached_decode(pair, monkeypatch):
 
     theirs, ours, _ = pair
     seen = []
-    plain = engine.log_softmax
-    monkeypatch.setattr(engine, "log_softmax", lambda logits: seen.append(logits.copy()) or plain(logits))
+    spy = lambda history, logits: seen.append(logits.copy()) or logits  # noqa: E731
+    monkeypatch.setattr(engine, "build_processors", lambda *_: [spy])
     prompts = [random_ids(n).tolist() for n in (3, 17, 29)]
     results = ours.generate(prompts, max_new_tokens=40, do_sample=False, eos_token_id=None)
     for row, (prompt, ids) in enumerate(zip(prompts, results, strict=True)):
