@@ -47,6 +47,12 @@ def total():
 """
 
 
+def listen():
+    """Take back what a background job's shell, or nohup, has had ignored; the launcher would ignore it too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def launch(tmp_path):
     """Return a function that starts ``mf launch`` with a script in a folder of its own; all is ended afterwards."""
@@ -57,7 +63,7 @@ def launch(tmp_path):
         kept = {name: value for name, value in os.environ.items() if name not in (*CLUSTER_VARIABLES, "DEVICE_ID")}
         process = subprocess.Popen(
             [*MF, "launch", *options, script, *arguments], cwd=tmp_path, env={**kept, **variables}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=listen,
         )  # fmt: skip
         started.append(process)
         return process
