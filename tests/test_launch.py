@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mf_core.cli import main
-from mf_core.context import machine
+from mf_core.context import adoption, machine
 from mf_core.context.echo import Echo
 from mf_core.context.last_words import last_words, manner_of_death
 from mf_core.context.launch import Launch
@@ -274,6 +274,22 @@ def test_a_terminal_that_closes_lets_workers_save(launch, tmp_path):
     assert process.wait(60) == 128 + signal.SIGHUP
     assert (tmp_path / "saved 0").exists()
     assert running(tmp_path) == []
+
+
+def test_a_signal_between_two_handlers_is_not_lost(monkeypatch):
+    plain = signal.signal
+
+    def interrupted(number, handler):
+        before = plain(number, handler)
+        if number == signal.SIGINT and handler is not before and callable(handler) and not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+        return before
+
+    sent = []
+    plain(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(adoption.signal, "signal", interrupted)
+    with adoption.caught_signals() as events:
+        assert os.read(events, 8) == bytes([signal.SIGINT])
 
 
 def test_a_signal_while_processes_are_being_started(launch, tmp_path):

@@ -56,8 +56,8 @@ def caught_signals() -> Iterator[int]:
     os.set_blocking(writer, False)
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     numbers = (signal.SIGCHLD, *(number for number in ends if signal.getsignal(number) is not signal.SIG_IGN))
+    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # first: what comes in between is not lost then
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
-    woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield reader
     finally:
