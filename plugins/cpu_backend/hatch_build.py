@@ -30,10 +30,12 @@ class NativeBuildHook(BuildHookInterface[Any]):
         """Compile before the files are gathered. An editable install finds the library in the source tree."""
         self.folder = Path(tempfile.mkdtemp())
         library = self.compile(self.folder / LIBRARY)
+        place = Path(self.root) / "src/mf_cpu_backend" / LIBRARY
         if library is None:
+            if version == "editable":
+                place.unlink(missing_ok=True)  # of an earlier source
             return
         if version == "editable":
-            place = Path(self.root) / "src/mf_cpu_backend" / LIBRARY
             arriving = place.with_suffix(f".{os.getpid()}")
             shutil.copyfile(library, arriving)
             os.replace(arriving, place)  # a process that uses the old one keeps it
