@@ -153,5 +153,7 @@ def test_what_cannot_be_done_is_said(tmp_path):
 def test_another_type_is_refused_before_anything_is_loaded():
     with pytest.raises(ArgumentError, match="weight_dtype='int4' is none of 'int8', 'bfloat16'"):
         AutoModel.from_pretrained("gpt2_tiny", weight_dtype="int4")
+    with pytest.raises(ArgumentError, match="weight_dtype='int4' is none of 'int8', 'bfloat16'"):
+        small().hold_weights("int4")
     with pytest.raises(ArgumentError, match=r"model\.hold_weights\('int8'\)"):
         pipeline("text_generation", AutoModel.from_pretrained("gpt2_tiny"), weight_dtype="int8")

@@ -109,11 +109,8 @@ class PretrainedModel(nn.Cell):
         cls: type[M], checkpoint: Checkpoint, *, weight_dtype: WeightDtype | None = None, **overrides: Any
     ) -> M:
         """Return a model with the weights of a checkpoint that has been located."""
-        if weight_dtype not in (None, *get_args(WeightDtype)):
-            raise ArgumentError(
-                f"weight_dtype={weight_dtype!r} is none of {', '.join(map(repr, get_args(WeightDtype)))}",
-                value=weight_dtype, hint="leave it out to hold the weights in param_init_type",
-            )
+        if weight_dtype is not None:
+            _check_weight_dtype(weight_dtype)  # first: it would be loaded for nothing
         if checkpoint.model_type != cls.config_class.model_type:
             raise ConfigError(
                 f"{checkpoint.name!r} is a {checkpoint.model_type!r} checkpoint, not one for {cls.__name__}",
@@ -142,6 +139,7 @@ class PretrainedModel(nn.Cell):
             weight_dtype: ``"int8"``, with a scale for each output, or ``"bfloat16"``.
 
         Raises:
+            ArgumentError: ``weight_dtype`` is another.
             UnsupportedError: The weights are so held already, or the model has adapters, or is spread over processes.
         """
         self._hold_weights(weight_dtype)
@@ -149,13 +147,15 @@ class PretrainedModel(nn.Cell):
 
     def _hold_weights(self, weight_dtype: WeightDtype) -> None:
         """Do it for a model that no graph has used."""
-        if self.weight_dtype is not None or self.lora_config is not None or self.spread is not None:
-            has = "adapters" if self.lora_config is not None else "its weights" if self.weight_dtype else "parts"
-            why = {
-                "adapters": "the model has adapters: fold them into its weights first, with merge_lora(model)",
-                "its weights": f"they are held in {self.weight_dtype} already",
-                "parts": "the model is spread over processes",
-            }[has]
+        _check_weight_dtype(weight_dtype)
+        why = None
+        if self.lora_config is not None:
+            why = "the model has adapters: fold them into its weights first, with merge_lora(model)"
+        elif self.weight_dtype is not None:
+            why = f"they are held in {self.weight_dtype} already"
+        elif self.spread is not None:
+            why = "the model is spread over processes"
+        if why is not None:
             raise UnsupportedError(f"weights cannot be held in {weight_dtype}", value=weight_dtype, why=why)
         backend = get_backend()
         by_kernel = kernel("weight_only_linear") is not None and self.compute_dtype == "float32"
@@ -335,6 +335,15 @@ class PretrainedModel(nn.Cell):
         from .generation import generate
 
         return generate(self, input_ids, **options)
+
+
+def _check_weight_dtype(weight_dtype: str) -> None:
+    known = get_args(WeightDtype)
+    if weight_dtype not in known:
+        raise ArgumentError(
+            f"weight_dtype={weight_dtype!r} is none of {', '.join(map(repr, known))}", value=weight_dtype,
+            hint="leave it out to hold the weights in param_init_type",
+        )
 
 
 def _check_weights(checkpoint: Checkpoint) -> Source:

@@ -2,7 +2,6 @@
 #include "operator.h"
 #include "simd.h"
 
-#include <cmath>
 #include <vector>
 
 namespace {
@@ -22,24 +21,6 @@ MF_INLINE void add_scaled(float* y, const float* x, float factor, int64_t size) 
   int64_t i = 0;
   for (; i + kWidth <= size; i += kWidth) store(y + i, load(y + i) + factor * load(x + i));
   for (; i < size; i++) y[i] += factor * x[i];
-}
-
-// The exponentials of scores less their largest, in place; returns their sum.
-MF_INLINE float powers(float* scores, int64_t count) {
-  Floats most = all(-INFINITY);
-  for (int64_t i = 0; i < count; i += kWidth) {
-    const int64_t some = count - i < kWidth ? count - i : kWidth;
-    most = larger(load_some(scores + i, some, -INFINITY), most);
-  }
-  const float top = largest(most);
-  Floats sums = {};
-  for (int64_t i = 0; i < count; i += kWidth) {
-    const int64_t some = count - i < kWidth ? count - i : kWidth;
-    const Floats power = exp(load_some(scores + i, some, -INFINITY) - top);
-    sums += power;
-    store_some(scores + i, power, some);
-  }
-  return sum(sums);
 }
 
 struct Step {
@@ -63,7 +44,7 @@ MF_CLONES void attend(const Step& s, int64_t begin, int64_t end) {
     while (first < last && bias[first] < -1e4f) first++;
     for (int64_t c = first; c < last; c++)
       scores[c - first] = dot(s.query + h * s.size, keys + c * s.size, s.size) * s.scale + bias[c];
-    const float total = powers(scores.data(), last - first);
+    const float total = powers(scores.data(), scores.data(), last - first);
     memset(out, 0, s.size * sizeof(float));
     for (int64_t c = first; c < last; c++)
       add_scaled(out, values + c * s.size, scores[c - first] / total, s.size);

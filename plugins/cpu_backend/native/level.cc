@@ -1,6 +1,7 @@
-// What this machine runs.
+#include "operator.h"
+
 // Which version of the functions marked MF_CLONES this processor runs.
-extern "C" __attribute__((visibility("default"))) const char* mf_level() {
+MF_EXPORT const char* mf_level() {
 #if defined(__x86_64__) && !defined(MF_NO_CLONES)
   return __builtin_cpu_supports("x86-64-v4")   ? "x86-64-v4 (AVX-512)"
          : __builtin_cpu_supports("x86-64-v3") ? "x86-64-v3 (AVX2)"

@@ -54,10 +54,13 @@ void share(int64_t count, int64_t step, int64_t least, const std::function<void(
 
 }  // namespace mf
 
+// A function that is called from outside the library.
+#define MF_EXPORT extern "C" __attribute__((visibility("default")))
+
 // Defines the function that MindSpore calls. The body sees `in`, and returns 0, or 1 where the arguments do not fit.
-#define MF_OPERATOR(NAME)                                                                                         \
-  static int NAME##_of(const mf::Arrays& in);                                                                     \
-  extern "C" __attribute__((visibility("default"))) int NAME(int count, void** params, int* ranks, int64_t** shapes, const char** dtypes, void*, void*) { \
-    return NAME##_of({count, params, ranks, shapes, dtypes});                                                     \
-  }                                                                                                               \
+#define MF_OPERATOR(NAME)                                                                                        \
+  static int NAME##_of(const mf::Arrays& in);                                                                    \
+  MF_EXPORT int NAME(int count, void** params, int* ranks, int64_t** shapes, const char** dtypes, void*, void*) { \
+    return NAME##_of({count, params, ranks, shapes, dtypes});                                                    \
+  }                                                                                                              \
   static int NAME##_of(const mf::Arrays& in)

@@ -4,6 +4,7 @@
 // has; elsewhere (NEON) the baseline has vectors already. What it calls must be MF_INLINE, to be compiled along with it.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -64,16 +65,27 @@ MF_INLINE float one(const int8_t* p) { return *p; }
 
 MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
 
+MF_INLINE Floats all(float x) { return x - Floats{}; }
+
 // The first `count` of sixteen numbers; the others are `rest`.
-MF_INLINE Floats load_some(const float* p, int64_t count, float rest) {
-  Floats v = rest - Floats{};
+MF_INLINE Floats take(const float* p, int64_t count, float rest = 0) {
+  if (count == kWidth) return load(p);
+  Floats v = all(rest);
   memcpy(&v, p, count * sizeof(float));
   return v;
 }
 
-MF_INLINE void store_some(float* p, Floats v, int64_t count) { memcpy(p, &v, count * sizeof(float)); }
+MF_INLINE void put(float* p, Floats v, int64_t count) {
+  count == kWidth ? store(p, v) : void(memcpy(p, &v, count * sizeof(float)));
+}
 
-MF_INLINE Floats all(float x) { return x - Floats{}; }
+// Calls each(offset, count) for sixteen numbers at a time; the last time, for fewer.
+template <typename Each>
+MF_INLINE void by_sixteen(int64_t begin, int64_t end, Each each) {
+  int64_t i = begin;
+  for (; i + kWidth <= end; i += kWidth) each(i, kWidth);
+  if (i < end) each(i, end - i);
+}
 
 MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
   return same_bits<Floats>((same_bits<Ints>(yes) & condition) | (same_bits<Ints>(no) & ~condition));
@@ -115,6 +127,24 @@ MF_INLINE Floats exp(Floats x) {
   y = y * r + 1.0f;
   const Ints power = (__builtin_convertvector(choose(x < -87.3f, all(0.0f), whole), Ints) + 127) << 23;
   return choose(x < -87.3f, all(0.0f), y * same_bits<Floats>(power));
+}
+
+MF_INLINE float largest(const float* x, int64_t count) {
+  Floats most = all(-INFINITY);
+  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED { most = larger(take(x + i, some, -INFINITY), most); });
+  return largest(most);
+}
+
+// The exponentials of x less the largest, into y, which may be x; returns their sum.
+MF_INLINE float powers(const float* x, float* y, int64_t count) {
+  const float top = largest(x, count);
+  Floats sums = {};
+  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED {
+    const Floats power = exp(take(x + i, some, -INFINITY) - top);
+    sums += power;
+    put(y + i, power, some);
+  });
+  return sum(sums);
 }
 
 }  // namespace mf

@@ -88,7 +88,7 @@ const int registered = pthread_atfork(nullptr, nullptr, [] { pool = new Pool; })
 }  // namespace
 
 // How many threads work, the calling one included.
-extern "C" __attribute__((visibility("default"))) void mf_set_threads(int count) { wanted = std::clamp(count, 1, 256); }
+MF_EXPORT void mf_set_threads(int count) { wanted = std::clamp(count, 1, 256); }
 
 namespace mf {
 

@@ -8,17 +8,6 @@ namespace {
 
 using namespace mf;
 
-// Calls each(offset, count) for sixteen numbers at a time; the last time, for fewer.
-template <typename Each>
-MF_INLINE void by_sixteen(int64_t begin, int64_t end, Each each) {
-  int64_t i = begin;
-  for (; i + kWidth <= end; i += kWidth) each(i, kWidth);
-  if (i < end) each(i, end - i);
-}
-
-MF_INLINE Floats take(const float* p, int64_t count) { return count == kWidth ? load(p) : load_some(p, count, 0); }
-MF_INLINE void put(float* p, Floats v, int64_t count) { count == kWidth ? store(p, v) : store_some(p, v, count); }
-
 // ---------------------------------------------------------------------------------------------------------- activation
 
 constexpr float kOuter = 1.5957691216057308f, kInner = 0.044715f;
@@ -48,15 +37,9 @@ MF_CLONES void cross_entropy(const float* logits, const int32_t* labels, float* 
                              int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float* row = logits + n * width;
-    Floats most = all(-INFINITY);
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      most = larger(count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY), most);
-    });
-    const float top = largest(most);
+    const float top = largest(row, width);
     Floats sums = {};
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      sums += exp((count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY)) - top);
-    });
+    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += exp(take(row + i, count, -INFINITY) - top); });
     totals[n] = top + std::log(sum(sums));
     losses[n] = labels[n] >= 0 && labels[n] < width ? totals[n] - row[labels[n]] : NAN;
   }
@@ -86,7 +69,7 @@ MF_CLONES void layer_norm(const float* x, const float* weight, const float* bias
     by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count); });
     const float mean = sum(sums) / width;
     by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      const Floats apart = (count == kWidth ? load(row + i) : load_some(row + i, count, mean)) - mean;
+      const Floats apart = take(row + i, count, mean) - mean;
       squares += apart * apart;
     });
     const float scale = 1 / std::sqrt(sum(squares) / width + epsilon);
@@ -155,19 +138,8 @@ MF_CLONES void column_sums(const float* x, float* sums, int64_t rows, int64_t wi
 
 MF_CLONES void softmax(const float* x, float* y, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
-    const float* row = x + n * width;
     float* out = y + n * width;
-    Floats most = all(-INFINITY), sums = {};
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      most = larger(count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY), most);
-    });
-    const float top = largest(most);
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      const Floats power = exp((count == kWidth ? load(row + i) : load_some(row + i, count, -INFINITY)) - top);
-      sums += power;
-      put(out + i, power, count);
-    });
-    const float factor = 1 / sum(sums);
+    const float factor = 1 / powers(x + n * width, out, width);
     by_sixteen(0, width,
                [&](int64_t i, int64_t count) MF_INLINED { put(out + i, take(out + i, count) * factor, count); });
   }

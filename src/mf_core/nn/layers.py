@@ -16,6 +16,12 @@ from .operators import Operators
 FEW_ROWS = 8
 
 
+def _are_few(rows: Tensor, weight: Tensor) -> bool:
+    """Tell whether the kernels for few rows take these: both in fp32."""
+    are: bool = rows.shape[0] <= FEW_ROWS and rows.dtype == weight.dtype == mstype.float32
+    return are
+
+
 class Linear(nn.Cell):
     """``x @ weight + bias`` with ``weight`` of shape ``(in, out)``, as GPT-2's checkpoints store it.
 
@@ -66,7 +72,8 @@ class Linear(nn.Cell):
         self.by_compiler = False
         self.kernel: Any = kernel("linear_outputs_first" if self.outputs_first else "linear")
         self.bias_kernel: Any = kernel("bias_add")
-        self.no_bias = Tensor(np.zeros(self.out_features, np.float32))
+        needed = self.kernel is not None and self.bias is None
+        self.no_bias = Tensor(np.zeros(self.out_features, np.float32)) if needed else None
         self.matmul: Any = None if self.outputs_first else ops.MatMul()
         self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
 
@@ -94,8 +101,8 @@ class Linear(nn.Cell):
 
     def can_spare(self, rows: Tensor) -> bool:
         """Tell whether there is a kernel for so few rows: of a whole layer, in fp32."""
-        there = self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.leave is None and not self.by_compiler
-        return there and rows.dtype == mstype.float32 and self.weight.dtype == mstype.float32
+        whole = self.leave is None and not self.by_compiler
+        return self.kernel is not None and whole and _are_few(rows, self.weight)
 
 
 class LayerNorm(nn.Cell):
@@ -163,7 +170,7 @@ class Embedding(nn.Cell):
         self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
         self.kernel: Any = kernel("linear_outputs_first")
         self.by_compiler = False
-        self.no_bias = Tensor(np.zeros(num_embeddings, np.float32))
+        self.no_bias = None if self.kernel is None else Tensor(np.zeros(num_embeddings, np.float32))
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""
@@ -197,5 +204,5 @@ class Embedding(nn.Cell):
 
     def can_spare(self, rows: Tensor) -> bool:
         """Tell whether there is a kernel for the logits of so few rows: of the whole vocabulary, in fp32."""
-        there = self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.start is None and not self.by_compiler
-        return there and rows.dtype == mstype.float32 and self.weight.dtype == mstype.float32
+        whole = self.start is None and not self.by_compiler
+        return self.kernel is not None and whole and _are_few(rows, self.weight)

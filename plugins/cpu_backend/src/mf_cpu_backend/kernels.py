@@ -23,7 +23,7 @@ def unavailable() -> str:
         return "this installation was built without a C++ compiler"
     try:
         ctypes.CDLL(str(LIBRARY))
-    except OSError as error:  # another architecture, or no OpenMP
+    except OSError as error:  # of another architecture, or cut short
         return str(error)
     return ""
 
