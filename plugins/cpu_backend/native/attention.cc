@@ -1,66 +1,275 @@
-// The cache of keys and values: tokens are put into it, and a step of decoding looks at what it has.
+// Attention in blocks of queries: the scores of one block at a time are all that is held of them. What the bias hides on
+// either side of a block is not computed. Keys and values are given beside each other, or put into a cache first.
+#include "blocks.h"
 #include "operator.h"
-#include "simd.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace {
 
 using namespace mf;
 
-MF_INLINE float dot(const float* a, const float* b, int64_t size) {
-  Floats sums = {};
-  int64_t i = 0;
-  for (; i + kWidth <= size; i += kWidth) sums += load(a + i) * load(b + i);
-  float total = sum(sums);
-  for (; i < size; i++) total += a[i] * b[i];
-  return total;
-}
+constexpr int64_t kBlock = 32;  // queries
+constexpr int64_t kFew = 8;     // queries that are not worth packing keys for
 
-MF_INLINE void add_scaled(float* y, const float* x, float factor, int64_t size) {
-  int64_t i = 0;
-  for (; i + kWidth <= size; i += kWidth) store(y + i, load(y + i) + factor * load(x + i));
-  for (; i < size; i++) y[i] += factor * x[i];
-}
+// Rows of a head, for each head of each row of a batch.
+template <typename T>
+struct Heads {
+  T* data;
+  int64_t batch, head, row;  // the distances between them
 
-struct Step {
-  const float *query, *bias, *keys, *values;
-  float* out;
-  int64_t heads, groups, size, capacity;  // groups: heads of keys and values
-  float scale;
+  MF_INLINED T* at(int64_t b, int64_t h, int64_t i) const { return data + b * batch + h * head + i * row; }
 };
 
+struct Attention {
+  Heads<const float> query, key, value;
+  const float* bias;
+  int64_t bias_batch;  // 0 where all share one
+  int64_t heads, groups, size, queries, keys;  // groups: heads of keys and values; size: of a head
+  float scale;
+
+  MF_INLINED const float* bias_of(int64_t b, int64_t i) const { return bias + b * bias_batch + i * keys; }
+  MF_INLINED int64_t group_of(int64_t h) const { return h / (heads / groups); }
+};
+
+struct Range {
+  int64_t begin, end;
+};
+
+// What the queries from `first` on see of the keys, in whole panels.
+MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count) {
+  Range seen = {a.keys, 0};
+  for (int64_t i = first; i < first + count; i++) {
+    const float* bias = a.bias_of(b, i);
+    for (int64_t c = a.keys; c > seen.end; c--)
+      if (bias[c - 1] > -1e4f) seen.end = c;
+    for (int64_t c = 0; c < seen.begin; c++)
+      if (bias[c] > -1e4f) seen.begin = c;
+  }
+  seen.begin = std::min(seen.begin, seen.end) / kPanel * kPanel;
+  return seen;
+}
+
+// The exponentials of one query's scores, with scale and bias; returns their sum.
+MF_INLINE float weigh(const Attention& a, const float* bias, float* scores, int64_t count) {
+  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED {
+    put(scores + i, take(scores + i, some) * a.scale + take(bias + i, some), some);
+  });
+  return powers(scores, scores, count);
+}
+
+// What a thread holds of one head.
+struct Scratch {
+  int64_t width, places;
+  std::vector<float> key, value, query, scores, out;
+
+  Scratch(const Attention& a)
+      : width(padded(a.size, kWidth)), places(padded(a.keys, kPanel)), key(places * width), value(places * width),
+        query(kBlock * width), scores(kBlock * places), out(kBlock * width) {}
+};
+
+// y (count, places) = rows (count, width) @ the packed columns; only the panels of the range.
+MF_INLINE void products(const Scratch& s, const float* rows, const float* columns, int64_t size, Range seen, int64_t count,
+                        float* y) {
+  for (int64_t c = seen.begin; c < seen.end; c += kPanel)
+    block_product({rows, s.width, 1}, columns + c * size, kPanel, y + c, s.places, count, size, kPanel, false);
+}
+
 // Heads begin … end, counted over the batch.
-MF_CLONES void attend(const Step& s, int64_t begin, int64_t end) {
-  std::vector<float> scores(s.capacity);
-  for (int64_t h = begin; h < end; h++) {
-    const int64_t row = h / s.heads, group = row * s.groups + h % s.heads / (s.heads / s.groups);
-    const float* bias = s.bias + row * s.capacity;
-    const float* keys = s.keys + group * s.capacity * s.size;
-    const float* values = s.values + group * s.capacity * s.size;
-    float* out = s.out + h * s.size;
-    int64_t first = 0, last = s.capacity;  // what lies outside is hidden
-    while (last > first && bias[last - 1] < -1e4f) last--;
-    while (first < last && bias[first] < -1e4f) first++;
-    for (int64_t c = first; c < last; c++)
-      scores[c - first] = dot(s.query + h * s.size, keys + c * s.size, s.size) * s.scale + bias[c];
-    const float total = powers(scores.data(), scores.data(), last - first);
-    memset(out, 0, s.size * sizeof(float));
-    for (int64_t c = first; c < last; c++)
-      add_scaled(out, values + c * s.size, scores[c - first] / total, s.size);
+MF_CLONES void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
+  Scratch s(a);
+  int64_t packed = -1;
+  for (int64_t n = begin; n < end; n++) {
+    const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
+    if (packed != b * a.groups + g) {
+      packed = b * a.groups + g;
+      pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
+      pack(a.value.at(b, g, 0), a.value.row, a.keys, a.size, s.value.data(), s.width);
+    }
+    for (int64_t first = 0; first < a.queries; first += kBlock) {
+      const int64_t count = std::min(kBlock, a.queries - first);
+      const Range seen = visible(a, b, first, count);
+      pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
+      products(s, s.query.data(), s.key.data(), a.size, seen, count, s.scores.data());
+      float totals[kBlock];
+      for (int64_t i = 0; i < count; i++)
+        totals[i] = weigh(a, a.bias_of(b, first + i) + seen.begin, s.scores.data() + i * s.places + seen.begin,
+                          seen.end - seen.begin);
+      block_product({s.scores.data() + seen.begin, s.places, 1}, s.value.data() + seen.begin * s.width, s.width,
+                    s.out.data(), s.width, count, seen.end - seen.begin, s.width, false);
+      for (int64_t i = 0; i < count; i++) {
+        const float factor = seen.end > seen.begin ? 1 / totals[i] : 0;
+        float* row = out.at(b, h, first + i);
+        by_sixteen(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
+          put(row + k, take(s.out.data() + i * s.width + k, some) * factor, some);
+        });
+      }
+    }
   }
 }
 
-// Puts rows of `size` numbers into places of a cache; false where a place is none of its `places`.
-bool put(const int32_t* slots, int64_t count, int64_t places, int64_t size, const float* rows, float* cache) {
-  for (int64_t i = 0; i < count; i++) {
-    if (slots[i] < 0 || slots[i] >= places) return false;
-    memcpy(cache + slots[i] * size, rows + i * size, size * sizeof(float));
+struct Gradients {
+  Heads<float> query, key, value;
+};
+
+// Heads of keys and values begin … end, counted over the batch. The weights are made again.
+MF_CLONES void backward(const Attention& a, const Heads<const float>& dout, const Gradients& d, int64_t begin,
+                        int64_t end) {
+  Scratch s(a);
+  std::vector<float> rows(s.key.size()), values(s.key.size()), given(s.query.size()), dscores(s.scores.size());
+  std::vector<float> dkey(s.key.size()), dvalue(s.key.size());
+  for (int64_t n = begin; n < end; n++) {
+    const int64_t b = n / a.groups, g = n % a.groups, shared = a.heads / a.groups;
+    pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
+    pack_panels(a.value.at(b, g, 0), a.value.row, a.keys, a.size, values.data());
+    pack(a.key.at(b, g, 0), a.key.row, a.keys, a.size, rows.data(), s.width);
+    std::fill(dkey.begin(), dkey.end(), 0.0f);
+    std::fill(dvalue.begin(), dvalue.end(), 0.0f);
+    for (int64_t h = g * shared; h < (g + 1) * shared; h++)
+      for (int64_t first = 0; first < a.queries; first += kBlock) {
+        const int64_t count = std::min(kBlock, a.queries - first);
+        const Range seen = visible(a, b, first, count);
+        const int64_t wide = seen.end - seen.begin;
+        pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
+        pack(dout.at(b, h, first), dout.row, count, a.size, given.data(), s.width);
+        products(s, s.query.data(), s.key.data(), a.size, seen, count, s.scores.data());
+        products(s, given.data(), values.data(), a.size, seen, count, dscores.data());
+        float *weights = s.scores.data() + seen.begin, *dweights = dscores.data() + seen.begin;
+        for (int64_t i = 0; i < count; i++) {
+          float *p = weights + i * s.places, *dp = dweights + i * s.places;
+          const float factor = 1 / weigh(a, a.bias_of(b, first + i) + seen.begin, p, wide);
+          Floats sums = {};
+          by_sixteen(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
+            const Floats weight = take(p + c, some) * factor;
+            put(p + c, weight, some);
+            sums += weight * take(dp + c, some);
+          });
+          const float total = sum(sums);
+          by_sixteen(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
+            put(dp + c, take(p + c, some) * (take(dp + c, some) - total) * a.scale, some);
+          });
+        }
+        const int64_t place = seen.begin * s.width;
+        block_product({weights, 1, s.places}, given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width,
+                      true);
+        block_product({dweights, 1, s.places}, s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width,
+                      true);
+        block_product({dweights, s.places, 1}, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width,
+                      false);
+        for (int64_t i = 0; i < count; i++)
+          memcpy(d.query.at(b, h, first + i), s.out.data() + i * s.width, a.size * sizeof(float));
+      }
+    for (int64_t i = 0; i < a.keys; i++) {
+      memcpy(d.key.at(b, g, i), dkey.data() + i * s.width, a.size * sizeof(float));
+      memcpy(d.value.at(b, g, i), dvalue.data() + i * s.width, a.size * sizeof(float));
+    }
   }
+}
+
+MF_INLINE float dot(const float* a, const float* b, int64_t size) {
+  Floats sums = {};
+  by_sixteen(0, size, [&](int64_t i, int64_t some) MF_INLINED { sums += take(a + i, some) * take(b + i, some); });
+  return sum(sums);
+}
+
+// As forward, for few queries: keys and values are read where they are.
+MF_CLONES void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
+  std::vector<float> scores(a.keys);
+  for (int64_t n = begin; n < end; n++) {
+    const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
+    for (int64_t i = 0; i < a.queries; i++) {
+      const Range seen = visible(a, b, i, 1);
+      const float *key = a.key.at(b, g, 0), *value = a.value.at(b, g, 0), *query = a.query.at(b, h, i);
+      float *row = out.at(b, h, i), *weights = scores.data();
+      for (int64_t c = seen.begin; c < seen.end; c++) weights[c] = dot(query, key + c * a.key.row, a.size);
+      const float total = weigh(a, a.bias_of(b, i) + seen.begin, weights + seen.begin, seen.end - seen.begin);
+      memset(row, 0, a.size * sizeof(float));
+      for (int64_t c = seen.begin; c < seen.end; c++)
+        by_sixteen(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
+          put(row + k, take(row + k, some) + weights[c] / total * take(value + c * a.value.row + k, some), some);
+        });
+    }
+  }
+}
+
+// Of (B, S, H * D).
+template <typename T>
+Heads<T> beside(const Array& x, int64_t size) {
+  return {x.as<T>(), x.axis(1) * x.axis(2), size, x.axis(2)};
+}
+
+template <typename T>
+Heads<T> like(const Heads<const float>& other, const Array& x) {
+  return {x.as<T>(), other.batch, other.head, other.row};
+}
+
+// Of (B * H * C, D).
+Heads<const float> stacked(const Array& x, int64_t heads, int64_t places) {
+  return {x.as<const float>(), heads * places * x.axis(1), places * x.axis(1), x.axis(1)};
+}
+
+// Puts the rows of each head into places of a cache; false where a place is none of it.
+bool put_rows(const Array& slots, Heads<const float> rows, int64_t batch, int64_t heads, int64_t count, const Array& cache) {
+  const int32_t* slot = slots.as<int32_t>();
+  const int64_t size = cache.axis(-1);
+  for (int64_t b = 0; b < batch; b++)
+    for (int64_t h = 0; h < heads; h++)
+      for (int64_t i = 0; i < count; i++, slot++) {
+        if (*slot < 0 || *slot >= cache.axis(0)) return false;
+        memcpy(cache.as<float>() + *slot * size, rows.at(b, h, i), size * sizeof(float));
+      }
+  return true;
+}
+
+// Whether these are what attention among B rows takes, with heads of `size`, keys in `groups` heads, and a bias.
+bool fit(const Array& query, const Array& bias, int64_t size, int64_t groups, int64_t keys) {
+  if (query.rank != 3 || bias.rank != 4 || size < 1 || groups < 1 || query.axis(2) % size != 0) return false;
+  const int64_t heads = query.axis(2) / size;
+  return heads % groups == 0 && (bias.axis(0) == 1 || bias.axis(0) == query.axis(0)) && bias.axis(1) == 1 &&
+         bias.axis(2) == query.axis(1) && bias.axis(3) == keys;
+}
+
+// Arguments of self-attention, and whether they fit.
+bool given(const mf::Arrays& in, Attention* a) {
+  const Array query = in[0], key = in[1], value = in[2], bias = in[3], heads = in[4], scale = in[5];
+  if (!are("float32", {query, key, value, bias, scale}) || !heads.is("int32")) return false;
+  const int64_t count = *heads.as<int32_t>();
+  if (query.rank != 3 || key.rank != 3 || count < 1 || query.axis(2) % count != 0) return false;
+  const int64_t size = query.axis(2) / count, groups = size ? key.axis(2) / size : 0;
+  if (!fit(query, bias, size, groups, key.axis(1)) || key.axis(0) != query.axis(0) || key.axis(2) != groups * size ||
+      value.rank != 3 || value.axis(0) != key.axis(0) || value.axis(1) != key.axis(1) || value.axis(2) != key.axis(2))
+    return false;
+  *a = {beside<const float>(query, size), beside<const float>(key, size), beside<const float>(value, size),
+        bias.as<float>(), bias.axis(0) == 1 ? 0 : bias.axis(2) * bias.axis(3), count, groups, size, query.axis(1),
+        key.axis(1), *scale.as<float>()};
   return true;
 }
 
 }  // namespace
+
+// query (B, S, H * D), key and value (B, T, G * D), bias (B or 1, 1, S, T), heads (1,) int32, scale (1,) -> like query
+MF_OPERATOR(mf_self_attention) {
+  Attention a;
+  const Array out = in[6];
+  if (!given(in, &a) || !out.is("float32") || out.size() != in[0].size()) return 1;
+  const Heads<float> to = like<float>(a.query, out);
+  mf::share(in[0].axis(0) * a.heads, 1, 2, [&](int64_t begin, int64_t end) { forward(a, to, begin, end); });
+  return 0;
+}
+
+// The same, and dout like query -> dquery, dkey, dvalue
+MF_OPERATOR(mf_self_attention_gradient) {
+  Attention a;
+  const Array dout = in[6], dquery = in[7], dkey = in[8], dvalue = in[9];
+  if (!given(in, &a) || !are("float32", {dout, dquery, dkey, dvalue}) || dout.size() != in[0].size() ||
+      dquery.size() != in[0].size() || dkey.size() != in[1].size() || dvalue.size() != in[2].size())
+    return 1;
+  const Gradients d = {like<float>(a.query, dquery), like<float>(a.key, dkey), like<float>(a.value, dvalue)};
+  const Heads<const float> from = like<const float>(a.query, dout);
+  mf::share(in[0].axis(0) * a.groups, 1, 2, [&](int64_t begin, int64_t end) { backward(a, from, d, begin, end); });
+  return 0;
+}
 
 // cache (P, D), slots (N,) int32, rows (…, D) -> (P, D), the cache with the rows in it; all fp32 but the slots
 MF_OPERATOR(mf_write_cache) {
@@ -68,27 +277,33 @@ MF_OPERATOR(mf_write_cache) {
   const int64_t size = cache.axis(-1);
   if (!are("float32", {cache, rows, out}) || !slots.is("int32")) return 1;
   if (rows.size() != slots.size() * size || out.size() != cache.size()) return 1;
-  if (!put(slots.as<int32_t>(), slots.size(), cache.axis(0), size, rows.as<float>(), cache.as<float>())) return 1;
+  if (!put_rows(slots, {rows.as<const float>(), 0, 0, size}, 1, 1, slots.size(), cache)) return 1;
   memcpy(out.data, cache.data, cache.size() * sizeof(float));
   return 0;
 }
 
-// query (B, H * D), key and value (B, G * D), bias (B, C), slots (B * G,) int32, keys and values (B * G * C, D),
-// scale (1,) -> (B, H * D); all fp32 but the slots
+// query (B, S, H * D), key and value (B, T, G * D), bias (B, 1, S, C), slots (B * G * T,) int32, keys and values
+// (B * G * C, D), scale (1,) -> like query; all fp32 but the slots
 MF_OPERATOR(mf_cached_attention) {
-  const Array query = in[0], key = in[1], bias = in[3], slots = in[4], keys = in[5], out = in[8];
-  const int64_t batch = bias.axis(0), capacity = bias.axis(-1), size = keys.axis(-1), groups = slots.size() / batch;
-  const int64_t heads = query.size() / (batch * size);
-  if (!are("float32", {query, key, in[2], bias, keys, in[6], in[7], out}) || !slots.is("int32")) return 1;
-  if (key.size() != slots.size() * size || keys.size() != slots.size() * capacity * size || groups < 1 ||
-      heads % groups != 0 || out.size() != query.size() || query.size() != batch * heads * size)
+  const Array query = in[0], key = in[1], value = in[2], bias = in[3], slots = in[4], keys = in[5], values = in[6],
+              scale = in[7], out = in[8];
+  if (!are("float32", {query, key, value, bias, keys, values, scale, out}) || !slots.is("int32")) return 1;
+  if (query.rank != 3 || key.rank != 3 || bias.rank != 4 || keys.rank != 2) return 1;
+  const int64_t batch = query.axis(0), length = query.axis(1), size = keys.axis(1), places = bias.axis(3);
+  const int64_t fresh = key.axis(1), groups = size ? key.axis(2) / size : 0;
+  if (!fit(query, bias, size, groups, places) || bias.axis(0) != batch || key.size() != batch * fresh * groups * size ||
+      value.rank != 3 || value.size() != key.size() || slots.size() != batch * groups * fresh ||
+      keys.size() != batch * groups * places * size || values.size() != keys.size() || out.size() != query.size())
     return 1;
-  const Step step = {query.as<float>(), bias.as<float>(), keys.as<float>(), in[6].as<float>(), out.as<float>(),
-                     heads, groups, size, capacity, *in[7].as<float>()};
-  const int64_t places = slots.size() * capacity;
-  if (!put(slots.as<int32_t>(), slots.size(), places, size, key.as<float>(), keys.as<float>()) ||
-      !put(slots.as<int32_t>(), slots.size(), places, size, in[2].as<float>(), in[6].as<float>()))
+  if (!put_rows(slots, beside<const float>(key, size), batch, groups, fresh, keys) ||
+      !put_rows(slots, beside<const float>(value, size), batch, groups, fresh, values))
     return 1;
-  mf::share(batch * heads, 1, 2, [&](int64_t begin, int64_t end) { attend(step, begin, end); });
+  const Attention a = {beside<const float>(query, size), stacked(keys, groups, places), stacked(values, groups, places),
+                       bias.as<float>(), length * places, query.axis(2) / size, groups, size, length, places,
+                       *scale.as<float>()};
+  const Heads<float> to = like<float>(a.query, out);
+  mf::share(batch * a.heads, 1, 2, [&](int64_t begin, int64_t end) {
+    length <= kFew ? forward_few(a, to, begin, end) : forward(a, to, begin, end);
+  });
   return 0;
 }

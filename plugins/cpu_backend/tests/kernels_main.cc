@@ -10,6 +10,8 @@ KERNEL(mf_weight_only_linear);
 KERNEL(mf_weight_only_rows);
 KERNEL(mf_write_cache);
 KERNEL(mf_cached_attention);
+KERNEL(mf_self_attention);
+KERNEL(mf_self_attention_gradient);
 KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
 KERNEL(mf_layer_norm);
@@ -29,7 +31,8 @@ using Kernel = int (*)(int, void**, int*, int64_t**, const char**, void*, void*)
 struct Tensor {
   std::string dtype;
   std::vector<int64_t> shape;
-  int64_t below = 0;  // of int32: values are 0 … below - 1
+  int64_t below = 0;  // of int32: values are from `from` on, below this
+  int64_t from = 0;
 };
 
 // Runs a kernel on tensors of its own, each in a heap block of its size, and returns what it returns.
@@ -46,7 +49,7 @@ static int run(Kernel kernel, std::vector<Tensor> tensors) {
     for (int64_t i = 0; i < count; i++) {
       if (bytes == 1) static_cast<int8_t*>(data)[i] = int8_t(i * 37 % 255 - 127);
       else if (bytes == 2) static_cast<uint16_t*>(data)[i] = 0x3f80;
-      else if (tensor.dtype == "int32") static_cast<int32_t*>(data)[i] = int32_t(i % tensor.below);
+      else if (tensor.dtype == "int32") static_cast<int32_t*>(data)[i] = int32_t(tensor.from + i % (tensor.below - tensor.from));
       else static_cast<float*>(data)[i] = float(i % 13) / 4 - 1.5f;
     }
     params.push_back(data);
@@ -103,10 +106,19 @@ int main() {
     for (int64_t size : {1, 15, 17, 64})
       for (int64_t places : {1, 5, 33}) {
         const int64_t batch = 2, heads = 4, groups = 2, rows = batch * groups;
-        const Tensor query = {"float32", {batch, heads * size}}, key = {"float32", {batch, groups * size}};
         const Tensor cache = {"float32", {rows * places, size}}, slots = {"int32", {rows}, places};
-        expect(0, "attention", run(mf_cached_attention, {query, key, key, {"float32", {batch, places}}, slots, cache,
-                                                         cache, {"float32", {1}}, query}));
+        const Tensor one = {"float32", {1}}, count = {"int32", {1}, heads + 1, heads};
+        for (int64_t length : {1, 9, 40}) {
+          const Tensor query = {"float32", {batch, length, heads * size}}, key = {"float32", {batch, length, groups * size}};
+          const Tensor all = {"float32", {batch, places, groups * size}}, many = {"int32", {rows * length}, places};
+          const Tensor bias = {"float32", {batch, 1, length, places}};
+          expect(0, "cached", run(mf_cached_attention, {query, key, key, bias, many, cache, cache, one, query}));
+          expect(0, "attention", run(mf_self_attention, {query, all, all, bias, count, one, query}));
+          expect(0, "its gradients", run(mf_self_attention_gradient,
+                                         {query, all, all, bias, count, one, query, query, all, all}));
+          expect(1, "heads that do not divide", run(mf_self_attention, {query, all, all, bias, {"int32", {1}, 8, 3}, one,
+                                                                       query}));
+        }
         expect(0, "write", run(mf_write_cache, {cache, slots, {"float32", {rows, size}}, cache}));
         expect(1, "a slot outside", run(mf_write_cache, {cache, {"int32", {rows * places + 1}, rows * places + 1},
                                                          {"float32", {rows * places + 1, size}}, cache}));

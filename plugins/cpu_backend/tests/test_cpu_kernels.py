@@ -70,33 +70,91 @@ def test_weight_only_rows(dtype):
     np.testing.assert_allclose(found, (values * scale[:, None])[ids], rtol=1e-6)
 
 
+def by_heads(x, heads):
+    """(B, S, H * D) to (B, H, S, D), in double precision."""
+    return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3).astype(np.float64)
+
+
+def beside(x):
+    """(B, H, S, D) to (B, S, H * D)."""
+    return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
+
+
+def attention_weights(query, key, bias, scale):
+    """Of queries and keys with as many heads each."""
+    scores = query @ key.swapaxes(-1, -2) * scale + bias
+    powers = np.exp(scores - scores.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+HEADS = [(4, 4, 64), (6, 2, 17), (3, 1, 1), (1, 1, 15)]
+
+
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize(("heads", "groups", "size"), [(4, 4, 64), (6, 2, 17), (3, 1, 1), (1, 1, 15)])
-def test_cached_attention_writes_the_token_and_looks_at_what_is_shown(heads, groups, size):
-    batch, places, here = 3, 37, 20
-    query = random(batch, heads * size)
-    key, value = random(batch, groups * size, seed=1), random(batch, groups * size, seed=2)
+@pytest.mark.parametrize("length", [1, 4, 40])
+@pytest.mark.parametrize(("heads", "groups", "size"), HEADS)
+def test_cached_attention_writes_the_tokens_and_looks_at_what_is_shown(heads, groups, size, length):
+    batch, places, here = 3, 77, 20
+    query = random(batch, length, heads * size)
+    key, value = random(batch, length, groups * size, seed=1), random(batch, length, groups * size, seed=2)
     keys, values = random(batch * groups * places, size, seed=3), random(batch * groups * places, size, seed=4)
-    bias = np.full((batch, places), -6e4, np.float32)
+    bias = np.full((batch, 1, length, places), -6e4, np.float32)
     for row, start in enumerate((0, 7, here)):  # the last sees itself alone
-        bias[row, start : here + 1] = 0
-    slots = (np.arange(batch * groups) * places + here).astype(np.int32)
+        for i in range(length):
+            bias[row, 0, i, start : here + i + 1] = 0
+    slots = (np.arange(batch * groups)[:, None] * places + here + np.arange(length)).astype(np.int32).reshape(-1)
     held = [Parameter(Tensor(array.copy())) for array in (keys, values)]
     given = map(Tensor, (query, key, value, bias, slots))
-    found = kernel("cached_attention")(*given, *held, size**-0.5).asnumpy()
-    keys[slots], values[slots] = key.reshape(-1, size), value.reshape(-1, size)
+    own = kernel("cached_attention")
+    found = own(*given, *held, size**-0.5).asnumpy()
+    keys[slots], values[slots] = (by_heads(new, groups).reshape(-1, size) for new in (key, value))
     np.testing.assert_array_equal(held[0].asnumpy(), keys)
     np.testing.assert_array_equal(held[1].asnumpy(), values)
-    shape = (batch, groups, 1, places, size)
     every_key, every_value = (
-        np.broadcast_to(a.reshape(shape), (batch, groups, heads // groups, places, size)) for a in (keys, values)
+        cache.reshape(batch, groups, places, size).repeat(heads // groups, 1) for cache in (keys, values)
     )
-    scores = np.einsum("bghd,bghcd->bghc", query.reshape(batch, groups, -1, size).astype(np.float64), every_key)
-    scores = scores * size**-0.5 + bias[:, None, None]
-    weights = np.exp(scores - scores.max(-1, keepdims=True))
-    weights /= weights.sum(-1, keepdims=True)
-    wanted = np.einsum("bghc,bghcd->bghd", weights, every_value).reshape(batch, -1)
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    weights = attention_weights(by_heads(query, heads), every_key, bias, size**-0.5)
+    np.testing.assert_allclose(found, beside(weights @ every_value), rtol=1e-5, atol=1e-5)
+    last = own(*map(Tensor, (query[:, -1:], key, value, bias[:, :, -1:], slots)), *held, size**-0.5).asnumpy()
+    np.testing.assert_allclose(last, found[:, -1:], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("queries", [1, 33, 70])
+@pytest.mark.parametrize(("heads", "groups", "size"), HEADS)
+@pytest.mark.parametrize("padded", [False, True])
+def test_self_attention_and_its_gradients(heads, groups, size, queries, padded):
+    batch, scale, earlier = 2, size**-0.5, 5  # keys before the first query
+    keys = queries + earlier
+    query = random(batch, queries, heads * size)
+    key, value = random(batch, keys, groups * size, seed=1), random(batch, keys, groups * size, seed=2)
+    bias = np.where(np.arange(keys) > np.arange(queries)[:, None] + earlier, np.float32(-6e4), np.float32(0))
+    bias = np.broadcast_to(bias, (batch if padded else 1, 1, queries, keys)).copy()
+    if padded:
+        bias[1, ..., : min(40, keys - 1)] = -6e4  # and some queries of the second row see nothing
+    own = kernel("self_attention")
+    given = tuple(map(Tensor, (query, key, value)))
+    dout = random(*query.shape, seed=3)
+    sees = (bias == 0).any(-1)[:, 0]
+    sees = np.broadcast_to(sees, (batch, queries))
+    dout[~sees] = 0
+    found = own(*given, Tensor(bias), heads, scale).asnumpy()
+    assert np.isfinite(found).all()
+    q, d = by_heads(query, heads), by_heads(dout, heads)
+    k, v = (by_heads(x, groups).repeat(heads // groups, 1) for x in (key, value))
+    weights = attention_weights(q, k, bias, scale)
+    assert_close(found[sees], beside(weights @ v)[sees])
+    objective = ms.grad(lambda *each: (own(*each, Tensor(bias), heads, scale) * Tensor(dout)).sum(), (0, 1, 2))
+    dquery, dkey, dvalue = (gradient.asnumpy() for gradient in objective(*given))
+    dweights = d @ v.swapaxes(-1, -2)
+    dscores = weights * (dweights - (weights * dweights).sum(-1, keepdims=True)) * scale
+
+    def shared(x):  # summed over the heads that share a key
+        return beside(x.reshape(batch, groups, heads // groups, *x.shape[2:]).sum(2))
+
+    assert_close(dquery, beside(dscores @ k))
+    assert_close(dkey, shared(dscores.swapaxes(-1, -2) @ q))
+    assert_close(dvalue, shared(weights.swapaxes(-1, -2) @ d))
 
 
 @pytest.mark.usefixtures("threads")
@@ -223,6 +281,8 @@ def test_what_does_not_fit_is_an_error():
         kernel("weight_only_rows")(Tensor(np.array([5], np.int32)), weight, ones(5)).asnumpy()
     with pytest.raises((RuntimeError, ValueError)):
         kernel("weight_only_rows")(Tensor(np.array([1], np.int64)), weight, ones(5)).asnumpy()
+    with pytest.raises((RuntimeError, ValueError)):
+        kernel("self_attention")(ones(2, 3, 8), ones(2, 3, 8), ones(2, 3, 8), ones(1, 1, 3, 3), 3, 1.0).asnumpy()
     assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
 
 

@@ -42,7 +42,7 @@ class Attention(nn.Cell):
     """Multi-head attention between its projections: heads, their weights, the weighted sums. Has no parameters.
 
     Args:
-        fused: Whether to look for a kernel of the backend's, for :meth:`fuse`; the backend is set up for that.
+        fused: Whether to look for kernels of the backend's, for :meth:`see`; the backend is set up for that.
 
     Attributes:
         by_compiler: Whether MindSpore's parallel compiler splits the operators.
@@ -61,7 +61,8 @@ class Attention(nn.Cell):
     def __init__(self, *, fused: bool = False) -> None:
         super().__init__()
         self.kernel = kernel("causal_attention") if fused else None
-        self.step_kernel = kernel("cached_attention") if fused else None
+        self.self_kernel: Any = kernel("self_attention") if fused else None
+        self.cached_kernel: Any = kernel("cached_attention") if fused else None
         self.softmax_kernel = kernel("softmax") if fused else None
         self.write_kernel = kernel("write_cache") if fused else None
         self.part, self.join = ops.Transpose(), ops.Transpose()
@@ -144,31 +145,41 @@ class Attention(nn.Cell):
             return self.write_kernel(cache, slots, rows).reshape((batch, heads, -1, size))
         return ops.scatter_update(cache, slots, rows).reshape((batch, heads, -1, size))
 
-    def can_step(self, query: Tensor, key: Tensor) -> bool:
-        """Tell whether there is a kernel for a step of decoding that takes this: one token a row, in fp32."""
-        one = query.shape[1] == key.shape[1] == 1
-        return self.step_kernel is not None and one and query.dtype == mstype.float32
-
-    def step(
-        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, slots: Tensor, keys: Parameter,
-        values: Parameter, scale: float,
+    def see(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, *, dtype: Any,
+        dropout: nn.Cell | None = None, slots: Tensor | None = None, keys: Parameter | None = None,
+        values: Parameter | None = None,
     ) -> Tensor:  # fmt: skip
-        """Put a token of each row into the cache and return what it sees there, ``(B, 1, H * D)``.
+        """Return what each query sees, ``(B, S, H * D)``: ``softmax(query @ key.T * scale + bias) @ value`` by heads.
+
+        A kernel of the backend's does all of it at once where there is one that takes these.
 
         Args:
-            query: ``(B, 1, H * D)``.
-            key, value: ``(B, 1, G * D)``, with G heads.
-            bias: ``(B, 1, 1, C)``; see :func:`mf_core.generation.cache.cache_bias`.
-            slots: ``(B * G,)``; see :func:`mf_core.generation.cache.cache_slots`.
-            keys, values: The cache, ``(B * G * C, D)``.
+            query: ``(B, S, H * D)``; what a linear layer gave, not yet split into heads.
+            key, value: ``(B, T, H * D)``.
+            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere; with a cache,
+                ``(B, 1, S, C)``.
             scale: Usually ``1 / sqrt(D)``.
+            num_heads: H.
+            dtype: Type of the softmax.
+            dropout: For the weights.
+            slots: Where keys and values go in the cache, which then is what is seen: ``(B * H * T,)`` int32; see
+                :func:`mf_core.generation.cache.cache_slots`. None: there is no cache.
+            keys, values: The cache, ``(B * H * C, D)``.
         """
-        batch = query.shape[0]
-        seen = self.step_kernel(  # type: ignore[misc]  # can_step has told
-            query.reshape((batch, -1)), key.reshape((batch, -1)), value.reshape((batch, -1)),
-            bias.reshape((batch, -1)), slots, keys, values, scale,
-        )  # fmt: skip
-        return seen.reshape((batch, 1, -1))
+        dropping = dropout is not None and dropout.training and dropout.p > 0
+        plain = dropping or self.by_compiler or query.dtype != mstype.float32 or dtype != mstype.float32
+        if slots is None and self.self_kernel is not None and not plain:
+            return self.self_kernel(query, key, value, bias, num_heads, scale)
+        if slots is not None and self.cached_kernel is not None and not plain:
+            return self.cached_kernel(query, key, value, bias, slots, keys, values, scale)
+        query, key, value = self.split(query, num_heads), self.split(key, num_heads), self.split(value, num_heads)
+        if slots is not None:
+            key, value = self.write(keys, slots, key), self.write(values, slots, value)
+        if self.can_fuse(query, dropping):
+            return self.fuse(query, key, value, bias, scale)
+        weights = self.weights(query, key, bias, scale, dtype)
+        return self.attend(weights if dropout is None else dropout(weights), value)
 
 
 class CausalBias(nn.Cell):

@@ -150,7 +150,10 @@ class Estimate:
         self.inner = self.size * self.tokens * decoder.inner // self.tensor
         by_kernel = decoder.activation in step.kernels and self.size == 4
         self.kept_inner = 2 if by_kernel else decoder.kept
-        self.scores = step.micro_rows * decoder.heads * step.length**2 // self.tensor
+        plain = decoder.attention_dropout or self.size != 4 or decoder.softmax_size == 2
+        fused = "self_attention" in step.kernels and not plain
+        #: Numbers of ``(B, H, S, S)``; none where a kernel makes them again and again.
+        self.scores = 0 if fused else step.micro_rows * decoder.heads * step.length**2 // self.tensor
 
     def memory(self) -> Memory:
         """Return it."""

@@ -61,6 +61,19 @@ def _softmax_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
     return (_softmax_gradient(out, dout),)
 
 
+_self_attention_gradient = _operator(
+    "mf_self_attention_gradient", lambda query, key, value, *_: (query, key, value), lambda query, *_: (query,) * 3
+)
+
+
+def _self_attention_backward(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, heads: Tensor, scale: Tensor, out: Tensor, dout: Tensor
+) -> tuple[Tensor, ...]:
+    dquery, dkey, dvalue = _self_attention_gradient(query, key, value, bias, heads, scale, dout)
+    zeros = ops.ZerosLike()
+    return dquery, dkey, dvalue, zeros(bias), zeros(heads), zeros(scale)
+
+
 def _gelu_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
     return (_gelu_gradient(x, dout),)
 
@@ -93,6 +106,7 @@ _weight_only_rows = _operator(
 )
 _write_cache = _operator("mf_write_cache", _like_first, _like_first)
 _cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
+_self_attention = _operator("mf_self_attention", _like_first, _like_first, _self_attention_backward)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -150,6 +164,14 @@ def write_cache(cache: Any, slots: Tensor, new: Tensor) -> Tensor:
     return _write_cache(cache, slots, new)
 
 
+def self_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, num_heads: int, scale: float
+) -> Tensor:
+    """Work in blocks of queries, forward and back: no scores are kept (Dao et al., 2022), and few are held at a time."""
+    heads = Tensor([num_heads], mstype.int32)
+    return _self_attention(query, key, value, bias, heads, Tensor([scale], mstype.float32))
+
+
 def cached_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, slots: Tensor, keys: Tensor, values: Tensor, scale: float
 ) -> Tensor:
@@ -167,6 +189,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "linear_outputs_first": linear_outputs_first,
     "weight_only_linear": weight_only_linear,
     "weight_only_rows": weight_only_rows,
+    "self_attention": self_attention,
     "cached_attention": cached_attention,
     "write_cache": write_cache,
 }

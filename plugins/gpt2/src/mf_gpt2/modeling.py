@@ -62,18 +62,11 @@ class GPT2Attention(nn.Cell):
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
         query, key, value = self.three(self.c_attn(x))
-        if slots is not None and self.attention.can_step(query, key):
-            seen = self.attention.step(query, key, value, bias, slots, keys, values, self.scale)
-            return self.resid_dropout(self.c_proj(seen))
-        split = self.attention.split
-        query, key, value = split(query, self.num_heads), split(key, self.num_heads), split(value, self.num_heads)
-        if slots is not None:
-            write = self.attention.write
-            key, value = write(keys, slots, key), write(values, slots, value)
-        if self.attention.can_fuse(query, self.training and self.attn_dropout.p > 0):
-            return self.resid_dropout(self.c_proj(self.attention.fuse(query, key, value, bias, self.scale)))
-        weights = self.attention.weights(query, key, bias, self.scale, self.softmax_dtype)
-        return self.resid_dropout(self.c_proj(self.attention.attend(self.attn_dropout(weights), value)))
+        seen = self.attention.see(
+            query, key, value, bias, self.scale, self.num_heads, dtype=self.softmax_dtype, dropout=self.attn_dropout,
+            slots=slots, keys=keys, values=values,
+        )  # fmt: skip
+        return self.resid_dropout(self.c_proj(seen))
 
 
 class GPT2MLP(nn.Cell):

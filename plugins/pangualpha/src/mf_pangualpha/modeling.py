@@ -84,21 +84,14 @@ class PanguAlphaAttention(nn.Cell):
             slots, keys, values: The cache, to which new keys and values are written and which is attended to; or None.
         """
         query, key, value = self.query(asking), self.key(x), self.value(x)
-        if slots is not None and self.core.can_step(query, key):
-            seen = self.core.step(query, key, value, bias, slots, keys, values, self.scale)
-            return self.hidden_dropout(self.projection(seen))
-        split = self.core.split
-        query, key, value = split(query, self.num_heads), split(key, self.num_heads), split(value, self.num_heads)
-        if slots is not None:
-            write = self.core.write
-            key, value = write(keys, slots, key), write(values, slots, value)
-        if self.core.can_fuse(query, self.training and self.attention_dropout.p > 0):
-            return self.hidden_dropout(self.projection(self.core.fuse(query, key, value, bias, self.scale)))
         dtype = self.softmax_dtype
         if dtype is None:
             dtype = mstype.float16 if query.dtype == mstype.float16 else mstype.float32
-        weights = self.attention_dropout(self.core.weights(query, key, bias, self.scale, dtype))
-        return self.hidden_dropout(self.projection(self.core.attend(weights, value)))
+        seen = self.core.see(
+            query, key, value, bias, self.scale, self.num_heads, dtype=dtype, dropout=self.attention_dropout,
+            slots=slots, keys=keys, values=values,
+        )  # fmt: skip
+        return self.hidden_dropout(self.projection(seen))
 
 
 class PanguAlphaMLP(nn.Cell):
