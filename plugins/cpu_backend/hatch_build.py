@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sysconfig
@@ -12,7 +13,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-LIBRARY = "_kernels.so"
+#: The levels of x86-64 that there is a library for, the lowest last: without it there are no kernels.
+LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64")
 
 #: Contraction to fused multiply-adds is the one freedom that the compiler is given with numbers.
 FLAGS = (
@@ -27,40 +29,48 @@ class NativeBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile before the files are gathered. An editable install finds the library in the source tree."""
+        """Compile before the files are gathered. An editable install finds the libraries in the source tree."""
         self.folder = Path(tempfile.mkdtemp())
-        library = self.compile(self.folder / LIBRARY)
-        place = Path(self.root) / "src/mf_cpu_backend" / LIBRARY
-        if library is None:
-            if version == "editable":
-                place.unlink(missing_ok=True)  # of an earlier source
-            return
+        libraries = self.compile()
+        package = Path(self.root) / "src/mf_cpu_backend"
         if version == "editable":
-            arriving = place.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(library, arriving)
-            os.replace(arriving, place)  # a process that uses the old one keeps it
+            for earlier in package.glob("_kernels-*.so"):
+                if earlier.name not in {library.name for library in libraries}:
+                    earlier.unlink()
+            for library in libraries:
+                arriving = package / f"{library.stem}.{os.getpid()}"
+                shutil.copyfile(library, arriving)
+                os.replace(arriving, package / library.name)  # a process that uses the old one keeps it
             return
-        build_data["force_include"][str(library)] = f"mf_cpu_backend/{LIBRARY}"
-        build_data["pure_python"] = False
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        build_data["tag"] = f"py3-none-{platform}"
+        for library in libraries:
+            build_data["force_include"][str(library)] = f"mf_cpu_backend/{library.name}"
+        if libraries:
+            build_data["pure_python"] = False
+            build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Leave nothing behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def compile(self, library: Path) -> Path | None:
-        """Return the library, or None, having said why, where it cannot be made."""
+    def compile(self) -> list[Path]:
+        """Return the libraries, one a level; none, having said why, where they cannot be made."""
         if os.environ.get("MF_CPU_NATIVE") == "0":
-            return None
+            return []
         compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
         if compiler is None:
             self.app.display_warning("no C++ compiler (c++, g++, clang++): building without the native kernels")
-            return None
+            return []
         sources = sorted(str(path) for path in (Path(self.root) / "native").glob("*.cc"))
         command = [*compiler.split(), *FLAGS, *os.environ.get("CXXFLAGS", "").split(), "-shared", *sources]
-        done = subprocess.run([*command, "-o", str(library)], capture_output=True, text=True)
-        if done.returncode != 0:
-            self.app.display_warning(f"building without the native kernels, since {compiler} fails:\n{done.stderr}")
-            return None
-        return library
+        levels = LEVELS if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
+        runs = {}
+        for level in levels:  # all at a time
+            options = () if level == "baseline" else (f"-march={level}", "-mprefer-vector-width=512")
+            library = self.folder / f"_kernels-{level}.so"
+            runs[library] = subprocess.Popen([*command, *options, "-o", str(library)], stderr=subprocess.PIPE, text=True)
+        for library, run in runs.items():
+            said = run.communicate()[1]
+            if run.returncode != 0:
+                self.app.display_warning(f"building without {library.name}, since {compiler} fails:\n{said}")
+        made = [library for library, run in runs.items() if run.returncode == 0]
+        return made if library in made else []  # the last is of the lowest level

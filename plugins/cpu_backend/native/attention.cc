@@ -19,7 +19,7 @@ struct Heads {
   T* data;
   int64_t batch, head, row;  // the distances between them
 
-  MF_INLINED T* at(int64_t b, int64_t h, int64_t i) const { return data + b * batch + h * head + i * row; }
+  T* at(int64_t b, int64_t h, int64_t i) const { return data + b * batch + h * head + i * row; }
 };
 
 struct Attention {
@@ -29,8 +29,8 @@ struct Attention {
   int64_t heads, groups, size, queries, keys;  // groups: heads of keys and values; size: of a head
   float scale;
 
-  MF_INLINED const float* bias_of(int64_t b, int64_t i) const { return bias + b * bias_batch + i * keys; }
-  MF_INLINED int64_t group_of(int64_t h) const { return h / (heads / groups); }
+  const float* bias_of(int64_t b, int64_t i) const { return bias + b * bias_batch + i * keys; }
+  int64_t group_of(int64_t h) const { return h / (heads / groups); }
 };
 
 struct Range {
@@ -53,7 +53,7 @@ MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t co
 
 // The exponentials of one query's scores, with scale and bias; returns their sum.
 MF_INLINE float weigh(const Attention& a, const float* bias, float* scores, int64_t count) {
-  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED {
+  by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
     put(scores + i, take(scores + i, some) * a.scale + take(bias + i, some), some);
   });
   return powers(scores, scores, count);
@@ -70,14 +70,17 @@ struct Scratch {
 };
 
 // y (count, places) = rows (count, width) @ the packed columns; only the panels of the range.
-MF_INLINE void products(const Scratch& s, const float* rows, const float* columns, int64_t size, Range seen, int64_t count,
-                        float* y) {
+MF_INLINE void products(const Scratch& s, const float* rows, const float* columns, int64_t size, Range seen,
+                        int64_t count, float* y) {
   for (int64_t c = seen.begin; c < seen.end; c += kPanel)
     block_product({rows, s.width, 1}, columns + c * size, kPanel, y + c, s.places, count, size, kPanel, false);
 }
 
+// Scores by key, not by query.
+MF_INLINE Matrix across(const float* scores, const Scratch& s) { return {scores, 1, s.places}; }
+
 // Heads begin … end, counted over the batch.
-MF_CLONES void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
+void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
   Scratch s(a);
   int64_t packed = -1;
   for (int64_t n = begin; n < end; n++) {
@@ -101,7 +104,7 @@ MF_CLONES void forward(const Attention& a, const Heads<float>& out, int64_t begi
       for (int64_t i = 0; i < count; i++) {
         const float factor = seen.end > seen.begin ? 1 / totals[i] : 0;
         float* row = out.at(b, h, first + i);
-        by_sixteen(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
+        by_vector(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
           put(row + k, take(s.out.data() + i * s.width + k, some) * factor, some);
         });
       }
@@ -114,7 +117,7 @@ struct Gradients {
 };
 
 // Heads of keys and values begin … end, counted over the batch. The weights are made again.
-MF_CLONES void backward(const Attention& a, const Heads<const float>& dout, const Gradients& d, int64_t begin,
+void backward(const Attention& a, const Heads<const float>& dout, const Gradients& d, int64_t begin,
                         int64_t end) {
   Scratch s(a);
   std::vector<float> rows(s.key.size()), values(s.key.size()), given(s.query.size()), dscores(s.scores.size());
@@ -140,23 +143,21 @@ MF_CLONES void backward(const Attention& a, const Heads<const float>& dout, cons
           float *p = weights + i * s.places, *dp = dweights + i * s.places;
           const float factor = 1 / weigh(a, a.bias_of(b, first + i) + seen.begin, p, wide);
           Floats sums = {};
-          by_sixteen(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
+          by_vector(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
             const Floats weight = take(p + c, some) * factor;
             put(p + c, weight, some);
             sums += weight * take(dp + c, some);
           });
           const float total = sum(sums);
-          by_sixteen(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
+          by_vector(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
             put(dp + c, take(p + c, some) * (take(dp + c, some) - total) * a.scale, some);
           });
         }
         const int64_t place = seen.begin * s.width;
-        block_product({weights, 1, s.places}, given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width,
-                      true);
-        block_product({dweights, 1, s.places}, s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width,
-                      true);
-        block_product({dweights, s.places, 1}, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width,
-                      false);
+        const Matrix each = {dweights, s.places, 1};
+        block_product(across(weights, s), given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width, true);
+        block_product(across(dweights, s), s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width, true);
+        block_product(each, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width, false);
         for (int64_t i = 0; i < count; i++)
           memcpy(d.query.at(b, h, first + i), s.out.data() + i * s.width, a.size * sizeof(float));
       }
@@ -169,12 +170,12 @@ MF_CLONES void backward(const Attention& a, const Heads<const float>& dout, cons
 
 MF_INLINE float dot(const float* a, const float* b, int64_t size) {
   Floats sums = {};
-  by_sixteen(0, size, [&](int64_t i, int64_t some) MF_INLINED { sums += take(a + i, some) * take(b + i, some); });
+  by_vector(0, size, [&](int64_t i, int64_t some) MF_INLINED { sums += take(a + i, some) * take(b + i, some); });
   return sum(sums);
 }
 
 // As forward, for few queries: keys and values are read where they are.
-MF_CLONES void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
+void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
   std::vector<float> scores(a.keys);
   for (int64_t n = begin; n < end; n++) {
     const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
@@ -186,7 +187,7 @@ MF_CLONES void forward_few(const Attention& a, const Heads<float>& out, int64_t 
       const float total = weigh(a, a.bias_of(b, i) + seen.begin, weights + seen.begin, seen.end - seen.begin);
       memset(row, 0, a.size * sizeof(float));
       for (int64_t c = seen.begin; c < seen.end; c++)
-        by_sixteen(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
+        by_vector(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
           put(row + k, take(row + k, some) + weights[c] / total * take(value + c * a.value.row + k, some), some);
         });
     }
@@ -210,7 +211,8 @@ Heads<const float> stacked(const Array& x, int64_t heads, int64_t places) {
 }
 
 // Puts the rows of each head into places of a cache; false where a place is none of it.
-bool put_rows(const Array& slots, Heads<const float> rows, int64_t batch, int64_t heads, int64_t count, const Array& cache) {
+bool put_rows(const Array& slots, Heads<const float> rows, int64_t batch, int64_t heads, int64_t count,
+              const Array& cache) {
   const int32_t* slot = slots.as<int32_t>();
   const int64_t size = cache.axis(-1);
   for (int64_t b = 0; b < batch; b++)

@@ -14,7 +14,8 @@ struct Matrix {
   const float* data;
   int64_t row, column;
 
-  MF_INLINED const float* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+  const float* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
+  Matrix from(int64_t i) const { return {at(i, 0), row, column}; }
 };
 
 template <int R, int C>
@@ -37,9 +38,10 @@ MF_INLINE void block_tile(Matrix a, const float* b, int64_t b_row, float* y, int
 template <int C>
 MF_INLINE void block_columns(Matrix a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, bool add) {
+  constexpr int64_t kRows = kMany ? 8 : 4;
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) block_tile<4, C>({a.at(r, 0), a.row, a.column}, b, b_row, y + r * y_row, y_row, inner, add);
-  for (; r < rows; r++) block_tile<1, C>({a.at(r, 0), a.row, a.column}, b, b_row, y + r * y_row, y_row, inner, add);
+  for (; r + kRows <= rows; r += kRows) block_tile<kRows, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);
+  for (; r < rows; r++) block_tile<1, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);
 }
 
 // y (rows, width) = a (rows, inner) @ b (inner, width), or that much more with `add`; width is of whole vectors.

@@ -35,7 +35,7 @@ template <int C, typename T>
 MF_INLINE void columns(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
                        int64_t inner, int64_t width) {
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) tile<4, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
+  for (; kMany && r + 4 <= rows; r += 4) tile<4, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
   for (; r + 2 <= rows; r += 2) tile<2, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
   if (r < rows) tile<1, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
 }
@@ -46,13 +46,14 @@ MF_INLINE void product(const float* x, const T* weight, const float* scale, cons
   int64_t n = begin;
   for (; n + 4 <= end; n += 4)
     columns<4>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
-  for (; n < end; n++) columns<1>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
+  for (; n < end; n++)
+    columns<1>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
 }
 
 // The same for a weight (inner, width): columns begin … end of y, which has the bias in it. Four rows of the weight at a
 // time are added to y; those that follow are fetched.
-MF_CLONES void add_product(const float* x, const float* weight, float* y, int64_t rows, int64_t inner, int64_t width,
-                           int64_t begin, int64_t end) {
+void add_product(const float* x, const float* weight, float* y, int64_t rows, int64_t inner, int64_t width,
+                 int64_t begin, int64_t end) {
   int64_t k = 0;
   for (; k + 4 <= inner; k += 4) {
     const float* w = weight + k * width;
@@ -75,18 +76,18 @@ MF_CLONES void add_product(const float* x, const float* weight, float* y, int64_
       for (int64_t r = 0; r < rows; r++) y[r * width + n] += x[r * inner + k] * weight[k * width + n];
 }
 
-MF_CLONES void product_float(const float* x, const float* weight, const float* scale, const float* bias, float* y,
-                             int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+void product_float(const float* x, const float* weight, const float* scale, const float* bias, float* y,
+                   int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
   product(x, weight, scale, bias, y, rows, inner, width, begin, end);
 }
 
-MF_CLONES void product_int8(const float* x, const int8_t* weight, const float* scale, const float* bias, float* y,
-                            int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+void product_int8(const float* x, const int8_t* weight, const float* scale, const float* bias, float* y,
+                  int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
   product(x, weight, scale, bias, y, rows, inner, width, begin, end);
 }
 
-MF_CLONES void product_bfloat(const float* x, const Bfloat* weight, const float* scale, const float* bias, float* y,
-                              int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
+void product_bfloat(const float* x, const Bfloat* weight, const float* scale, const float* bias, float* y,
+                    int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
   product(x, weight, scale, bias, y, rows, inner, width, begin, end);
 }
 

@@ -1,31 +1,35 @@
-// Vectors of sixteen numbers, in the compiler's own terms (GCC, Clang), so that one source serves every processor.
-//
-// A function marked MF_CLONES is compiled for several levels of x86-64, and the loader takes the best that the machine
-// has; elsewhere (NEON) the baseline has vectors already. What it calls must be MF_INLINE, to be compiled along with it.
+// Vectors of as many numbers as a register holds, in the compiler's own terms (GCC, Clang), so that one source serves
+// every processor: it is compiled into a library for each level of x86-64, and elsewhere (NEON) into one.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) && !defined(MF_NO_CLONES)
-#define MF_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define MF_CLONES
-#endif
 #define MF_INLINE static inline __attribute__((always_inline))
-#define MF_UNROLL _Pragma("GCC unroll 8")  // of a loop whose sums are to stay in registers
 #define MF_INLINED __attribute__((always_inline))  // of a lambda
+#define MF_UNROLL _Pragma("GCC unroll 8")  // of a loop whose sums are to stay in registers
 
 namespace mf {
 
+#if defined(__AVX512F__)
 constexpr int64_t kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int64_t kWidth = 8;
+#else
+constexpr int64_t kWidth = 4;
+#endif
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-typedef float Eight __attribute__((vector_size(32)));
-typedef float Four __attribute__((vector_size(16)));
-typedef uint32_t Bits __attribute__((vector_size(64)));
+// Whether there are 32 registers, and not 16.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr bool kMany = true;
+#else
+constexpr bool kMany = false;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * kWidth)));
+typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+typedef uint32_t Bits __attribute__((vector_size(4 * kWidth)));
 
 // A bfloat16: the upper half of a float.
 struct Bfloat {
@@ -67,7 +71,7 @@ MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
 
 MF_INLINE Floats all(float x) { return x - Floats{}; }
 
-// The first `count` of sixteen numbers; the others are `rest`.
+// The first `count` of a vector; the others are `rest`.
 MF_INLINE Floats take(const float* p, int64_t count, float rest = 0) {
   if (count == kWidth) return load(p);
   Floats v = all(rest);
@@ -79,9 +83,9 @@ MF_INLINE void put(float* p, Floats v, int64_t count) {
   count == kWidth ? store(p, v) : void(memcpy(p, &v, count * sizeof(float)));
 }
 
-// Calls each(offset, count) for sixteen numbers at a time; the last time, for fewer.
+// Calls each(offset, count) for a vector of numbers at a time; the last time, for fewer.
 template <typename Each>
-MF_INLINE void by_sixteen(int64_t begin, int64_t end, Each each) {
+MF_INLINE void by_vector(int64_t begin, int64_t end, Each each) {
   int64_t i = begin;
   for (; i + kWidth <= end; i += kWidth) each(i, kWidth);
   if (i < end) each(i, end - i);
@@ -93,16 +97,25 @@ MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
 
 MF_INLINE Floats larger(Floats a, Floats b) { return choose(a > b, a, b); }
 
-MF_INLINE float sum(Floats v) {
-  struct Eights {
-    Eight low, high;
-  } const eights = same_bits<Eights>(v);
-  struct Fours {
-    Four low, high;
-  } const fours = same_bits<Fours>(eights.low + eights.high);
-  const Four four = fours.low + fours.high;
-  return (four[0] + four[2]) + (four[1] + four[3]);
+template <int N>
+struct Some {
+  typedef float Type __attribute__((vector_size(4 * N)));
+};
+
+template <int N>
+MF_INLINE float sum(typename Some<N>::Type v) {
+  if constexpr (N == 2) {
+    return v[0] + v[1];
+  } else {
+    struct Halves {
+      typename Some<N / 2>::Type low, high;
+    };
+    const auto halves = same_bits<Halves>(v);
+    return sum<N / 2>(halves.low + halves.high);
+  }
 }
+
+MF_INLINE float sum(Floats v) { return sum<kWidth>(v); }
 
 MF_INLINE float largest(Floats v) {
   float most = v[0];
@@ -131,7 +144,7 @@ MF_INLINE Floats exp(Floats x) {
 
 MF_INLINE float largest(const float* x, int64_t count) {
   Floats most = all(-INFINITY);
-  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED { most = larger(take(x + i, some, -INFINITY), most); });
+  by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED { most = larger(take(x + i, some, -INFINITY), most); });
   return largest(most);
 }
 
@@ -139,7 +152,7 @@ MF_INLINE float largest(const float* x, int64_t count) {
 MF_INLINE float powers(const float* x, float* y, int64_t count) {
   const float top = largest(x, count);
   Floats sums = {};
-  by_sixteen(0, count, [&](int64_t i, int64_t some) MF_INLINED {
+  by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
     const Floats power = exp(take(x + i, some, -INFINITY) - top);
     sums += power;
     put(y + i, power, some);

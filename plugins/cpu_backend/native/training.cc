@@ -15,15 +15,15 @@ constexpr float kOuter = 1.5957691216057308f, kInner = 0.044715f;
 // sigmoid(1.596 (x + 0.0447 x^3)), which is (1 + tanh(0.798 (x + 0.0447 x^3))) / 2
 MF_INLINE Floats gate(Floats x) { return 1.0f / (1.0f + exp(-kOuter * (x + kInner * x * x * x))); }
 
-MF_CLONES void gelu(const float* x, float* y, int64_t begin, int64_t end) {
-  by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+void gelu(const float* x, float* y, int64_t begin, int64_t end) {
+  by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
     const Floats v = take(x + i, count);
     put(y + i, v * gate(v), count);
   });
 }
 
-MF_CLONES void gelu_gradient(const float* x, const float* dy, float* dx, int64_t begin, int64_t end) {
-  by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+void gelu_gradient(const float* x, const float* dy, float* dx, int64_t begin, int64_t end) {
+  by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
     const Floats v = take(x + i, count), g = gate(v);
     const Floats slope = g + v * g * (1.0f - g) * kOuter * (1.0f + 3 * kInner * v * v);
     put(dx + i, take(dy + i, count) * slope, count);
@@ -33,24 +33,24 @@ MF_CLONES void gelu_gradient(const float* x, const float* dy, float* dx, int64_t
 // ---------------------------------------------------------------------------------------------------------------- loss
 
 // Rows begin … end of logits (N, V): the losses, and the logarithms of the sums of exponentials.
-MF_CLONES void cross_entropy(const float* logits, const int32_t* labels, float* losses, float* totals, int64_t width,
-                             int64_t begin, int64_t end) {
+void cross_entropy(const float* logits, const int32_t* labels, float* losses, float* totals, int64_t width,
+                   int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float* row = logits + n * width;
     const float top = largest(row, width);
     Floats sums = {};
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += exp(take(row + i, count, -INFINITY) - top); });
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += exp(take(row + i, count, -INFINITY) - top); });
     totals[n] = top + std::log(sum(sums));
     losses[n] = labels[n] >= 0 && labels[n] < width ? totals[n] - row[labels[n]] : NAN;
   }
 }
 
-MF_CLONES void cross_entropy_gradient(const float* logits, const int32_t* labels, const float* totals,
-                                      const float* dlosses, float* dlogits, int64_t width, int64_t begin, int64_t end) {
+void cross_entropy_gradient(const float* logits, const int32_t* labels, const float* totals,
+                            const float* dlosses, float* dlogits, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float *row = logits + n * width, total = totals[n], factor = dlosses[n];
     float* out = dlogits + n * width;
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       put(out + i, factor * exp(take(row + i, count) - total), count);
     });
     if (labels[n] >= 0 && labels[n] < width) out[labels[n]] -= factor;
@@ -60,20 +60,20 @@ MF_CLONES void cross_entropy_gradient(const float* logits, const int32_t* labels
 // ---------------------------------------------------------------------------------------------------------- layer norm
 
 // Rows begin … end of x (N, E): y, and each row's mean and the reciprocal of its deviation.
-MF_CLONES void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* y, float* means,
-                          float* scales, int64_t width, int64_t begin, int64_t end) {
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* y, float* means,
+                float* scales, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float* row = x + n * width;
     float* out = y + n * width;
     Floats sums = {}, squares = {};
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count); });
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count); });
     const float mean = sum(sums) / width;
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       const Floats apart = take(row + i, count, mean) - mean;
       squares += apart * apart;
     });
     const float scale = 1 / std::sqrt(sum(squares) / width + epsilon);
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       const Floats v = (take(row + i, count) - mean) * scale * take(weight + i, count) + take(bias + i, count);
       put(out + i, v, count);
     });
@@ -82,19 +82,19 @@ MF_CLONES void layer_norm(const float* x, const float* weight, const float* bias
   }
 }
 
-MF_CLONES void layer_norm_gradient(const float* x, const float* weight, const float* means, const float* scales,
-                                   const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
+void layer_norm_gradient(const float* x, const float* weight, const float* means, const float* scales,
+                         const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float *row = x + n * width, *given = dy + n * width, mean = means[n], scale = scales[n];
     float* out = dx + n * width;
     Floats plain = {}, along = {};
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       const Floats g = take(given + i, count) * take(weight + i, count);
       plain += g;
       along += g * (take(row + i, count) - mean);  // past the end, g is 0
     });
     const float first = sum(plain) / width, second = sum(along) / width * scale * scale;
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       const Floats g = take(given + i, count) * take(weight + i, count);
       put(out + i, scale * (g - first - (take(row + i, count) - mean) * second), count);
     });
@@ -102,13 +102,13 @@ MF_CLONES void layer_norm_gradient(const float* x, const float* weight, const fl
 }
 
 // Columns begin … end of the gradients of weight and bias, summed over the rows in their order.
-MF_CLONES void layer_norm_sums(const float* x, const float* means, const float* scales, const float* dy, float* dweight,
-                               float* dbias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
+void layer_norm_sums(const float* x, const float* means, const float* scales, const float* dy, float* dweight,
+                     float* dbias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
   memset(dweight + begin, 0, (end - begin) * sizeof(float));
   memset(dbias + begin, 0, (end - begin) * sizeof(float));
   for (int64_t n = 0; n < rows; n++) {
     const float *row = x + n * width, *given = dy + n * width, mean = means[n], scale = scales[n];
-    by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
       const Floats g = take(given + i, count);
       put(dbias + i, take(dbias + i, count) + g, count);
       put(dweight + i, take(dweight + i, count) + g * (take(row + i, count) - mean) * scale, count);
@@ -118,42 +118,42 @@ MF_CLONES void layer_norm_sums(const float* x, const float* means, const float* 
 
 // ---------------------------------------------------------------------------------------------------------------- bias
 
-MF_CLONES void bias_add(const float* x, const float* bias, float* y, int64_t width, int64_t begin, int64_t end) {
+void bias_add(const float* x, const float* bias, float* y, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++)
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       put(y + n * width + i, take(x + n * width + i, count) + take(bias + i, count), count);
     });
 }
 
 // Columns begin … end of the sums over the rows, in their order.
-MF_CLONES void column_sums(const float* x, float* sums, int64_t rows, int64_t width, int64_t begin, int64_t end) {
+void column_sums(const float* x, float* sums, int64_t rows, int64_t width, int64_t begin, int64_t end) {
   memset(sums + begin, 0, (end - begin) * sizeof(float));
   for (int64_t n = 0; n < rows; n++)
-    by_sixteen(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
       put(sums + i, take(sums + i, count) + take(x + n * width + i, count), count);
     });
 }
 
 // ------------------------------------------------------------------------------------------------------------- softmax
 
-MF_CLONES void softmax(const float* x, float* y, int64_t width, int64_t begin, int64_t end) {
+void softmax(const float* x, float* y, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     float* out = y + n * width;
     const float factor = 1 / powers(x + n * width, out, width);
-    by_sixteen(0, width,
+    by_vector(0, width,
                [&](int64_t i, int64_t count) MF_INLINED { put(out + i, take(out + i, count) * factor, count); });
   }
 }
 
-MF_CLONES void softmax_gradient(const float* y, const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
+void softmax_gradient(const float* y, const float* dy, float* dx, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     const float *row = y + n * width, *given = dy + n * width;
     float* out = dx + n * width;
     Floats sums = {};
-    by_sixteen(0, width,
+    by_vector(0, width,
                [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count) * take(given + i, count); });
     const float total = sum(sums);
-    by_sixteen(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
       put(out + i, take(row + i, count) * (take(given + i, count) - total), count);
     });
   }
@@ -248,8 +248,9 @@ MF_OPERATOR(mf_bias_add) {
   const Array x = in[0], bias = in[1], y = in[2];
   const int64_t width = x.axis(-1);
   if (!are("float32", {x, bias, y}) || bias.size() != width || y.size() != x.size()) return 1;
-  mf::share(x.rows(1), 1, kLeast / width,
-            [&](int64_t begin, int64_t end) { bias_add(x.as<float>(), bias.as<float>(), y.as<float>(), width, begin, end); });
+  mf::share(x.rows(1), 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    bias_add(x.as<float>(), bias.as<float>(), y.as<float>(), width, begin, end);
+  });
   return 0;
 }
 

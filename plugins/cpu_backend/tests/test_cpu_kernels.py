@@ -291,7 +291,7 @@ def test_no_kernel_touches_what_is_not_its_own(tmp_path):
     """AddressSanitizer and UBSan watch all kernels at odd sizes, in a program of its own."""
     program = tmp_path / "kernels"
     sources = [*sorted(map(str, NATIVE.glob("*.cc"))), str(Path(__file__).with_name("kernels_main.cc"))]
-    watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-DMF_NO_CLONES"]
+    watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     subprocess.run(
         ["g++", "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched, *sources,
          "-o", str(program)], check=True,
@@ -303,9 +303,31 @@ def test_no_kernel_touches_what_is_not_its_own(tmp_path):
     assert (done.returncode, done.stdout) == (0, "all fine\n"), done.stderr
 
 
+@pytest.mark.parametrize("level", list(kernels.libraries())[1:])
+def test_kernels_of_lower_levels(level, tmp_path):
+    """All of the above again, with the kernels that lesser processors get."""
+    names = "linear or rows or attention or cache or norm or bias or softmax or gelu or entropy"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({names}) and (1t or 3t)"],
+        env={**os.environ, "MF_CPU_LEVEL": level}, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_a_level_that_is_not_there_is_refused(tmp_path):
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mf"), "generate", "--model", "gpt2_tiny", "Once"],
+        env={**os.environ, "MF_CPU_LEVEL": "x86-64-v9"}, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "MF_CPU_LEVEL='x86-64-v9' is not to be had" in done.stderr
+    assert f"one of {', '.join(kernels.libraries())}" in done.stderr
+
+
 def test_without_a_library_there_are_none_and_it_is_said(tmp_path):
     code = (
-        "import mf_cpu_backend.kernels as k, pathlib; k.LIBRARY = pathlib.Path('nowhere.so')\n"
+        "import mf_cpu_backend.kernels as k, pathlib; k.FOLDER = pathlib.Path('nowhere')\n"
         "from mf_core.backend import load_backend; b = load_backend('cpu')\n"
         "print([str(c) for c in b.probe().checks if c.name == 'native kernels'], b.capability('gelu'))"
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mf_core import DeviceBackend
 from mf_core.backend import Probe
 from mf_core.checks import Check, check_package, first_missing
-from mf_core.errors import BackendError
+from mf_core.errors import BackendError, ConfigError
 
 from .cores import core_count
 from .kernels import processor_level, unavailable
@@ -33,6 +33,8 @@ class CPUBackend(DeviceBackend):
         MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give. MindSpore
             always has a pool of its own beside the calling thread, so 1 still lets two threads run; to hold a process
             to one core, bind it (``taskset``) or limit its container.
+        MF_CPU_LEVEL: Which kernels to use: ``x86-64-v4`` (AVX-512), ``x86-64-v3`` (AVX2) or ``x86-64``; default: the best
+            that the processor has.
         GLOG_v: MindSpore's log level, if you want more than errors.
         MS_OM_PATH: Where MindSpore writes its record of a failed compilation; default: the temporary directory.
     """
@@ -134,7 +136,10 @@ class CPUBackend(DeviceBackend):
 
 
 def _check_kernels() -> Check:
-    why = unavailable()
+    try:
+        why = unavailable()
+    except ConfigError as error:
+        return Check("native kernels", False, error.what, remedy=f"MF_CPU_LEVEL: {error.hint}", required=False)
     remedy = "install a C++ compiler, then: pip install --force-reinstall --no-binary mf-cpu-backend mf-cpu-backend"
     return Check("native kernels", not why, why or processor_level(), remedy=remedy if why else "", required=False)
 

@@ -8,15 +8,15 @@ from typing import Any
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-from .kernels import LIBRARY
+from .kernels import library
 
-Shape = tuple[int, ...]
+_LIBRARY = library()[1]
 
 
 def _operator(
     name: str, shape: Callable[..., Any], dtype: Callable[..., Any], gradient: Callable[..., Any] | None = None
 ) -> Any:
-    return ops.Custom(f"{LIBRARY}:{name}", out_shape=shape, out_dtype=dtype, func_type="aot", bprop=gradient)
+    return ops.Custom(f"{_LIBRARY}:{name}", out_shape=shape, out_dtype=dtype, func_type="aot", bprop=gradient)
 
 
 def _like_first(first: Any, *_: Any) -> Any:
