@@ -67,7 +67,8 @@ class NativeBuildHook(BuildHookInterface[Any]):
         for level in levels:  # all at a time
             options = () if level == "baseline" else (f"-march={level}", "-mprefer-vector-width=512")
             library = self.folder / f"_kernels-{level}.so"
-            runs[library] = subprocess.Popen([*command, *options, "-o", str(library)], stderr=subprocess.PIPE, text=True)
+            whole = [*command, *options, "-o", str(library)]
+            runs[library] = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
         for library, run in runs.items():
             said = run.communicate()[1]
             if run.returncode != 0:

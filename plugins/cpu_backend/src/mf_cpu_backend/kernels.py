@@ -1,8 +1,8 @@
 """The native kernels, under the names and with the meanings of :mod:`mf_core.nn.kernels`.
 
-They are MindSpore operators of our own (``ops.Custom``), compiled with the wheel: on x86-64 into a library for each level
-of its instructions, of which the best that the processor has is loaded. ``native/`` of the source distribution has their
-code.
+They are MindSpore operators of our own (``ops.Custom``), compiled with the wheel: on x86-64 into a library for each
+level of its instructions, of which the best that the processor has is loaded. ``native/`` of the source distribution
+has their code.
 """
 
 from __future__ import annotations

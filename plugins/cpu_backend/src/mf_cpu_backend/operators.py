@@ -167,7 +167,7 @@ def write_cache(cache: Any, slots: Tensor, new: Tensor) -> Tensor:
 def self_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, num_heads: int, scale: float
 ) -> Tensor:
-    """Work in blocks of queries, forward and back: no scores are kept (Dao et al., 2022), and few are held at a time."""
+    """Work in blocks of queries, forward and back: no scores are kept (Dao et al., 2022), few are held at a time."""
     heads = Tensor([num_heads], mstype.int32)
     return _self_attention(query, key, value, bias, heads, Tensor([scale], mstype.float32))
 
