@@ -30,6 +30,21 @@ void gelu_gradient(const float* x, const float* dy, float* dx, int64_t begin, in
   });
 }
 
+// x * sigmoid(beta * x)
+void swish(const float* x, float beta, float* y, int64_t begin, int64_t end) {
+  by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+    const Floats v = take(x + i, count);
+    put(y + i, v / (1.0f + exp(-beta * v)), count);
+  });
+}
+
+void swish_gradient(const float* x, float beta, const float* dy, float* dx, int64_t begin, int64_t end) {
+  by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+    const Floats v = take(x + i, count), g = 1.0f / (1.0f + exp(-beta * v));
+    put(dx + i, take(dy + i, count) * (g + beta * v * g * (1.0f - g)), count);
+  });
+}
+
 // ---------------------------------------------------------------------------------------------------------------- loss
 
 // Rows begin … end of logits (N, V): the losses, and the logarithms of the sums of exponentials.
@@ -116,6 +131,49 @@ void layer_norm_sums(const float* x, const float* means, const float* scales, co
   }
 }
 
+// ------------------------------------------------------------------------------------------------------------ RMS norm
+
+void rms_norm(const float* x, const float* weight, float epsilon, float* y, float* scales, int64_t width, int64_t begin,
+              int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float* row = x + n * width;
+    Floats squares = {};
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED { squares += take(row + i, count) * take(row + i, count); });
+    const float scale = scales[n] = 1 / std::sqrt(sum(squares) / width + epsilon);
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      put(y + n * width + i, take(row + i, count) * scale * take(weight + i, count), count);
+    });
+  }
+}
+
+void rms_norm_gradient(const float* x, const float* weight, const float* scales, const float* dy, float* dx,
+                       int64_t width, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float *row = x + n * width, *given = dy + n * width, scale = scales[n];
+    Floats along = {};
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      along += take(given + i, count) * take(weight + i, count) * take(row + i, count);
+    });
+    const float part = sum(along) / width * scale * scale;
+    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
+      put(dx + n * width + i, scale * (take(given + i, count) * take(weight + i, count) - take(row + i, count) * part),
+          count);
+    });
+  }
+}
+
+// Columns begin … end of the gradient of the weight, summed over the rows in their order.
+void rms_norm_sums(const float* x, const float* scales, const float* dy, float* dweight, int64_t rows, int64_t width,
+                   int64_t begin, int64_t end) {
+  memset(dweight + begin, 0, (end - begin) * sizeof(float));
+  for (int64_t n = 0; n < rows; n++) {
+    const float *row = x + n * width, *given = dy + n * width, scale = scales[n];
+    by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+      put(dweight + i, take(dweight + i, count) + take(given + i, count) * take(row + i, count) * scale, count);
+    });
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------------------- bias
 
 void bias_add(const float* x, const float* bias, float* y, int64_t width, int64_t begin, int64_t end) {
@@ -183,6 +241,26 @@ MF_OPERATOR(mf_gelu_gradient) {
   return 0;
 }
 
+// x, beta (1,) -> x's like
+MF_OPERATOR(mf_swish) {
+  const Array x = in[0], beta = in[1], y = in[2];
+  if (!are("float32", {x, beta, y}) || y.size() != x.size() || beta.size() != 1) return 1;
+  mf::share(x.size(), kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    swish(x.as<float>(), *beta.as<float>(), y.as<float>(), begin, end);
+  });
+  return 0;
+}
+
+// x, beta (1,), dy -> dx
+MF_OPERATOR(mf_swish_gradient) {
+  const Array x = in[0], beta = in[1], dy = in[2], dx = in[3];
+  if (!are("float32", {x, beta, dy, dx}) || dy.size() != x.size() || dx.size() != x.size() || beta.size() != 1) return 1;
+  mf::share(x.size(), kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    swish_gradient(x.as<float>(), *beta.as<float>(), dy.as<float>(), dx.as<float>(), begin, end);
+  });
+  return 0;
+}
+
 // logits (N, V), labels (N,) int32 -> losses (N,), totals (N,)
 MF_OPERATOR(mf_cross_entropy) {
   const Array logits = in[0], labels = in[1], losses = in[2], totals = in[3];
@@ -239,6 +317,36 @@ MF_OPERATOR(mf_layer_norm_gradient) {
   mf::share(width, kWidth, kLeast / (rows + 1), [&](int64_t begin, int64_t end) {
     layer_norm_sums(x.as<float>(), means.as<float>(), scales.as<float>(), dy.as<float>(), dweight.as<float>(),
                     dbias.as<float>(), rows, width, begin, end);
+  });
+  return 0;
+}
+
+// x (…, E), weight (E,), epsilon (1,) -> its like, scales (N,)
+MF_OPERATOR(mf_rms_norm) {
+  const Array x = in[0], weight = in[1], epsilon = in[2], y = in[3], scales = in[4];
+  const int64_t rows = x.rows(1), width = x.axis(-1);
+  if (!are("float32", {x, weight, epsilon, y, scales}) || weight.size() != width || y.size() != x.size() ||
+      scales.size() != rows || epsilon.size() != 1)
+    return 1;
+  mf::share(rows, 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    rms_norm(x.as<float>(), weight.as<float>(), *epsilon.as<float>(), y.as<float>(), scales.as<float>(), width, begin, end);
+  });
+  return 0;
+}
+
+// x (…, E), weight (E,), scales (N,), dy like x -> dx like x, dweight (E,)
+MF_OPERATOR(mf_rms_norm_gradient) {
+  const Array x = in[0], weight = in[1], scales = in[2], dy = in[3], dx = in[4], dweight = in[5];
+  const int64_t rows = x.rows(1), width = x.axis(-1);
+  if (!are("float32", {x, weight, scales, dy, dx, dweight}) || weight.size() != width || scales.size() != rows ||
+      dy.size() != x.size() || dx.size() != x.size() || dweight.size() != width)
+    return 1;
+  mf::share(rows, 1, kLeast / width, [&](int64_t begin, int64_t end) {
+    rms_norm_gradient(x.as<float>(), weight.as<float>(), scales.as<float>(), dy.as<float>(), dx.as<float>(), width, begin,
+                      end);
+  });
+  mf::share(width, kWidth, kLeast / (rows + 1), [&](int64_t begin, int64_t end) {
+    rms_norm_sums(x.as<float>(), scales.as<float>(), dy.as<float>(), dweight.as<float>(), rows, width, begin, end);
   });
   return 0;
 }

@@ -16,6 +16,12 @@ KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
 KERNEL(mf_layer_norm);
 KERNEL(mf_layer_norm_gradient);
+KERNEL(mf_rms_norm);
+KERNEL(mf_rms_norm_gradient);
+KERNEL(mf_swish);
+KERNEL(mf_swish_gradient);
+KERNEL(mf_rotary);
+KERNEL(mf_rotary_gradient);
 KERNEL(mf_bias_add);
 KERNEL(mf_column_sums);
 KERNEL(mf_softmax);
@@ -91,6 +97,15 @@ int main() {
         const Tensor array = {"float32", {n, k}}, row = {"float32", {k}}, column = {"float32", {n}};
         expect(0, "norm", run(mf_layer_norm, {array, row, row, {"float32", {1}}, array, column, column}));
         expect(0, "its gradients", run(mf_layer_norm_gradient, {array, row, column, column, array, array, row, row}));
+        expect(0, "RMS norm", run(mf_rms_norm, {array, row, {"float32", {1}}, array, column}));
+        expect(0, "its gradients", run(mf_rms_norm_gradient, {array, row, column, array, array, row}));
+        expect(0, "swish", run(mf_swish, {array, {"float32", {1}}, array}));
+        expect(0, "its gradient", run(mf_swish_gradient, {array, {"float32", {1}}, array, array}));
+        for (Kernel turn : {mf_rotary, mf_rotary_gradient}) {
+          const Tensor x = {"float32", {1, n, 2 * k * 3}}, angles = {"float32", {5, k}};
+          expect(0, "rotary", run(turn, {x, {"int32", {1, n}, 5}, angles, angles, x}));
+          expect(n > 5, "a position outside", run(turn, {x, {"int32", {1, n}, 6}, angles, angles, x}));
+        }
         expect(0, "bias", run(mf_bias_add, {array, row, array}));
         expect(0, "its gradient", run(mf_column_sums, {array, row, row}));
         expect(0, "softmax", run(mf_softmax, {array, array}));

@@ -232,6 +232,54 @@ def test_softmax_and_its_gradient(shape):
     assert_close(dx, wanted * (dout - (wanted * dout).sum(-1, keepdims=True)))
 
 
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (5, 7, 100), (300, 384)])
+def test_rms_norm_and_its_gradients(shape):
+    x, weight = 3 * random(*shape), random(shape[-1], seed=1)
+    wide, axes = x.astype(np.float64), tuple(range(len(shape) - 1))
+    scale = 1 / np.sqrt((wide**2).mean(-1, keepdims=True) + 1e-5)
+    normed, own = wide * scale, kernel("rms_norm")
+    assert_close(own(Tensor(x), Tensor(weight), 1e-5).asnumpy(), normed * weight)
+    (dx, dweight), dout = gradients(lambda *each: own(*each, 1e-5), x, weight)
+    inner = dout * weight.astype(np.float64)
+    assert_close(dx, (inner - normed * (inner * normed).mean(-1, keepdims=True)) * scale)
+    assert_close(dweight, (dout * normed).sum(axes))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("beta", [1.0, 1.702])
+@pytest.mark.parametrize("shape", [(1,), (3, 17), (300, 101)])
+def test_swish_and_its_gradient(shape, beta):
+    x, own = 4 * random(*shape), kernel("swish")
+    gate = 1 / (1 + np.exp(-beta * x.astype(np.float64)))
+    assert_close(own(Tensor(x), beta).asnumpy(), x * gate)
+    (dx,), dout = gradients(lambda x: own(x, beta), x)
+    assert_close(dx, dout * (gate + beta * x * gate * (1 - gate)))
+
+
+def test_swish_of_large_numbers():
+    x = np.array([-1e30, -100, 100, 1e30, np.nan], np.float32)
+    np.testing.assert_array_equal(kernel("swish")(Tensor(x), 1.0).asnumpy(), np.where(x < 0, -0.0, x))
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("heads", "half"), [(1, 1), (3, 17), (8, 32)])
+def test_rotary_and_its_gradient(heads, half):
+    batch, length, places = 2, 37, 50
+    x, angles = random(batch, length, heads * 2 * half), random(places, half, seed=1)
+    positions = (np.arange(batch * length) * 7 % places).astype(np.int32).reshape(batch, length)
+    cos, sin = np.cos(angles), np.sin(angles)
+    own, turn = kernel("rotary"), np.exp(1j * angles.astype(np.float64))[positions][:, :, None]
+    pairs = x.reshape(batch, length, heads, 2, half).astype(np.float64)
+    turned = (pairs[..., 0, :] + 1j * pairs[..., 1, :]) * turn
+    wanted = np.stack((turned.real, turned.imag), 3).reshape(x.shape)
+    assert_close(own(*map(Tensor, (x, positions, cos, sin))).asnumpy(), wanted)
+    (dx,), dout = gradients(lambda x: own(x, *map(Tensor, (positions, cos, sin))), x)
+    given = dout.reshape(pairs.shape)
+    back = (given[..., 0, :] + 1j * given[..., 1, :]) * turn.conj()
+    assert_close(dx, np.stack((back.real, back.imag), 3).reshape(x.shape))
+
+
 def gelu(x):
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
@@ -282,6 +330,8 @@ def test_what_does_not_fit_is_an_error():
     with pytest.raises((RuntimeError, ValueError)):
         kernel("weight_only_rows")(Tensor(np.array([1], np.int64)), weight, ones(5)).asnumpy()
     with pytest.raises((RuntimeError, ValueError)):
+        kernel("rotary")(ones(1, 1, 4), Tensor(np.array([[5]], np.int32)), ones(5, 2), ones(5, 2)).asnumpy()
+    with pytest.raises((RuntimeError, ValueError)):
         kernel("self_attention")(ones(2, 3, 8), ones(2, 3, 8), ones(2, 3, 8), ones(1, 1, 3, 3), 3, 1.0).asnumpy()
     assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
 
@@ -306,7 +356,7 @@ def test_no_kernel_touches_what_is_not_its_own(tmp_path):
 @pytest.mark.parametrize("level", list(kernels.libraries())[1:])
 def test_kernels_of_lower_levels(level, tmp_path):
     """All of the above again, with the kernels that lesser processors get."""
-    names = "linear or rows or attention or cache or norm or bias or softmax or gelu or entropy"
+    names = "linear or rows or attention or cache or norm or bias or softmax or gelu or swish or rotary or entropy"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({names}) and (1t or 3t)"],
         env={**os.environ, "MF_CPU_LEVEL": level}, capture_output=True, text=True, cwd=tmp_path,

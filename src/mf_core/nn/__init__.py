@@ -18,6 +18,7 @@ from .losses import CrossEntropy
 from .norms import RMSNorm
 from .operators import Operators
 from .parallel import GatherRows, ScatterRows, SplitCrossEntropy, SumBoth
+from .rotary import Rotary
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "Linear",
     "Operators",
     "RMSNorm",
+    "Rotary",
     "ScatterRows",
     "SplitCrossEntropy",
     "SumBoth",

@@ -58,20 +58,37 @@ class GeluExact(_Activation):
         return self.multiply(self.scale(x, 0.5), self.shift(1.0, self.function(self.scale(x, 0.7071067811865476))))
 
 
-class FastGelu(_Activation):
+class _Swish(_Activation):
+    """``x * sigmoid(beta * x)`` (Ramachandran et al., 2017)."""
+
+    beta: ClassVar[float]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.by_compiler = kernel("swish"), False
+        self.multiply, self.scale, self.function = ops.Mul(), ops.Mul(), ops.Sigmoid()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``x * sigmoid(beta * x)``."""
+        if self.kernel is not None and x.dtype == mstype.float32 and not self.by_compiler:
+            return self.kernel(x, self.beta)
+        return self.multiply(x, self.function(x if self.beta == 1 else self.scale(x, self.beta)))
+
+
+class FastGelu(_Swish):
     """GELU's approximation ``x * sigmoid(1.702 * x)`` (Hendrycks and Gimpel, 2016, section 2).
 
     What CANN calls FastGelu, ``x / (1 + exp(-1.702 |x|)) * exp(0.851 (x - |x|))``, is the same function; in this form
     nothing becomes NaN in fp16.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.multiply, self.scale, self.function = ops.Mul(), ops.Mul(), ops.Sigmoid()
+    beta: ClassVar[float] = 1.702
 
-    def construct(self, x: Tensor) -> Tensor:
-        """Return ``x * sigmoid(1.702 * x)``."""
-        return self.multiply(x, self.function(self.scale(x, 1.702)))
+
+class Silu(_Swish):
+    """``x * sigmoid(x)``."""
+
+    beta: ClassVar[float] = 1.0
 
 
 class Relu(_Activation):
@@ -84,18 +101,6 @@ class Relu(_Activation):
     def construct(self, x: Tensor) -> Tensor:
         """Return ``max(x, 0)``."""
         return self.function(x)
-
-
-class Silu(_Activation):
-    """``x * sigmoid(x)``."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.multiply, self.function = ops.Mul(), ops.Sigmoid()
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Return ``x * sigmoid(x)``."""
-        return self.multiply(x, self.function(x))
 
 
 #: Names that a config's ``hidden_act`` may have.

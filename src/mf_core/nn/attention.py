@@ -156,16 +156,16 @@ class Attention(nn.Cell):
 
         Args:
             query: ``(B, S, H * D)``; what a linear layer gave, not yet split into heads.
-            key, value: ``(B, T, H * D)``.
+            key, value: ``(B, T, G * D)``; G divides H, and so many heads share a key.
             bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere; with a cache,
                 ``(B, 1, S, C)``.
             scale: Usually ``1 / sqrt(D)``.
             num_heads: H.
             dtype: Type of the softmax.
             dropout: For the weights.
-            slots: Where keys and values go in the cache, which then is what is seen: ``(B * H * T,)`` int32; see
+            slots: Where keys and values go in the cache, which then is what is seen: ``(B * G * T,)`` int32; see
                 :func:`mf_core.generation.cache.cache_slots`. None: there is no cache.
-            keys, values: The cache, ``(B * H * C, D)``.
+            keys, values: The cache, ``(B * G * C, D)``.
         """
         dropping = dropout is not None and dropout.training and dropout.p > 0
         plain = dropping or self.by_compiler or query.dtype != mstype.float32 or dtype != mstype.float32
@@ -173,13 +173,19 @@ class Attention(nn.Cell):
             return self.self_kernel(query, key, value, bias, num_heads, scale)
         if slots is not None and self.cached_kernel is not None and not plain:
             return self.cached_kernel(query, key, value, bias, slots, keys, values, scale)
-        query, key, value = self.split(query, num_heads), self.split(key, num_heads), self.split(value, num_heads)
+        groups = key.shape[-1] // (query.shape[-1] // num_heads)
+        query, key, value = self.split(query, num_heads), self.split(key, groups), self.split(value, groups)
         if slots is not None:
             key, value = self.write(keys, slots, key), self.write(values, slots, value)
-        if self.can_fuse(query, dropping):
+        if groups == num_heads and self.can_fuse(query, dropping):
             return self.fuse(query, key, value, bias, scale)
+        shape, shared = query.shape, num_heads // groups
+        if shared > 1:  # to the keys that they look at, the heads of a group are one head with more queries
+            query = query.reshape((shape[0], groups, shared * shape[2], shape[3]))
+            bias = ops.concat([bias] * shared, 2)
         weights = self.weights(query, key, bias, scale, dtype)
-        return self.attend(weights if dropout is None else dropout(weights), value)
+        seen = self.sums(weights if dropout is None else dropout(weights), value)
+        return self.merge(seen.reshape(shape) if shared > 1 else seen)
 
 
 class CausalBias(nn.Cell):

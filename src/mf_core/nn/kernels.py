@@ -11,8 +11,8 @@ where one is said, that works in compiled graphs and outside:
     may hold anything finite.
 
 ``rms_norm(x, weight, epsilon) -> Tensor``
-    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of
-    one type; ``epsilon`` is a number. Differentiable in both.
+    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, all
+    fp32; ``epsilon`` is a number. Differentiable in both.
 
 ``fused_adamw(weight, first, second, gradient, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
     One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and
@@ -32,6 +32,14 @@ where one is said, that works in compiled graphs and outside:
 
 ``gelu(x) -> Tensor``
     ``x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`` of each number; fp32. Differentiable.
+
+``swish(x, beta) -> Tensor``
+    ``x * sigmoid(beta * x)`` of each number; fp32. ``beta`` is a number. Differentiable in x.
+
+``rotary(x, position_ids, cos, sin) -> Tensor``
+    Each pair of numbers ``i`` and ``i + D / 2`` of each head turned by its angle: for ``x`` ``(B, S, H * D)``,
+    positions ``(B, S)`` int32, and cosines and sines ``(L, D / 2)`` of the angles at each position. All fp32 but the
+    positions. Differentiable in x.
 
 ``cross_entropy(logits, labels) -> Tensor``
     ``log(sum(exp(logits))) - logits[label]`` of each row: ``(N,)`` fp32 for logits ``(N, V)`` fp32 and labels ``(N,)``
@@ -82,8 +90,8 @@ from ..backend import get_backend
 
 #: The names, in the order above.
 NAMES = (
-    "causal_attention", "rms_norm", "fused_adamw", "layer_norm", "bias_add", "softmax", "gelu", "cross_entropy",
-    "self_attention", "cached_attention", "write_cache", "linear", "linear_outputs_first",
+    "causal_attention", "rms_norm", "fused_adamw", "layer_norm", "bias_add", "softmax", "gelu", "swish", "rotary",
+    "cross_entropy", "self_attention", "cached_attention", "write_cache", "linear", "linear_outputs_first",
     "weight_only_linear", "weight_only_rows",
 )  # fmt: skip
 

@@ -39,6 +39,8 @@ STATES = {"adamw": 2, "adam": 2, "sgd": 0, "adagrad": 1, "adafactor": 0}
 QUOTIENTS = {"adagrad": 1, "adafactor": 3}
 #: Bytes an element of a table.
 TABLE = 16
+#: Kernels that make activations, which keep their input alone.
+KERNELS = {"gelu": "gelu", "fast_gelu": "swish", "silu": "swish"}
 #: Share of the lesser of activations and gradients that is taken beside the greater.
 MISFIT = 0.5
 
@@ -148,7 +150,7 @@ class Estimate:
         self.own = self.wide // self.positions_parts
         self.own_fp32 = 4 * self.tokens * decoder.hidden // self.positions_parts
         self.inner = self.size * self.tokens * decoder.inner // self.tensor
-        by_kernel = decoder.activation in step.kernels and self.size == 4
+        by_kernel = KERNELS.get(decoder.activation) in step.kernels and self.size == 4
         self.kept_inner = 2 if by_kernel else decoder.kept
         plain = decoder.attention_dropout or self.size != 4 or decoder.softmax_size == 2
         fused = "self_attention" in step.kernels and not plain

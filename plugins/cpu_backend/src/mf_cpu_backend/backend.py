@@ -43,8 +43,8 @@ class CPUBackend(DeviceBackend):
     default_dtype: ClassVar[str] = "float32"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16")  # MindSpore 2.10 has no bfloat16 matmul on CPU
     kernels: ClassVar[tuple[str, ...]] = (
-        "layer_norm", "bias_add", "softmax", "gelu", "cross_entropy", "self_attention", "cached_attention",
-        "write_cache", "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
+        "layer_norm", "rms_norm", "bias_add", "softmax", "gelu", "swish", "rotary", "cross_entropy", "self_attention",
+        "cached_attention", "write_cache", "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
     )  # fmt: skip
 
     def probe(self) -> Probe:

@@ -74,6 +74,31 @@ def _self_attention_backward(
     return dquery, dkey, dvalue, zeros(bias), zeros(heads), zeros(scale)
 
 
+_rms_norm_gradient = _operator(
+    "mf_rms_norm_gradient", lambda x, weight, *_: (x, weight), lambda x, *_: (x, x)
+)
+_swish_gradient = _operator("mf_swish_gradient", _like_first, _like_first)
+_rotary_gradient = _operator("mf_rotary_gradient", _like_first, _like_first)
+
+
+def _rms_norm_backward(
+    x: Tensor, weight: Tensor, epsilon: Tensor, out: tuple[Tensor, ...], dout: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    dx, dweight = _rms_norm_gradient(x, weight, out[1], dout[0])
+    return dx, dweight, ops.ZerosLike()(epsilon)
+
+
+def _swish_backward(x: Tensor, beta: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return _swish_gradient(x, beta, dout), ops.ZerosLike()(beta)
+
+
+def _rotary_backward(
+    x: Tensor, positions: Tensor, cos: Tensor, sin: Tensor, out: Tensor, dout: Tensor
+) -> tuple[Tensor, ...]:
+    zeros = ops.ZerosLike()
+    return _rotary_gradient(dout, positions, cos, sin), zeros(positions), zeros(cos), zeros(sin)
+
+
 def _gelu_backward(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
     return (_gelu_gradient(x, dout),)
 
@@ -92,6 +117,9 @@ _cross_entropy = _operator(
 _layer_norm = _operator(
     "mf_layer_norm", lambda x, *_: (x, x[:-1], x[:-1]), lambda x, *_: (x, x, x), _layer_norm_backward
 )
+_rms_norm = _operator("mf_rms_norm", lambda x, *_: (x, x[:-1]), lambda x, *_: (x, x), _rms_norm_backward)
+_swish = _operator("mf_swish", _like_first, _like_first, _swish_backward)
+_rotary = _operator("mf_rotary", _like_first, _like_first, _rotary_backward)
 _bias_add = _operator("mf_bias_add", _like_first, _like_first, _bias_add_backward)
 _softmax = _operator("mf_softmax", _like_first, _like_first, _softmax_backward)
 _linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _like_first, _linear_backward)
@@ -124,6 +152,22 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     """Keep two numbers a row for the gradient."""
     y, _, _ = _layer_norm(x, weight, bias, Tensor([epsilon], mstype.float32))
     return y
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """Keep a number a row for the gradient."""
+    y, _ = _rms_norm(x, weight, Tensor([epsilon], mstype.float32))
+    return y
+
+
+def swish(x: Tensor, beta: float) -> Tensor:
+    """One pass forward and one back."""
+    return _swish(x, Tensor([beta], mstype.float32))
+
+
+def rotary(x: Tensor, position_ids: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """One pass forward, and one back, which turns the other way."""
+    return _rotary(x, position_ids, cos, sin)
 
 
 def bias_add(x: Tensor, bias: Tensor) -> Tensor:
@@ -183,6 +227,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "gelu": gelu,
     "cross_entropy": cross_entropy,
     "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "swish": swish,
+    "rotary": rotary,
     "bias_add": bias_add,
     "softmax": softmax,
     "linear": linear,

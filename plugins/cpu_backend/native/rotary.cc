@@ -1,0 +1,55 @@
+// Rotary positions: each pair of a head's numbers, i and i + D / 2, is turned by an angle that grows with the position.
+#include "operator.h"
+#include "simd.h"
+
+namespace {
+
+using namespace mf;
+
+struct Turn {
+  const float *x, *cos, *sin;
+  const int32_t* positions;
+  float* y;
+  int64_t heads, half;
+  float sign;  // -1 turns back
+};
+
+// Tokens begin … end, counted over the batch.
+void turn(const Turn& t, int64_t begin, int64_t end) {
+  for (int64_t n = begin; n < end; n++) {
+    const float *cos = t.cos + t.positions[n] * t.half, *sin = t.sin + t.positions[n] * t.half;
+    for (int64_t h = 0; h < t.heads; h++) {
+      const float* x = t.x + (n * t.heads + h) * 2 * t.half;
+      float* y = t.y + (n * t.heads + h) * 2 * t.half;
+      by_vector(0, t.half, [&](int64_t i, int64_t count) MF_INLINED {
+        const Floats a = take(x + i, count), b = take(x + t.half + i, count);
+        const Floats c = take(cos + i, count), s = t.sign * take(sin + i, count);
+        put(y + i, a * c - b * s, count);
+        put(y + t.half + i, b * c + a * s, count);
+      });
+    }
+  }
+}
+
+int run(const mf::Arrays& in, float sign) {
+  const Array x = in[0], positions = in[1], cos = in[2], sin = in[3], y = in[4];
+  const int64_t tokens = positions.size(), half = cos.axis(-1), width = x.axis(-1);
+  if (!are("float32", {x, cos, sin, y}) || !positions.is("int32")) return 1;
+  if (half < 1 || width % (2 * half) != 0 || x.size() != tokens * width || y.size() != x.size() ||
+      sin.size() != cos.size())
+    return 1;
+  for (int64_t n = 0; n < tokens; n++)
+    if (positions.as<int32_t>()[n] < 0 || positions.as<int32_t>()[n] >= cos.rows(1)) return 1;
+  const Turn t = {x.as<float>(), cos.as<float>(), sin.as<float>(), positions.as<int32_t>(), y.as<float>(),
+                  width / (2 * half), half, sign};
+  mf::share(tokens, 1, 16384 / width, [&](int64_t begin, int64_t end) { turn(t, begin, end); });
+  return 0;
+}
+
+}  // namespace
+
+// x (B, S, H * D), positions (B, S) int32, cos and sin (L, D / 2) -> like x
+MF_OPERATOR(mf_rotary) { return run(in, 1); }
+
+// dy like x, and the same -> dx
+MF_OPERATOR(mf_rotary_gradient) { return run(in, -1); }
