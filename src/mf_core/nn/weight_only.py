@@ -6,11 +6,13 @@ section 2.1): the largest of a row becomes 127. Such layers are made from others
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
+from mindspore.common import np_dtype
 
 from .cells import replace_cell
 from .kernels import kernel
@@ -21,20 +23,44 @@ WeightDtype = Literal["int8", "bfloat16"]
 #: With more rows than this a matrix product of the widened weight is faster than the kernel.
 FEW_ROWS = 64
 
+#: Bytes that a processor reads at a time.
+_LINE = 64
+
 #: Rows that are quantised at a time, so that little is held twice.
 _ROWS = 1024
 
 
-def quantize(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``weight``, ``(N, K)`` of floats, as int8, and its rows' scales, ``(N,)`` fp32."""
-    values, scales = np.empty(weight.shape, np.int8), np.empty(len(weight), np.float32)
+class Room:
+    """Memory for the weights of a model, all in one array: so much at a time is had in large pages, read faster.
+
+    Args:
+        dtype: What they are held in.
+        count: Numbers in all of them.
+        arrays: How many they are.
+    """
+
+    def __init__(self, dtype: WeightDtype, count: int, arrays: int) -> None:
+        self.dtype = np.dtype(np.int8 if dtype == "int8" else np_dtype.bfloat16)
+        self._bytes = np.empty(count * self.dtype.itemsize + (arrays + 1) * _LINE, np.uint8)
+        self._used = 0
+
+    def array(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return one that begins with a line of the processor's cache."""
+        start = self._used + -(self._bytes.ctypes.data + self._used) % _LINE
+        self._used = start + math.prod(shape) * self.dtype.itemsize
+        return self._bytes[start : self._used].view(self.dtype).reshape(shape)
+
+
+def quantize(weight: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Put ``weight``, ``(N, K)`` of floats, into ``values`` as int8, and return its rows' scales, ``(N,)`` fp32."""
+    scales = np.empty(len(weight), np.float32)
     for start in range(0, len(weight), _ROWS):
         rows = weight[start : start + _ROWS].astype(np.float32)
         largest = np.abs(rows).max(axis=1, initial=0.0)
         scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
         values[start : start + _ROWS] = np.rint(rows / scale[:, None])
         scales[start : start + _ROWS] = scale
-    return values, scales
+    return scales
 
 
 class _Held(nn.Cell):
@@ -43,21 +69,24 @@ class _Held(nn.Cell):
     Args:
         weight: In floats, ``(N, K)``.
         name: Of the parameter that it is from now on.
-        weight_dtype: What to hold it in.
+        room: Where to hold it.
         bias: ``(N,)``; None: there is none.
         dtype: What products are computed in.
     """
 
     def __init__(
-        self, weight: np.ndarray, name: str, weight_dtype: WeightDtype, bias: Parameter | None, dtype: mstype.Type
+        self, weight: np.ndarray, name: str, room: Room, bias: Parameter | None, dtype: mstype.Type
     ) -> None:
         super().__init__()
-        if weight_dtype == "int8":
-            values, scale = quantize(weight)
-            held = Tensor(values)
+        values = room.array(weight.shape)
+        if values.dtype == np.int8:
+            scale = quantize(weight, values)
         else:
-            held, scale = Tensor(weight.astype(np.float32)).astype(mstype.bfloat16), np.ones(len(weight), np.float32)
-        self.weight = Parameter(held, name=name, requires_grad=False)
+            values[...] = weight
+            scale = np.ones(len(weight), np.float32)
+        held = Parameter(Tensor.from_numpy(values))  # straight on, and named later: MindSpore copies what has a name
+        held.name, held.requires_grad = name, False
+        self.weight = held
         self.scale = Parameter(
             Tensor(scale), name=f"{name.removesuffix('weight')}weight_scale", requires_grad=False
         )
@@ -82,10 +111,10 @@ class _Held(nn.Cell):
 class WeightOnlyLinear(_Held):
     """A :class:`mf_core.nn.Linear` made so; its weight is ``(out, in)``."""
 
-    def __init__(self, base: Linear, weight_dtype: WeightDtype) -> None:
+    def __init__(self, base: Linear, room: Room) -> None:
         weight = base.weight.asnumpy()
         weight = weight if base.outputs_first else weight.T
-        super().__init__(weight, base.weight.name, weight_dtype, base.bias, base.dtype)
+        super().__init__(weight, base.weight.name, room, base.bias, base.dtype)
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
@@ -95,8 +124,8 @@ class WeightOnlyLinear(_Held):
 class WeightOnlyEmbedding(_Held):
     """A :class:`mf_core.nn.Embedding` made so."""
 
-    def __init__(self, base: Embedding, weight_dtype: WeightDtype) -> None:
-        super().__init__(base.weight.asnumpy(), base.weight.name, weight_dtype, None, base.dtype)
+    def __init__(self, base: Embedding, room: Room) -> None:
+        super().__init__(base.weight.asnumpy(), base.weight.name, room, None, base.dtype)
         self.look_up, self.rows_kernel = ops.Gather(), kernel("weight_only_rows")
 
     def construct(self, ids: Tensor) -> Tensor:
@@ -120,8 +149,11 @@ def hold_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> 
         weight_dtype: ``"int8"`` or ``"bfloat16"``.
         vocabulary: Rows of those embeddings that are taken; others (of positions) are small.
     """
-    for name, cell in list(model.cells_and_names()):
-        if isinstance(cell, Linear):
-            replace_cell(model, name, WeightOnlyLinear(cell, weight_dtype))
-        elif isinstance(cell, Embedding) and cell.weight.shape[0] == vocabulary:
-            replace_cell(model, name, WeightOnlyEmbedding(cell, weight_dtype))
+    cells = {
+        name: cell
+        for name, cell in model.cells_and_names()
+        if isinstance(cell, Linear) or (isinstance(cell, Embedding) and cell.weight.shape[0] == vocabulary)
+    }
+    room = Room(weight_dtype, sum(cell.weight.size for cell in cells.values()), len(cells))
+    for name, cell in cells.items():
+        replace_cell(model, name, (WeightOnlyLinear if isinstance(cell, Linear) else WeightOnlyEmbedding)(cell, room))
