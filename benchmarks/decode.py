@@ -95,7 +95,7 @@ def measure(session: Session, names: Iterable[str]) -> list[Row]:
             share = _share(name, case, ours, limits, settings.layers, session.checkpoint_bytes * ENGINES[engine][2] / 4)
             rows.append(Row(
                 name, case.what, "ms" if name == "prefill" else "tokens/s", ours, theirs, target,
-                higher=name != "prefill", limit=share, note=_equal(first, name, engine, peer, case),
+                higher=name != "prefill", limit=share, note=_note(first, name, engine, peer, case),
             ))  # fmt: skip
     return rows
 
@@ -123,11 +123,13 @@ def _share(
     return None
 
 
-def _equal(first: dict, name: str, engine: str, peer: str, case: Case) -> str:
-    """Say how many of the new ids are the peer's."""
-    if not first[name, engine] or not first[name, peer]:
-        return ""
-    new = [(mine[length:], theirs[length:]) for mine, theirs, length
-           in zip(first[name, engine]["ids"], first[name, peer]["ids"], case.lengths, strict=True)]  # fmt: skip
-    pairs = [pair for mine, theirs in new for pair in zip(mine, theirs, strict=True)]
-    return f"{sum(a == b for a, b in pairs) / len(pairs):.0%} of the ids equal"
+def _note(first: dict, name: str, engine: str, peer: str, case: Case) -> str:
+    """Say how long the first call took, compiling included, and how many of the new ids are the peer's."""
+    ours, theirs = first[name, engine], first[name, peer]
+    notes = [f"first call {ours['seconds']:.1f} s"] if ours else []
+    if ours and theirs:
+        new = [(mine[length:], other[length:]) for mine, other, length
+               in zip(ours["ids"], theirs["ids"], case.lengths, strict=True)]  # fmt: skip
+        pairs = [pair for mine, other in new for pair in zip(mine, other, strict=True)]
+        notes.append(f"{sum(a == b for a, b in pairs) / len(pairs):.0%} of the ids equal")
+    return "; ".join(notes)

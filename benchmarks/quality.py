@@ -25,7 +25,7 @@ def measure(session: Session) -> list[Row]:
         return Figures(f"{engine} weights", [answer[engine][key]] if answer else [], failure)
 
     return [
-        Row("quality", f"gpt2_tiny on {stories} held-out stories, perplexity", "less is better",
+        Row("quality", f"perplexity of gpt2_tiny on {stories} held-out stories", "",
             figures("int8", "perplexity"), figures("fp32", "perplexity"), 1.01, higher=False),
         Row("quality", "likeliest tokens that are those of fp32", "%", figures("int8", "agreement"),
             figures("fp32", "agreement"), 0.97),

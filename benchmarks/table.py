@@ -32,7 +32,7 @@ class Row:
 
     Attributes:
         benchmark: What it is selected by.
-        what, unit: What is measured.
+        what, unit: What is measured; the unit may be empty.
         ours, peer: The figures; no peer: there is nothing to compare with.
         target: What ours / peer is to reach, or to stay below where less is better.
         higher: Whether more is better.
@@ -74,8 +74,9 @@ class Row:
         if self.limit and self.limit[1]:
             notes.insert(0, f"{statistics.median(self.limit[1]):.0%} of {self.limit[0]}")
         return [
-            f"{self.what}, {self.unit}", self.ours.engine, str(self.ours), self.peer.engine if self.peer else "",
-            str(self.peer or ""), spread(self.ratios) if self.ratios else "", goal, "; ".join(notes),
+            f"{self.what}, {self.unit}".removesuffix(", "), self.ours.engine, str(self.ours),
+            self.peer.engine if self.peer else "", str(self.peer or ""), spread(self.ratios) if self.ratios else "",
+            goal, "; ".join(notes),
         ]  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def draw(rows: list[Row], title: str, file: Path) -> None:
     def better(row: Row, ratio: float) -> float:
         return ratio if row.higher else 1 / ratio
 
-    figure, axes = pyplot.subplots(figsize=(11, 1.6 + 0.42 * len(shown)), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(14, 2 + 0.42 * len(shown)), layout="constrained")
     for place, row in enumerate(shown):
         ratios = [better(row, ratio) for ratio in row.ratios]
         middle = better(row, statistics.median(row.ratios))
@@ -136,8 +137,8 @@ def draw(rows: list[Row], title: str, file: Path) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(shown)), [f"{row.what}: {row.ours.engine} / {row.peer.engine}" for row in shown])
-    axes.set_xlabel("how many times better than the peer; thin: least and most of the rounds; blue: the target")
-    axes.set_title(title)
     axes.margins(x=0.1)
+    figure.suptitle(title)
+    figure.supxlabel("times better than the peer; thin line: least to most of the rounds; blue: the target", size=10)
     figure.savefig(file, dpi=120)
     pyplot.close(figure)

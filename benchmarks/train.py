@@ -119,7 +119,7 @@ ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": 
 def measure(session: Session, size: str) -> list[Row]:
     """Return the rows of a size: speed and the peak of memory."""
     settings, answers, failures = session.settings, defaultdict(list), dict.fromkeys(ENGINES, "")
-    for _ in session.rounds(f"train {size}", settings.rounds):
+    for _ in session.rounds(f"train {size}", -(-settings.rounds // 2)):  # a round is long
         for engine, target in ENGINES.items():
             answer, failures[engine] = ask_once(target, size=size, steps=settings.steps)
             if answer:
