@@ -80,6 +80,8 @@ def measure(session: Session, names: Iterable[str]) -> list[Row]:
             first[name, engine] = engines[engine].ask(**{**chosen[name].request(), "repeats": 1})
         for _ in session.rounds(" ".join(chosen), settings.rounds):
             limits.append(machine.ask())
+            if machine.failure:
+                raise SystemExit(f"the machine's limits cannot be measured: {machine.failure}")
             for name, engine in turns:
                 answer = engines[engine].ask(**chosen[name].request())
                 if answer:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from machine import Rounds
+from table import Figures
 from workers import ask_once
 
 
@@ -66,3 +69,24 @@ class Session:
     def checkpoint_bytes(self) -> int:
         """The bytes of its weights."""
         return Path(self.checkpoint, "model.safetensors").stat().st_size
+
+    def fresh(
+        self, benchmark: str, rounds: int, engines: dict[str, str], **settings: Any
+    ) -> Callable[[str, str], Figures]:
+        """Let engines take turns, each in a fresh process each time; none is asked again once it has failed.
+
+        Args:
+            benchmark, rounds: Which, and how often.
+            engines: Name in the table -> what measures it, as :class:`workers.Worker` takes it with ``settings``.
+
+        Returns:
+            What returns an engine's figures of one kind, by the engine's name and the key in its answers.
+        """
+        answers: dict[str, list[dict]] = {name: [] for name in engines}
+        failures = dict.fromkeys(engines, "")
+        for _ in self.rounds(benchmark, rounds):
+            for name, target in engines.items():
+                if not failures[name]:
+                    answer, failures[name] = ask_once(target, **settings)
+                    answers[name] += [answer] if answer else []
+        return lambda name, key: Figures(name, [answer[key] for answer in answers[name]], failures[name])

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from session import Session
 from table import Figures, Row
-from workers import ask_once
 
 TRANSFORMERS = """\
 import sys
@@ -34,6 +33,8 @@ def measure_first(session: Session) -> list[Row]:
     failures: dict[str, str] = defaultdict(str)
 
     def run(name: str, command: list[str], cache: Path, keep: bool = True) -> None:
+        if failures[name]:
+            return
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "MF_CACHE": str(cache)}
         start = time.perf_counter()
         result = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -64,23 +65,14 @@ def measure_first(session: Session) -> list[Row]:
 
 def measure_load(session: Session) -> list[Row]:
     """Return the rows of loading: the time of the call, and how memory grows."""
+    folder, size, rounds = session.checkpoint, session.checkpoint_bytes / 1e6, session.settings.rounds
     engines = {"ours": "start:load_ours", "transformers": "start:load_transformers"}
-    answers: dict[str, list[dict]] = {name: [] for name in engines}
-    failures = dict.fromkeys(engines, "")
-    folder, size = session.checkpoint, session.checkpoint_bytes / 1e6
-    for _ in session.rounds("load", session.settings.rounds):
-        for name, target in engines.items():
-            answer, failures[name] = ask_once(target, folder=folder)
-            if answer:
-                answers[name].append(answer)
-
-    def figures(name: str, key: str) -> Figures:
-        return Figures(name, [answer[key] for answer in answers[name]], failures[name])
+    figures = session.fresh("load", rounds, engines, folder=folder)
 
     def row(what: str, unit: str, key: str, peer: Figures, target: float | None) -> Row:
         return Row("load", f"load {size:.0f} MB, {what}", unit, figures("ours", key), peer, target, higher=False)
 
-    file = Figures("the file", [size] * len(answers["ours"]))
+    file = Figures("the file", [size] * rounds)
     return [
         row("from_pretrained", "s", "called", figures("transformers", "called"), 1.0),
         row("and all of it read", "s", "read", figures("transformers", "read"), None),

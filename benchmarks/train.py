@@ -9,12 +9,10 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 
 from session import Session
-from table import Figures, Row, spread
-from workers import ask_once
+from table import Row
 
 SIZES = {
     "small": {"layers": 6, "width": 384, "heads": 6, "vocab": 8192, "length": 256, "rows": 8},
@@ -118,19 +116,12 @@ ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": 
 
 def measure(session: Session, size: str) -> list[Row]:
     """Return the rows of a size: speed and the peak of memory."""
-    settings, answers, failures = session.settings, defaultdict(list), dict.fromkeys(ENGINES, "")
-    for _ in session.rounds(f"train {size}", -(-settings.rounds // 2)):  # a round is long
-        for engine, target in ENGINES.items():
-            answer, failures[engine] = ask_once(target, size=size, steps=settings.steps)
-            if answer:
-                answers[engine].append(answer)
-
-    def figures(engine: str, key: str) -> Figures:
-        return Figures(engine, [answer[key] for answer in answers[engine]], failures[engine])
-
+    settings = session.settings
+    rounds = -(-settings.rounds // 2)  # one is long
+    figures = session.fresh(f"train {size}", rounds, ENGINES, size=size, steps=settings.steps)
     what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
     name, (first, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
-    note = f"first step {spread(figures(first, 'first').values)} s" if answers[first] else ""
+    note = f"first step {figures(first, 'first')} s"
     speed = [
         Row(name, what, "tokens/s", figures(first, "speed"), figures(peer, "speed"), 1.0, note=note) for peer in peers
     ]
