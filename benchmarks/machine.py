@@ -69,7 +69,7 @@ class Round:
     """How the machine's time was spent in a round of a benchmark.
 
     Attributes:
-        benchmark, seconds: Which, and how long it took.
+        benchmark, seconds: Which, by its name or names, and how long it took.
         idle_before: The share that was idle in the half second before it, when nothing of ours ran.
         stolen: The share that the host gave to other machines.
         others: The share that processes other than ours took.
@@ -93,7 +93,7 @@ class Rounds:
         self.seen: list[Round] = []
 
     def __call__(self, benchmark: str, count: int) -> Iterator[int]:
-        """Yield 0 to ``count`` - 1."""
+        """Yield 0 to ``count`` - 1; ``benchmark`` is the name, or names with a space between, that rows have."""
         for number in range(count):
             print(f"{benchmark}: round {number + 1} of {count}", file=sys.stderr, flush=True)
             quiet = _Times()

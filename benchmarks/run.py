@@ -69,6 +69,9 @@ def main() -> None:
         for name in BENCHMARKS:
             if name in options.only and name not in generating:
                 rows += BENCHMARKS[name](session)
+    noisy = {name for each in session.rounds.seen if each.noisy for name in each.benchmark.split()}
+    for row in rows:
+        row.noisy = row.benchmark in noisy
 
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     print(f"\n{about['processor']}, {about['cores']} cores; {versions}; {settings.rounds} rounds\n")

@@ -33,7 +33,7 @@ def measure(session: Session) -> list[Row]:
     """Return a row for each number of rows and each setting."""
     rows = []
     for batch in (1, 8):
-        for _ in session.rounds(f"sampling {batch}", 1):
+        for _ in session.rounds("sampling", 1):
             answer, failure = ask_once("sampling:times", batch=batch, steps=40 * session.settings.rounds)
         rows += [
             Row("sampling", f"choose the next token, {name}, {batch} of {VOCAB:,} logits", "µs",

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+#: Units of what a busy machine changes.
+_TIMED = ("s", "ms", "tokens/s")
+
 
 @dataclass
 class Figures:
@@ -38,6 +41,7 @@ class Row:
         higher: Whether more is better.
         limit: What the machine allows at most, and the share of it that ours reached in each round.
         note: What else there is to say.
+        noisy: Whether others took a part of the machine in some of the rounds.
     """
 
     benchmark: str
@@ -49,6 +53,7 @@ class Row:
     higher: bool = True
     limit: tuple[str, list[float]] | None = None
     note: str = ""
+    noisy: bool = False
 
     @property
     def ratios(self) -> list[float]:
@@ -70,6 +75,7 @@ class Row:
         goal = "" if self.target is None else f"{'≥' if self.higher else '≤'} {self.target:g}"
         if goal:
             goal += {True: " met", False: " missed", None: " not measured"}[self.met]
+            goal += ", noisy" if self.noisy and self.unit in _TIMED else ""
         notes = [self.note] if self.note else []
         if self.limit and self.limit[1]:
             notes.insert(0, f"{statistics.median(self.limit[1]):.0%} of {self.limit[0]}")
@@ -88,7 +94,7 @@ class Row:
             "peer": figures(self.peer), "ratio_by_round": self.ratios,
             "ratio": statistics.median(self.ratios) if self.ratios else None, "target": self.target,
             "higher_is_better": self.higher, "met": self.met,
-            "limit": self.limit and {"of": self.limit[0], "share_by_round": self.limit[1]}, "note": self.note,
+            "limit": self.limit and {"of": self.limit[0], "share_by_round": self.limit[1]}, "note": self.note, "noisy": self.noisy,
         }  # fmt: skip
 
 

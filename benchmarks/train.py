@@ -118,9 +118,9 @@ def measure(session: Session, size: str) -> list[Row]:
     """Return the rows of a size: speed and the peak of memory."""
     settings = session.settings
     rounds = -(-settings.rounds // 2)  # one is long
-    figures = session.fresh(f"train {size}", rounds, ENGINES, size=size, steps=settings.steps)
-    what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
     name, (first, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
+    figures = session.fresh(name, rounds, ENGINES, size=size, steps=settings.steps)
+    what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
     note = f"first step {figures(first, 'first')} s"
     speed = [
         Row(name, what, "tokens/s", figures(first, "speed"), figures(peer, "speed"), 1.0, note=note) for peer in peers
