@@ -94,7 +94,8 @@ class Row:
             "peer": figures(self.peer), "ratio_by_round": self.ratios,
             "ratio": statistics.median(self.ratios) if self.ratios else None, "target": self.target,
             "higher_is_better": self.higher, "met": self.met,
-            "limit": self.limit and {"of": self.limit[0], "share_by_round": self.limit[1]}, "note": self.note, "noisy": self.noisy,
+            "limit": self.limit and {"of": self.limit[0], "share_by_round": self.limit[1]},
+            "note": self.note, "noisy": self.noisy,
         }  # fmt: skip
 
 
