@@ -1,103 +1,137 @@
-"""Tokens per second of cached greedy decoding, GPT-2 124M's shape with random weights, beside transformers on torch.
+"""Generating text greedily: one row, rows of mixed lengths, and the time to the first token of a long prompt.
 
-Usage: python benchmarks/decode.py [--layers 12] [--batch 1] [--new 128] [--runs 5] [--weights float32 bfloat16 int8]
-
-transformers computes in fp32; ours once for each type that the weights are held in. All take turns in one process
-(A B C A B C …), each warmed up first. Printed are medians, the ratio of each round to transformers, and what share it
-is of reading all weights once a token, at the speed of memory measured in the same rounds.
+Every engine runs in a process of its own that has loaded the model and compiled what it compiles; all take turns.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import tempfile
-import time
-from functools import partial
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-import numpy as np
+from session import Session, Settings
+from table import Figures, Row
+from workers import Worker
+
+#: Name in the table -> what makes it, and the bytes that it reads for each weight.
+ENGINES = {
+    "transformers, torch eager fp32": ("engines:torch_eager", {}, 4),
+    "ours fp32": ("engines:ours", {}, 4),
+    "ours bf16 weights": ("engines:ours", {"weight_dtype": "bfloat16"}, 2),
+    "ours int8 weights": ("engines:ours", {"weight_dtype": "int8"}, 1),
+    "ctranslate2 int8": ("engines:ctranslate2_int8", {}, 1),
+    "onnxruntime int8": ("engines:onnxruntime_int8", {}, 1),
+}
+TORCH, FP32, BF16, INT8, *PEERS_INT8 = ENGINES
+PREFILL = 512
 
 
-def read_speed(gigabytes: float = 0.5) -> float:
-    """Bytes a second that all threads together read from memory, measured on sums."""
-    from concurrent.futures import ThreadPoolExecutor
+@dataclass(frozen=True)
+class Case:
+    """Prompts of these lengths, ``new`` tokens for each, ``repeats`` times a round; ours, its peer and the target."""
 
-    from mf_cpu_backend.cores import core_count
+    what: str
+    lengths: tuple[int, ...]
+    new: int
+    repeats: int
+    pairs: tuple[tuple[str, str, float | None], ...]
 
-    count = core_count()
-    data = np.ones(int(gigabytes * 1e9 / 8))
-    parts = np.array_split(data, count * 8)
-    with ThreadPoolExecutor(count) as pool:
-        start = time.perf_counter()
-        list(pool.map(np.sum, parts))
-        return data.nbytes / (time.perf_counter() - start)
+    def request(self) -> dict:
+        """Return what the engines are asked: the same ids each time."""
+        draw = random.Random(0)
+        prompts = [[draw.randrange(50256) for _ in range(length)] for length in self.lengths]
+        return {"prompts": prompts, "new": self.new, "repeats": self.repeats}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--prompt", type=int, default=32)
-    parser.add_argument("--new", type=int, default=128)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--weights", nargs="+", default=["float32", "bfloat16", "int8"])
-    options = parser.parse_args()
+def cases(settings: Settings) -> dict[str, Case]:
+    model, new = settings.model, settings.new
+    return {
+        "decode": Case(
+            f"decode, {model}, 1 row, 32 + {new}", (32,), new, 1,
+            ((FP32, TORCH, 1.2), (BF16, TORCH, 2.0), (INT8, TORCH, 3.0), *((INT8, peer, None) for peer in PEERS_INT8)),
+        ),
+        "batch": Case(
+            f"decode, {model}, 8 rows, 8…64 + {new}", tuple(range(8, 65, 8)), new, 1, ((FP32, TORCH, 1.2),)
+        ),
+        "prefill": Case(f"prefill, {model}, {PREFILL}", (PREFILL,), 1, 3, ((FP32, TORCH, 1.0),)),
+    }  # fmt: skip
 
-    import torch
-    import transformers
 
-    from mf_core import AutoModel, get_backend
-
-    torch.manual_seed(0)
-    theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=options.layers)).eval()
-    rng = np.random.default_rng(0)
-    # Of one length each, so that neither side pays for padding.
-    ids = rng.integers(0, 50256, (options.batch, options.prompt))
-
-    def run_theirs() -> list[list[int]]:
-        prompt = torch.tensor(ids)
-        return theirs.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=options.new, do_sample=False,
-            eos_token_id=None, pad_token_id=0,
-        ).tolist()  # fmt: skip
-
-    engines, read = {"transformers": run_theirs}, {"transformers": 4.0}
-    with tempfile.TemporaryDirectory() as folder:
-        theirs.save_pretrained(folder)
-        expected = run_theirs()
-        for dtype in options.weights:
-            model = AutoModel.from_pretrained(folder, **({} if dtype == "float32" else {"weight_dtype": dtype}))
-            name = f"ours, {dtype}"
-            engines[name] = partial(
-                model.generate, ids, max_new_tokens=options.new, do_sample=False, eos_token_id=None
+def measure(session: Session, names: Iterable[str]) -> list[Row]:
+    """Return the rows of the cases that are named."""
+    settings, folder = session.settings, session.checkpoint
+    chosen = {name: case for name, case in cases(settings).items() if name in names}
+    turns = [(name, engine) for name, case in chosen.items() for engine in ENGINES
+             if any(engine in pair for pair in case.pairs)]  # fmt: skip
+    first: dict[tuple[str, str], dict | None] = {}
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    limits: list[dict] = []
+    with ExitStack() as stack:
+        machine = stack.enter_context(Worker("machine:limits"))
+        engines: dict[str, Worker] = {}
+        for name, engine in sorted(turns, key=lambda turn: list(ENGINES).index(turn[1])):
+            if engine not in engines:
+                print(f"{engine}: loads, compiles, warms up", file=sys.stderr, flush=True)
+                target, options, _ = ENGINES[engine]
+                engines[engine] = stack.enter_context(Worker(target, folder=folder, **options))
+            first[name, engine] = engines[engine].ask(**{**chosen[name].request(), "repeats": 1})
+        for _ in session.rounds(" ".join(chosen), settings.rounds):
+            limits.append(machine.ask())
+            if machine.failure:
+                raise SystemExit(f"the machine's limits cannot be measured: {machine.failure}")
+            for name, engine in turns:
+                answer = engines[engine].ask(**chosen[name].request())
+                if answer:
+                    seconds[name, engine].append(answer["seconds"])
+        failures = {engine: worker.failure for engine, worker in engines.items()}
+    rows = []
+    for name, case in chosen.items():
+        for engine, peer, target in case.pairs:
+            ours, theirs = (
+                _figures(each, seconds[name, each], failures[each], None if name == "prefill" else case)
+                for each in (engine, peer)
             )
-            read[name] = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0}[dtype]
-            start = time.perf_counter()
-            found = engines[name]()
-            seconds = time.perf_counter() - start
-            equal = np.mean(np.array(found) == np.array(expected))
-            print(f"{name}: first call {seconds:.2f} s, compiling included; {equal:.0%} of the ids are transformers'")
-        print(get_backend().describe())
-        speeds: dict[str, list[float]] = {name: [] for name in engines}
-        limits = []
-        for _ in range(options.runs):
-            limits.append(read_speed())
-            for name, run in engines.items():
-                start = time.perf_counter()
-                run()
-                speeds[name].append(options.batch * options.new / (time.perf_counter() - start))
-        weights = sum(parameter.numel() for parameter in theirs.parameters())
-        limit = statistics.median(limits)
-        print(f"{weights:,} weights; memory is read at {limit / 1e9:.1f} GB/s")
-        for name, values in speeds.items():
-            ratios = [a / b for a, b in zip(values, speeds["transformers"], strict=True)]
-            share = statistics.median(values) / options.batch * weights * read[name] / limit
-            print(
-                f"{name:15s} {statistics.median(values):7.1f} tokens/s ({min(values):.1f} to {max(values):.1f}); "
-                f"ratio {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
-                f"{share:.0%} of memory's speed"
-            )
+            share = _share(name, case, ours, limits, settings.layers, session.checkpoint_bytes * ENGINES[engine][2] / 4)
+            rows.append(Row(
+                name, case.what, "ms" if name == "prefill" else "tokens/s", ours, theirs, target,
+                higher=name != "prefill", limit=share, note=_note(first, name, engine, peer, case),
+            ))  # fmt: skip
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+def _figures(engine: str, seconds: list[float], failure: str, case: Case | None) -> Figures:
+    """Return milliseconds, or tokens a second of a case."""
+    if case is None:
+        return Figures(engine, [each * 1e3 for each in seconds], failure)
+    return Figures(engine, [len(case.lengths) * case.new / each for each in seconds], failure)
+
+
+def _share(
+    name: str, case: Case, ours: Figures, limits: list[dict], layers: int, size: float
+) -> tuple[str, list[float]] | None:
+    """Return the share of the limit: reading all weights once a token, or the products that the prompt needs."""
+    both = list(zip(ours.values, limits, strict=False))
+    if name == "decode":
+        return "memory's speed", [value * size / limit["memory"] for value, limit in both]
+    if name == "prefill":
+        width, (length,) = 768, case.lengths
+        linear = 2 * 12 * width * width * length  # four of the width by itself, two of four times that
+        attention = 2 * length * length * width  # scores and sums, of what is not after a position
+        operations = layers * (linear + attention) + 2 * 50257 * width
+        return "GEMM's peak", [operations / (value / 1e3) / limit["products"] for value, limit in both]
+    return None
+
+
+def _note(first: dict, name: str, engine: str, peer: str, case: Case) -> str:
+    """Say how long the first call took, compiling included, and how many of the new ids are the peer's."""
+    ours, theirs = first[name, engine], first[name, peer]
+    notes = [f"first call {ours['seconds']:.1f} s"] if ours else []
+    if ours and theirs:
+        new = [(mine[length:], other[length:]) for mine, other, length
+               in zip(ours["ids"], theirs["ids"], case.lengths, strict=True)]  # fmt: skip
+        pairs = [pair for mine, other in new for pair in zip(mine, other, strict=True)]
+        notes.append(f"{sum(a == b for a, b in pairs) / len(pairs):.0%} of the ids equal")
+    return "; ".join(notes)

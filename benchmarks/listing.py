@@ -1,21 +1,20 @@
 """CPU time of importing the core and of listing models with many plugins installed, each in a fresh process.
 
-Usage: python benchmarks/listing.py [--plugins 20] [--runs 15] [--importtime]
-
 The plugins are real distributions (metadata and a module each) in a temporary folder on ``sys.path``, beside whatever
-is installed. Times are user + system time of the process, so that a busy machine changes them little; the median of the
-runs is printed, and what is left of it when the bare interpreter's is taken away. Bytecode is compiled beforehand.
+is installed. Times are user + system time of the process, so that a busy machine changes them little. Bytecode is
+compiled beforehand. ``python -X importtime -m mf_core.cli models`` says where the time goes.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from session import Session
+from table import Figures, Row
 
 PLUGIN = """\
 from mf_core.hookspecs import hookimpl
@@ -41,8 +40,9 @@ def mf_tokenizers():
     return [TokenizerSpec(model_type="{family}", target="mf_{family}.tokenization:Tokenizer")]
 """
 
+BARE = "python -c pass"
 CASES = {
-    "python -c pass": "pass",
+    BARE: "pass",
     "import mf_core": "import mf_core",
     "the registry's names": "from mf_core.registry import registry; registry.names('preset')",
     "AutoConfig.get_support_list()": "from mf_core import AutoConfig; AutoConfig.get_support_list()",
@@ -68,10 +68,10 @@ def install_plugins(folder: Path, count: int) -> None:
         (info / "RECORD").write_text("")
 
 
-def cpu_ms(code: str, environment: dict[str, str], options: tuple[str, ...] = ()) -> float:
+def cpu_ms(code: str, environment: dict[str, str]) -> float:
     """Return the milliseconds of user and system time that a fresh interpreter spends on ``code``."""
     process = subprocess.Popen(
-        [sys.executable, *options, "-c", code], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -80,34 +80,25 @@ def cpu_ms(code: str, environment: dict[str, str], options: tuple[str, ...] = ()
     return (usage.ru_utime + usage.ru_stime) * 1e3
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", type=int, default=20, help="how many plugins to install (default: 20)")
-    parser.add_argument("--runs", type=int, default=15, help="fresh processes for each figure (default: 15)")
-    parser.add_argument("--importtime", action="store_true", help="also print where the last case's imports spend time")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        plugins = Path(folder, "plugins")
-        plugins.mkdir()
-        install_plugins(plugins, options.plugins)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MF_")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(plugins), environment.get("PYTHONPATH"))))
-        environment["PYTHONPYCACHEPREFIX"] = str(Path(folder, "bytecode"))  # writes nothing beside the sources
-        for code in CASES.values():
-            cpu_ms(code, environment)
-        times: dict[str, list[float]] = {name: [] for name in CASES}
-        for _ in range(options.runs):  # the cases take turns, so that a busy spell falls on all of them
-            for name, code in CASES.items():
-                times[name].append(cpu_ms(code, environment))
-        bare = statistics.median(times["python -c pass"])
-        print(f"Python {sys.version.split()[0]}, {options.plugins} plugins, CPU ms, median of {options.runs}")
-        for name, samples in times.items():
-            median = statistics.median(samples)
-            print(f"  {name:32s}{median:7.1f}  {median - bare:+7.1f}")
-        if options.importtime:
-            cpu_ms(code, environment, ("-X", "importtime"))
-
-
-if __name__ == "__main__":
-    main()
+def measure(session: Session) -> list[Row]:
+    """Return the rows: of each case what is left when the bare interpreter's time is taken away."""
+    plugins = session.scratch / "plugins"
+    plugins.mkdir()
+    install_plugins(plugins, session.settings.plugins)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MF_")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(plugins), environment.get("PYTHONPATH"))))
+    environment["PYTHONPYCACHEPREFIX"] = str(session.scratch / "bytecode")  # writes nothing beside the sources
+    for code in CASES.values():
+        cpu_ms(code, environment)
+    times: dict[str, list[float]] = {name: [] for name in CASES}
+    for _ in session.rounds("listing", 3 * session.settings.rounds):  # a round is short
+        for name, code in CASES.items():
+            times[name].append(cpu_ms(code, environment))
+    bare = times.pop(BARE)
+    note = f"{session.settings.plugins} plugins more; beyond the bare interpreter's {statistics.median(bare):.1f}"
+    return [
+        Row("listing", name, "ms of CPU", Figures("ours", [a - b for a, b in zip(samples, bare, strict=True)]),
+            higher=False, note=note)
+        for name, samples in times.items()
+    ]  # fmt: skip

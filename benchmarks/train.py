@@ -1,20 +1,18 @@
-"""Training speed: GPT-2 of two sizes, in fp32 with AdamW, beside torch eager and ``torch.compile``.
+"""Training: GPT-2 of two sizes, in fp32 with AdamW, beside torch eager and ``torch.compile``.
 
-    python benchmarks/train.py [--rounds 3] [--steps 6] [--sizes small 124m] [--engines ours eager compile]
-
-Each engine runs in a process of its own, one after the other, in rounds; the table has medians over the rounds, and the
-median of the rounds' ratios. The first step is compilation and is told apart.
+Each engine runs in a process of its own, one after the other, in rounds. The first step is compilation, told apart.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Callable
+
+from session import Session
+from table import Row
 
 SIZES = {
     "small": {"layers": 6, "width": 384, "heads": 6, "vocab": 8192, "length": 256, "rows": 8},
@@ -22,7 +20,7 @@ SIZES = {
 }
 
 
-def data(size, steps):
+def _data(size, steps):
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -30,9 +28,7 @@ def data(size, steps):
     return [rng.integers(0, size["vocab"] - 1, shape).astype(np.int32) for _ in range(steps)]
 
 
-def ours(size, steps):
-    import tempfile
-
+def _ours(size, steps):
     from mf_core import Callback, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
     set_seed(0)
@@ -51,7 +47,7 @@ def ours(size, steps):
             loss.asnumpy()  # wait for the step
             times[-1] = time.perf_counter() - times[-1]
 
-    rows = [row for batch in data(size, steps) for row in batch]
+    rows = [row for batch in _data(size, steps) for row in batch]
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder, batch_size=size["rows"], max_steps=steps, learning_rate=1e-4, logging_steps=steps,
@@ -61,7 +57,7 @@ def ours(size, steps):
     return times
 
 
-def torch_steps(size, steps, compiled):
+def _torch(size, steps, compiled):
     import torch
     import transformers
 
@@ -79,7 +75,7 @@ def torch_steps(size, steps, compiled):
 
     run = torch.compile(loss_of) if compiled else loss_of
     times = []
-    for batch in data(size, steps):
+    for batch in _data(size, steps):
         start = time.perf_counter()
         loss = run(torch.tensor(batch).long())
         optimizer.zero_grad(set_to_none=True)
@@ -91,58 +87,47 @@ def torch_steps(size, steps, compiled):
     return times
 
 
-ENGINES = {
-    "ours": ours,
-    "eager": lambda size, steps: torch_steps(size, steps, False),
-    "compile": lambda size, steps: torch_steps(size, steps, True),
-}
+def ours(size: str, steps: int) -> Callable[[], dict]:
+    return _measured(lambda: _ours(SIZES[size], steps), size)
 
 
-def child(engine, size, steps):
-    times = ENGINES[engine](SIZES[size], steps)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    tokens = SIZES[size]["rows"] * SIZES[size]["length"]
-    step = statistics.median(times[2:])
-    print("RESULT " + json.dumps({"speed": tokens / step, "first": times[0], "peak": peak}), flush=True)
+def eager(size: str, steps: int) -> Callable[[], dict]:
+    return _measured(lambda: _torch(SIZES[size], steps, compiled=False), size)
 
 
-def measure(engine, size, steps):
-    command = [sys.executable, __file__, "--child", engine, size, str(steps)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    lines = [line for line in result.stdout.splitlines() if line.startswith("RESULT ")]
-    if not lines:
-        sys.exit(f"{engine} failed:\n{result.stderr[-3000:]}")
-    return json.loads(lines[0][len("RESULT ") :])
+def compiled(size: str, steps: int) -> Callable[[], dict]:
+    return _measured(lambda: _torch(SIZES[size], steps, compiled=True), size)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=list(ENGINES))
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        engine, size, steps = options.child
-        child(engine, size, int(steps))
-        return
-    for size in options.sizes:
-        results = {engine: [] for engine in options.engines}
-        for _ in range(options.rounds):
-            for engine in options.engines:
-                results[engine].append(measure(engine, size, options.steps))
-        print(f"\n{size}: {SIZES[size]}")
-        print(f"{'engine':10}{'tokens/s':>10}{'first step':>12}{'peak memory':>13}   ours / it, by round")
-        for engine, runs in results.items():
-            speed, first, peak = (statistics.median(run[key] for run in runs) for key in ("speed", "first", "peak"))
-            ratios = [mine["speed"] / run["speed"] for mine, run in zip(results.get("ours", runs), runs, strict=True)]
-            print(
-                f"{engine:10}{speed:10.0f}{first:10.1f} s{peak / 1e9:10.2f} GB   {statistics.median(ratios):.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f})",
-                flush=True,
-            )
+def _measured(run: Callable[[], list[float]], size: str) -> Callable[[], dict]:
+    """Return what answers with tokens a second, the seconds of the first step, and the peak of memory in GB."""
+
+    def answer() -> dict:
+        times = run()
+        tokens = SIZES[size]["rows"] * SIZES[size]["length"]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        return {"speed": tokens / statistics.median(times[2:]), "first": times[0], "peak": peak}
+
+    return answer
 
 
-if __name__ == "__main__":
-    main()
+ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": "train:compiled"}
+
+
+def measure(session: Session, size: str) -> list[Row]:
+    """Return the rows of a size: speed and the peak of memory."""
+    settings = session.settings
+    rounds = -(-settings.rounds // 2)  # one is long
+    name, (first, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
+    figures = session.fresh(name, rounds, ENGINES, size=size, steps=settings.steps)
+    what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
+    note = f"first step {figures(first, 'first')} s"
+    speed = [
+        Row(name, what, "tokens/s", figures(first, "speed"), figures(peer, "speed"), 1.0, note=note) for peer in peers
+    ]
+    memory = [
+        Row(name, "peak of memory of it", "GB", figures(first, "peak"), figures(peer, "peak"),
+            1.2 if peer == "torch eager" else None, higher=False)
+        for peer in peers
+    ]  # fmt: skip
+    return speed + memory
