@@ -49,7 +49,7 @@ class GenerationConfig:
         num_beams: 1: this version has no beam search.
         num_return_sequences: Continuations for each prompt; more than 1 needs sampling.
         eos_token_id: The id or ids that end a sequence; None for none.
-        pad_token_id: Fills finished rows of a batch.
+        pad_token_id: Of the model; it changes nothing, since what stands in for padding is seen by nobody.
         stop: Strings that end a sequence; a single string is accepted.
         seed: Of the draws; None draws afresh on every call.
 

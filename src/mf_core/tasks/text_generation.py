@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
-from ..generation.engine import Continuation, FinishReason, defaults, prepare, run
+from ..generation.engine import check_batch_size, defaults, run
+from ..generation.sequences import Continuation, FinishReason, prepare
 from ..modeling import PretrainedModel
 from ..pipelines import Pipeline
 from ..tokenization import PretrainedTokenizer
@@ -44,7 +45,8 @@ class TextGenerationPipeline(Pipeline):
             **options: Fields of :class:`mf_core.generation.GenerationConfig` (``max_length``, which counts the prompt,
                 ``max_new_tokens``, ``do_sample``, ``top_k``, …; a sampling keyword turns sampling on), and:
 
-                * ``batch_size`` (default: all at once): prompts that are run together.
+                * ``batch_size`` (default: all at once): prompts that are run together; one that is finished makes room
+                  for the next at once.
                 * ``stream`` (default False): return a :class:`TextStream`, which yields text as it is generated; for
                   one prompt.
                 * ``return_full_text`` (default True): begin each text with its prompt.
@@ -67,12 +69,8 @@ class TextGenerationPipeline(Pipeline):
                 raise ArgumentError("stream=True takes one prompt and returns one text", value=inputs)
             return TextStream(self, texts[0], config, full=bool(merged.get("return_full_text", True)))
         size = merged.get("batch_size", len(texts))
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ArgumentError(f"batch_size={size!r} is not a whole number of at least 1", value=size)
-        results: list[dict[str, Any]] = []
-        for start in range(0, len(texts), size):
-            results += self._batch(texts[start : start + size], config, merged)
-        return results
+        check_batch_size(size)
+        return self._continue(texts, config, merged, size)
 
     def _config(self, options: dict[str, Any]) -> GenerationConfig:
         """Merge, in rising order, the model's defaults, this pipeline's options and the call's."""
@@ -100,12 +98,15 @@ class TextGenerationPipeline(Pipeline):
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
 
-    def _batch(self, texts: list[str], config: GenerationConfig, merged: dict[str, Any]) -> list[dict[str, Any]]:
+    def _continue(
+        self, texts: list[str], config: GenerationConfig, merged: dict[str, Any], size: int
+    ) -> list[dict[str, Any]]:
         continuations = prepare(self.model, self._encode(texts), config)
         scored = bool(merged.get("return_scores", False))
-        for _ in run(self.model, continuations, config, self._stopper(config), scored=scored):
-            pass
         copies = config.num_return_sequences
+        rows = size * copies
+        for _ in run(self.model, continuations, config, self._stopper(config), batch_size=rows, scored=scored):
+            pass
         full = merged.get("return_full_text", True)
         results = []
         for number, text in enumerate(texts):

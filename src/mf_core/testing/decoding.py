@@ -9,8 +9,8 @@ import numpy as np
 from .subject import ModelSubject
 from .weighing import distance
 
-#: Rows, width of the prompt and places of the cache by which the checks decode: one shape, so one compilation.
-_ROWS, _WIDTH, _CAPACITY = 2, 16, 64
+#: Rows by which the checks decode: always as many, so one compilation.
+_ROWS = 2
 
 
 class DecodingChecks(ModelSubject):
@@ -80,17 +80,17 @@ class DecodingChecks(ModelSubject):
         self.need_causal_lm()
         ids = self.ids(_ROWS, self.length, seed=3)
         wanted = self.logits(ids)
-        with self._step() as step:
-            prompt = max(1, self.length // 2)
-            found = [self._prefill(step, ids[:, :prompt])]
+        prompt = max(1, self.length // 2)
+        with self._rows() as rows:
+            found = [rows.put(ids[:, :prompt].tolist())]
             for place in range(prompt, self.length):
-                found.append(self._put(step, ids[:, place : place + 1], place, _WIDTH + place - prompt, prompt))
+                found.append(rows.put(ids[:, place : place + 1].tolist()))
         shape = tuple(found[0].shape)
         self.expect(shape == (_ROWS, wanted.shape[-1]), f"decode returns {shape}; wanted: {(_ROWS, wanted.shape[-1])}",
                     "return the last token's logits alone")  # fmt: skip
-        self.expect("Float32" in str(found[0].dtype), f"decode returns {found[0].dtype}", "cast it to float32")
+        self.expect(found[0].dtype == np.float32, f"decode returns {found[0].dtype}", "cast it to float32")
         for number, output in enumerate(found):
-            apart = distance(wanted[:, prompt - 1 + number], output.asnumpy())
+            apart = distance(wanted[:, prompt - 1 + number], output)
             what = "the prompt's last token" if number == 0 else f"token {number} after the prompt"
             self.expect(
                 apart <= self.tolerance, f"decode and construct differ by {apart:.1e} at {what}",
@@ -123,28 +123,7 @@ class DecodingChecks(ModelSubject):
         apart = distance(one, other)
         self.expect(apart <= self.tolerance, f"{what} differ by {apart:.1e} of their size", hint)
 
-    def _step(self) -> Any:
-        from ..generation.engine import _step_for
+    def _rows(self) -> Any:
+        from ..generation.rows import CachedRows
 
-        return _step_for(self.model, _ROWS, _CAPACITY)
-
-    def _prefill(self, step: Any, ids: np.ndarray) -> Any:
-        """Put prompts into an empty cache as generation does: padded on the left to a width of their own."""
-        prompt = ids.shape[1]
-        padded, places = np.zeros((_ROWS, _WIDTH), np.int32), np.zeros((_ROWS, _WIDTH), np.int32)
-        padded[:, _WIDTH - prompt :], places[:, _WIDTH - prompt :] = ids, np.arange(prompt)
-        return self._call(step, padded, places, 0, prompt)
-
-    def _put(self, step: Any, ids: np.ndarray, position: int, index: int, prompt: int) -> Any:
-        return self._call(step, ids, np.full((_ROWS, 1), position, np.int32), index, prompt)
-
-    def _call(self, step: Any, ids: np.ndarray, places: np.ndarray, index: int, prompt: int) -> Any:
-        import mindspore as ms
-
-        from ..generation.cache import cache_bias, cache_slots
-
-        mask = np.ones((_ROWS, _CAPACITY), np.int32)
-        mask[:, : _WIDTH - prompt] = 0
-        length = ids.shape[1]
-        bias, slots = cache_bias(mask, index, length), cache_slots(step.rows, _CAPACITY, index, length)
-        return step(ms.Tensor(ids), ms.Tensor(places), ms.Tensor(bias), ms.Tensor(slots))
+        return CachedRows(self.model, _ROWS)
