@@ -242,5 +242,5 @@ def test_training_mode_comes_back(model):
 
 
 def test_buckets_hold_what_they_are_for_and_are_few():
-    assert [prompt_bucket(n) for n in (1, 16, 17, 33, 1000)] == [16, 16, 32, 64, 1024]
+    assert [prompt_bucket(n) for n in (1, 8, 9, 33, 1000)] == [8, 8, 16, 64, 1024]
     assert [cache_bucket(n) for n in (1, 64, 127, 128, 1034)] == [64, 128, 128, 256, 2048]

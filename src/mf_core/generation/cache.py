@@ -14,8 +14,8 @@ from ..nn.attention import MASKED
 
 
 def prompt_bucket(length: int) -> int:
-    """Return the width that a pass over so many tokens of a prompt has: the next power of two from 16 on."""
-    return max(16, 1 << (length - 1).bit_length())
+    """Return the width that a pass over so many tokens of a prompt has: the next power of two from 8 on."""
+    return max(8, 1 << (length - 1).bit_length())
 
 
 def cache_bucket(length: int) -> int:

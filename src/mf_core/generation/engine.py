@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from ..errors import ArgumentError, ArgumentTypeError
 from .cache import prompt_bucket
 from .config import GenerationConfig
 from .rows import CachedRows
-from .sequences import Continuation, Writer, prepare
+from .sequences import Continuation, Writer, prepare, shared_length
+from .speculation import Draft, PromptLookup, Proposer, check_speculation
 
 if TYPE_CHECKING:
     from ..modeling import PretrainedModel
@@ -37,9 +39,10 @@ def run(
     stop: Callable[[Continuation], bool] | None = None,
     *,
     batch_size: int | None = None,
+    assistant: PretrainedModel | None = None,
     scored: bool = False,
 ) -> Iterator[None]:
-    """Extend sequences by a token each, a yield a step, until all are finished.
+    """Extend sequences by a token each, or by several that were proposed; a yield a step, until all are finished.
 
     Args:
         model: The model.
@@ -48,12 +51,20 @@ def run(
         stop: Asked after each token whether a sequence ends here.
         batch_size: Most sequences that are run together; the others wait for the place of one that is finished. None:
             all together.
+        assistant: A smaller model that proposes tokens; :func:`check_speculation` has told that it can.
         scored: Whether to add up the log-probabilities, which takes a pass over all logits a step.
     """
     count = min(batch_size or len(sequences), len(sequences))
     queue = deque(Writer(sequence, config, stop, scored) for sequence in sequences)
-    with CachedRows(model, count) as rows, CachedRows(model, 1) as entry:
-        batch = _Batch(rows, rows if count == 1 else entry, queue)
+    with ExitStack() as stack:
+        rows = stack.enter_context(CachedRows(model, count))
+        entry = rows if count == 1 else stack.enter_context(CachedRows(model, 1))
+        proposer: Proposer | None = None
+        if assistant is not None:
+            proposer = Draft(stack.enter_context(CachedRows(assistant, count)), config.num_assistant_tokens)
+        elif config.prompt_lookup_num_tokens is not None:
+            proposer = PromptLookup(config.prompt_lookup_num_tokens)
+        batch = _Batch(rows, entry, queue, proposer)
         while True:
             if batch.admit():
                 yield
@@ -66,8 +77,10 @@ def run(
 class _Batch:
     """The rows of a run, the queue before them, and the row by which prompts enter while others are running."""
 
-    def __init__(self, rows: CachedRows, entry: CachedRows, queue: deque[Writer]) -> None:
-        self.rows, self.entry, self.queue = rows, entry, queue
+    def __init__(
+        self, rows: CachedRows, entry: CachedRows, queue: deque[Writer], proposer: Proposer | None
+    ) -> None:
+        self.rows, self.entry, self.queue, self.proposer = rows, entry, queue, proposer
         self.writers: list[Writer | None] = [None] * len(rows.held)
 
     def admit(self) -> bool:
@@ -83,20 +96,25 @@ class _Batch:
         return admitted
 
     def step(self) -> None:
-        """Extend each running row by a token."""
-        tokens = [[] if writer is None else writer.sequence.ids[-1:] for writer in self.writers]
+        """Extend each running row by a token, or by those proposed that it draws itself and one more."""
+        proposals = [[] for _ in self.writers] if self.proposer is None else self.proposer.propose(self.writers)
+        kept = self.proposer.most + 1 if self.proposer is not None and any(proposals) else 1
         self._reserve(*self.writers)
-        logits = self.rows.put(tokens)
+        tokens = [
+            [] if writer is None else writer.sequence.ids[-1:] + proposal
+            for writer, proposal in zip(self.writers, proposals, strict=True)
+        ]
+        logits = self.rows.put(tokens, kept)
         for row, writer in enumerate(self.writers):
             if writer is not None:
-                self._extend(row, writer, logits[row])
+                self._extend(row, writer, logits[row], proposals[row])
 
     def _together_is_less(self) -> bool:
         """Tell whether the next prompts take less in one pass, padded to the longest, than in one each."""
         prompts = [writer.sequence.ids for writer, _ in zip(self.queue, self.writers, strict=False)]
         together = _PASS_COST + len(self.writers) * prompt_bucket(max(map(len, prompts)))
         before = [self.entry.held[0], *prompts]
-        new = [len(ids) - _shared(held, ids) for held, ids in zip(before, prompts, strict=False)]
+        new = [len(ids) - shared_length(held, ids) for held, ids in zip(before, prompts, strict=False)]
         return together < sum(_PASS_COST + prompt_bucket(max(1, count)) for count in new)
 
     def _admit_together(self) -> None:
@@ -112,16 +130,21 @@ class _Batch:
         ids = writer.sequence.ids
         self._reserve(writer)
         held = self.entry.held[0]
-        del held[min(_shared(held, ids), len(ids) - 1) :]  # the last token's logits are wanted
+        del held[min(shared_length(held, ids), len(ids) - 1) :]  # the last token's logits are wanted
         logits = self.entry.put([ids[len(held) :]])
         if self.entry is not self.rows:
             self.rows.take(row, self.entry)
         self._extend(row, writer, logits[0])
 
-    def _extend(self, row: int, writer: Writer, logits: np.ndarray) -> None:
-        writer.extend(logits)
-        self.writers[row] = None if writer.sequence.finished else writer
-        if writer.sequence.finished and self.entry is not self.rows:
+    def _extend(self, row: int, writer: Writer, logits: np.ndarray, proposal: Sequence[int] = ()) -> None:
+        """Extend a row by the logits after its last token and after those of the proposal, as far as it holds."""
+        sequence, after = writer.sequence, logits[len(logits) - 1 - len(proposal) :]
+        for number, proposed in enumerate((*proposal, None)):
+            if writer.extend(after[number]) != proposed or sequence.finished:
+                break
+        del self.rows.held[row][len(sequence.ids) - 1 :]
+        self.writers[row] = None if sequence.finished else writer
+        if sequence.finished and self.entry is not self.rows:
             self.rows.held[row].clear()
 
     def _reserve(self, *writers: Writer | None) -> None:
@@ -130,14 +153,6 @@ class _Batch:
         if max(len(s.ids) for s in sequences) > self.rows.room:
             # The last token of all is never put into the cache.
             self.rows.reserve(max(min(len(s.ids) + _ROOM, s.limit - 1) for s in sequences))
-
-
-def _shared(held: Sequence[int], ids: Sequence[int]) -> int:
-    """Return how many ids both begin with."""
-    for place, (one, other) in enumerate(zip(held, ids, strict=False)):
-        if one != other:
-            return place
-    return min(len(held), len(ids))
 
 
 def check_batch_size(value: Any) -> None:
@@ -156,7 +171,13 @@ def defaults(model: PretrainedModel) -> dict[str, Any]:
 
 
 def generate(
-    model: PretrainedModel, input_ids: Any, *, attention_mask: Any = None, batch_size: int | None = None, **options: Any
+    model: PretrainedModel,
+    input_ids: Any,
+    *,
+    attention_mask: Any = None,
+    batch_size: int | None = None,
+    assistant_model: PretrainedModel | None = None,
+    **options: Any,
 ) -> list[list[int]]:
     """Return each prompt's ids followed by the generated ones, the end-of-sequence id included.
 
@@ -166,11 +187,14 @@ def generate(
         attention_mask: For a 2-d array: 0 at padding, which is left out.
         batch_size: Most continuations that are run together; a place that one leaves is the next one's at once. None:
             all together.
+        assistant_model: A smaller model with the same vocabulary. It proposes ``num_assistant_tokens`` tokens a step,
+            of which the model takes those that it would draw itself: the text is the same and may come faster.
         **options: Fields of :class:`GenerationConfig`; the model's configuration has the defaults.
 
     Raises:
         ArgumentError, ArgumentTypeError: An option is unknown or out of range, or a prompt is empty.
         InputTooLongError: A prompt does not fit.
+        UnsupportedError: Tokens are to be proposed, and the model gives the last token's logits alone.
     """
     prompts = _rows(input_ids, attention_mask)
     if batch_size is not None:
@@ -178,8 +202,9 @@ def generate(
     config = GenerationConfig.from_kwargs(defaults(model), **options)
     if config.stop:
         raise ArgumentError("stop needs a tokenizer", value=config.stop, hint="pipeline('text_generation') has one")
+    check_speculation(model, config, assistant_model)
     sequences = prepare(model, prompts, config)
-    for _ in run(model, sequences, config, batch_size=batch_size):
+    for _ in run(model, sequences, config, batch_size=batch_size, assistant=assistant_model):
         pass
     return [sequence.ids for sequence in sequences]
 

@@ -52,20 +52,21 @@ class CachedRows:
         """The longest that a row may be before the cache grows."""
         return 0 if self._step is None else self._step.capacity - 1
 
-    def put(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+    def put(self, tokens: Sequence[Sequence[int]], kept: int = 1) -> np.ndarray:
         """Add tokens to the rows, in passes of bounded width.
 
         Args:
-            tokens: Ids for each row; none leaves it as it is.
+            tokens: Ids for each row; none leaves it as it is. With ``kept`` > 1, at most as many.
+            kept: Number of last tokens whose logits are wanted; more than 1 is for models that can give them.
 
         Returns:
-            The logits of each row's last token, ``(B, V)`` fp32; those of a row without tokens mean nothing.
+            The logits, ``(B, kept, V)`` fp32, the last token's last; where a row has fewer, the first mean nothing.
         """
         longest = max(map(len, tokens))
         self.reserve(max(len(held) + len(new) for held, new in zip(self.held, tokens, strict=True)))
         for left in range((longest - 1) // MAX_WIDTH * MAX_WIDTH, 0, -MAX_WIDTH):
-            self._pass([new[max(0, len(new) - left - MAX_WIDTH) : max(0, len(new) - left)] for new in tokens])
-        return self._pass([new[-MAX_WIDTH:] for new in tokens])
+            self._pass([new[max(0, len(new) - left - MAX_WIDTH) : max(0, len(new) - left)] for new in tokens], 1)
+        return self._pass([new[-MAX_WIDTH:] for new in tokens], kept)
 
     def reserve(self, length: int) -> None:
         """Make the cache at least so long, keeping what it has."""
@@ -87,11 +88,11 @@ class CachedRows:
         self._step.copy(source._step, {0: row}, [len(ids)])
         self.held[row] = list(ids)
 
-    def _pass(self, tokens: Sequence[Sequence[int]]) -> np.ndarray:
+    def _pass(self, tokens: Sequence[Sequence[int]], kept: int) -> np.ndarray:
         assert self._step is not None
         longest = max(map(len, tokens))
-        width = 1 if longest == 1 else prompt_bucket(longest)
-        logits = self._step.put(tokens, [len(held) for held in self.held], width)
+        width = kept if longest <= kept else prompt_bucket(longest)
+        logits = self._step.put(tokens, [len(held) for held in self.held], width, kept)
         for held, new in zip(self.held, tokens, strict=True):
             held += new
         return logits

@@ -65,10 +65,7 @@ class Writer:
     def extend(self, logits: Logits) -> int:
         """Choose a token by the logits after the last one, ``(V,)``, append it and return it."""
         sequence = self.sequence
-        processed = logits[None]
-        for processor in self._processors:
-            processed = processor([sequence.ids], processed)
-        index = int(self._sampler(processed)[0])
+        index = self.choose(sequence.ids, logits, self._sampler)
         sequence.ids.append(index)
         if self._scored:
             sequence.score += float(log_softmax(logits)[index])
@@ -79,6 +76,25 @@ class Writer:
         elif len(sequence.ids) >= sequence.limit:
             sequence.finished = "length"
         return index
+
+    def choose(self, ids: list[int], logits: Logits, sampler: Sampler) -> int:
+        """Return the token that follows ``ids`` by these logits, ``(V,)``."""
+        processed = logits[None]
+        for processor in self._processors:
+            processed = processor([ids], processed)
+        return int(sampler(processed)[0])
+
+    def ahead(self) -> Sampler:
+        """Return a sampler that draws what :meth:`extend` will draw."""
+        return self._sampler.ahead()
+
+
+def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many ids both begin with."""
+    for place, (index, beside) in enumerate(zip(one, other, strict=False)):
+        if index != beside:
+            return place
+    return min(len(one), len(other))
 
 
 def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> list[Continuation]:

@@ -50,23 +50,27 @@ class DecodeStep(nn.Cell):
         self.set_train(False)
 
     @ms.jit
-    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor) -> Tensor:
-        """Return the last token's logits, ``(B, V)``.
+    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor, kept: int) -> Tensor:
+        """Return the last token's logits, ``(B, V)``, or those of several, ``(B, kept, V)``.
 
         Args:
             input_ids, position_ids: ``(B, S)`` int32.
             bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
             slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
+            kept: Number of last tokens whose logits are wanted.
         """
+        if kept > 1:
+            return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values, kept)
         return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
 
-    def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int) -> np.ndarray:
-        """Put each row's tokens into its places from ``starts`` on; return the last token's logits, ``(B, V)``.
+    def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
+        """Put each row's tokens into its places from ``starts`` on; return the last ones' logits, ``(B, kept, V)``.
 
         Args:
             tokens: Ids; a row may have none, and its logits then mean nothing.
             starts: As many places.
             width: What the rows are padded to.
+            kept: Number of last tokens whose logits are wanted.
         """
         ids, positions, places = place_tokens(tokens, starts, width, self.capacity)
         bias, slots = cache_bias(positions, self.capacity), cache_slots(places, self.heads, self.capacity)
@@ -74,10 +78,10 @@ class DecodeStep(nn.Cell):
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
-            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots)).asnumpy()
+            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept).asnumpy()
             if was_training:
                 self.model.set_train(True)
-        return logits
+        return logits.reshape((self.batch, kept, -1))
 
     def copy(self, source: DecodeStep, rows: Mapping[int, int], lengths: Sequence[int]) -> None:
         """Copy keys and values from another step's cache, on the device.

@@ -82,9 +82,9 @@ class DecodingChecks(ModelSubject):
         wanted = self.logits(ids)
         prompt = max(1, self.length // 2)
         with self._rows() as rows:
-            found = [rows.put(ids[:, :prompt].tolist())]
+            found = [rows.put(ids[:, :prompt].tolist())[:, -1]]
             for place in range(prompt, self.length):
-                found.append(rows.put(ids[:, place : place + 1].tolist()))
+                found.append(rows.put(ids[:, place : place + 1].tolist())[:, -1])
         shape = tuple(found[0].shape)
         self.expect(shape == (_ROWS, wanted.shape[-1]), f"decode returns {shape}; wanted: {(_ROWS, wanted.shape[-1])}",
                     "return the last token's logits alone")  # fmt: skip
