@@ -36,6 +36,12 @@ def without_cache(model, ids, count):
     return ids
 
 
+def is_greedy(model, ids, start):
+    """Whether each id from ``start`` on is the likeliest after those before it, by one pass over all of them."""
+    likeliest = model(ms.Tensor([ids[:-1]], ms.int32)).asnumpy()[0].argmax(-1)
+    return ids[start:] == likeliest[start - 1 :].tolist()
+
+
 def test_greedy_equals_the_whole_model_run_again_for_each_token(model):
     ids = prompt(9)
     assert model.generate(ids, max_new_tokens=30, do_sample=False, eos_token_id=None) == [without_cache(model, ids, 30)]
@@ -199,7 +205,7 @@ def test_the_cache_grows_with_the_text_and_not_with_its_limit(long_model, monkey
     made = []
     plain = steps.DecodeStep
     monkeypatch.setattr(steps, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
-    prompts = [prompt(5), prompt(50, 1)]
+    prompts = [prompt(40), prompt(50, 1)]
     config = GenerationConfig(max_new_tokens=1000)
     sequences = prepare(long_model, prompts, config)
     tokens = run(long_model, sequences, config)
@@ -209,14 +215,15 @@ def test_the_cache_grows_with_the_text_and_not_with_its_limit(long_model, monkey
     for _ in range(280):
         next(tokens)
     assert made == [(2, 256), (2, 512)]
-    for ids, sequence in zip(prompts, sequences, strict=True):
-        assert sequence.ids == without_cache(long_model, ids, 300)
+    for sequence in sequences:
+        assert len(sequence.ids) == sequence.prompt + 300
+        assert is_greedy(long_model, sequence.ids, sequence.prompt)
 
 
 def test_a_prompt_longer_than_a_pass_is_put_in_by_pieces(long_model):
     prompts = [prompt(1030), prompt(3)]
     texts = long_model.generate(prompts, max_new_tokens=3, do_sample=False, eos_token_id=None)
-    assert texts == [without_cache(long_model, ids, 3) for ids in prompts]
+    assert all(is_greedy(long_model, ids, len(ids) - 3) for ids in texts)
 
 
 def test_runs_that_overlap_do_not_disturb_each_other(model):

@@ -56,7 +56,7 @@ class CachedRows:
         """Add tokens to the rows, in passes of bounded width.
 
         Args:
-            tokens: Ids for each row; none leaves it as it is. With ``kept`` > 1, at most as many.
+            tokens: Ids for each row; none leaves it as it is.
             kept: Number of last tokens whose logits are wanted; more than 1 is for models that can give them.
 
         Returns:

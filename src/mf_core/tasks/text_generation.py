@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 
+from ..auto import AutoModelForCausalLM
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
 from ..generation.engine import check_batch_size, defaults, run
 from ..generation.sequences import Continuation, FinishReason, prepare
+from ..generation.speculation import check_speculation
 from ..modeling import PretrainedModel
 from ..pipelines import Pipeline
 from ..tokenization import PretrainedTokenizer
 
-_OWN = ("batch_size", "stream", "return_full_text", "return_scores")
+_OWN = ("batch_size", "stream", "return_full_text", "return_scores", "assistant_model")
 _OPTIONS = (*(field.name for field in fields(GenerationConfig)), *_OWN)
 
 
@@ -25,7 +27,7 @@ class TextGenerationPipeline(Pipeline):
     Args:
         model: A model with a language-model head.
         tokenizer: Its tokenizer.
-        **options: Defaults of the calls.
+        **options: Defaults of the calls; ``assistant_model`` may be named here, too.
     """
 
     default_model: ClassVar[str | None] = "gpt2"
@@ -35,7 +37,10 @@ class TextGenerationPipeline(Pipeline):
     def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer, **options: Any) -> None:
         check_options(options, _OPTIONS, "text_generation")
         super().__init__(model, tokenizer, **options)
-        self._config(options)  # so that what is wrong is said here, and not at the first call
+        config = self._config(options)  # so that what is wrong is said here, and not at the first call
+        if isinstance(options.get("assistant_model"), str):
+            self.options["assistant_model"] = AutoModelForCausalLM.from_pretrained(options["assistant_model"])
+        check_speculation(model, config, self.options.get("assistant_model"))
 
     def __call__(self, inputs: str | Sequence[str], **options: Any) -> list[dict[str, Any]] | TextStream:
         """Continue one prompt or several.
@@ -47,6 +52,8 @@ class TextGenerationPipeline(Pipeline):
 
                 * ``batch_size`` (default: all at once): prompts that are run together; one that is finished makes room
                   for the next at once.
+                * ``assistant_model`` (default None): a smaller model with the same vocabulary, which proposes tokens;
+                  see :func:`mf_core.generation.generate`.
                 * ``stream`` (default False): return a :class:`TextStream`, which yields text as it is generated; for
                   one prompt.
                 * ``return_full_text`` (default True): begin each text with its prompt.
@@ -63,11 +70,13 @@ class TextGenerationPipeline(Pipeline):
         check_options(options, _OPTIONS, "text_generation")
         merged = {**self.options, **options}
         config = self._config(options)
+        assistant = merged.get("assistant_model")
+        check_speculation(self.model, config, assistant)
         texts = self._texts(inputs)
         if merged.get("stream", False):
             if not isinstance(inputs, str) or config.num_return_sequences > 1:
                 raise ArgumentError("stream=True takes one prompt and returns one text", value=inputs)
-            return TextStream(self, texts[0], config, full=bool(merged.get("return_full_text", True)))
+            return TextStream(self, texts[0], config, bool(merged.get("return_full_text", True)), assistant)
         size = merged.get("batch_size", len(texts))
         check_batch_size(size)
         return self._continue(texts, config, merged, size)
@@ -104,8 +113,10 @@ class TextGenerationPipeline(Pipeline):
         continuations = prepare(self.model, self._encode(texts), config)
         scored = bool(merged.get("return_scores", False))
         copies = config.num_return_sequences
-        rows = size * copies
-        for _ in run(self.model, continuations, config, self._stopper(config), batch_size=rows, scored=scored):
+        for _ in run(
+            self.model, continuations, config, self._stopper(config), batch_size=size * copies,
+            assistant=merged.get("assistant_model"), scored=scored,
+        ):  # fmt: skip
             pass
         full = merged.get("return_full_text", True)
         results = []
@@ -147,8 +158,15 @@ class TextStream:
         finish_reason: ``"eos"``, ``"length"`` or ``"stop"`` once it has ended.
     """
 
-    def __init__(self, owner: TextGenerationPipeline, prompt: str, config: GenerationConfig, full: bool) -> None:
-        self._owner, self._config = owner, config
+    def __init__(
+        self,
+        owner: TextGenerationPipeline,
+        prompt: str,
+        config: GenerationConfig,
+        full: bool,
+        assistant: PretrainedModel | None,
+    ) -> None:
+        self._owner, self._config, self._assistant = owner, config, assistant
         self._prompt = prompt if full else ""
         (self._continuation,) = prepare(owner.model, owner._encode([prompt]), config)
         self.tokens = 0
@@ -172,11 +190,14 @@ class TextStream:
             yield self._prompt
         start = time.perf_counter()
         shown = 0
-        for _ in run(self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config)):
-            self.tokens += 1
+        for _ in run(
+            self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config),
+            assistant=self._assistant,
+        ):  # fmt: skip
             self.seconds = time.perf_counter() - start
-            if self.tokens == 1:
+            if self.tokens == 0:
                 self.first_token_seconds = self.seconds
+            self.tokens = len(self._continuation.ids) - self._continuation.prompt
             text = self._owner._new_text(self._continuation, self._config)
             ready = len(text) if self.finish_reason else self._ready(text)
             if ready > shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,26 @@ class DecodingChecks(ModelSubject):
             self.expect(
                 apart <= self.tolerance, f"decode and construct differ by {apart:.1e} at {what}",
                 "write_cache the new keys and values, attend to all it returns, and use position_ids and bias as given",
+            )  # fmt: skip
+
+    def test_decoding_gives_the_logits_of_several_tokens(self) -> None:
+        """Proposed tokens are verified by one pass: the text has to be the one that comes without proposals."""
+        self.need_causal_lm()
+        if "logits_to_keep" not in inspect.signature(self.model.decode).parameters:
+            self.skip("decode has no argument logits_to_keep, so no tokens are proposed to the model")
+        ids = self.ids(_ROWS, self.length, seed=4)
+        wanted = self.logits(ids)
+        prompt, kept = max(1, self.length // 2), 3
+        rows = [ids[0].tolist(), ids[1, : prompt + 2].tolist()]  # of unequal length, as those with proposals are
+        with self._rows() as cached:
+            cached.put([row[:prompt] for row in rows])
+            found = cached.put([row[prompt:] for row in rows], kept)
+        for number, row in enumerate(rows):
+            count = min(kept, len(row) - prompt)
+            apart = distance(wanted[number, len(row) - count : len(row)], found[number, kept - count :])
+            self.expect(
+                apart <= self.tolerance, f"with logits_to_keep={kept}, decode and construct differ by {apart:.1e}",
+                "return the logits of the last logits_to_keep tokens, in their order",
             )  # fmt: skip
 
     def test_generation_takes_the_likeliest_token(self) -> None:
