@@ -145,7 +145,7 @@ def run_chat(options: argparse.Namespace) -> int:
             continue
         text = _fit(pipe, text)
         try:
-            stream = pipe(text, stream=True, return_full_text=False)
+            stream = pipe(text, stream=True, return_full_text=False, cache_prompt=True)
         except ArgumentError as error:  # what was typed cannot be continued; the loop goes on
             print(f"mf: {error}", file=sys.stderr)
             text = ""

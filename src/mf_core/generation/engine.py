@@ -40,6 +40,7 @@ def run(
     *,
     batch_size: int | None = None,
     assistant: PretrainedModel | None = None,
+    entry: CachedRows | None = None,
     scored: bool = False,
 ) -> Iterator[None]:
     """Extend sequences by a token each, or by several that were proposed; a yield a step, until all are finished.
@@ -52,13 +53,16 @@ def run(
         batch_size: Most sequences that are run together; the others wait for the place of one that is finished. None:
             all together.
         assistant: A smaller model that proposes tokens; :func:`check_speculation` has told that it can.
+        entry: A row of the model's that earlier runs have put prompts into; what a prompt begins with as they did is
+            not computed again. It is the run's until it ends. None: the run has one of its own.
         scored: Whether to add up the log-probabilities, which takes a pass over all logits a step.
     """
     count = min(batch_size or len(sequences), len(sequences))
     queue = deque(Writer(sequence, config, stop, scored) for sequence in sequences)
     with ExitStack() as stack:
-        rows = stack.enter_context(CachedRows(model, count))
-        entry = rows if count == 1 else stack.enter_context(CachedRows(model, 1))
+        if entry is None:
+            entry = stack.enter_context(CachedRows(model, 1))
+        rows = entry if count == 1 else stack.enter_context(CachedRows(model, count))
         proposer: Proposer | None = None
         if assistant is not None:
             proposer = Draft(stack.enter_context(CachedRows(assistant, count)), config.num_assistant_tokens)

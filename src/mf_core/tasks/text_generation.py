@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -11,13 +12,14 @@ from ..auto import AutoModelForCausalLM
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
 from ..generation.engine import check_batch_size, defaults, run
+from ..generation.rows import CachedRows
 from ..generation.sequences import Continuation, FinishReason, prepare
 from ..generation.speculation import check_speculation
 from ..modeling import PretrainedModel
 from ..pipelines import Pipeline
 from ..tokenization import PretrainedTokenizer
 
-_OWN = ("batch_size", "stream", "return_full_text", "return_scores", "assistant_model")
+_OWN = ("batch_size", "stream", "return_full_text", "return_scores", "assistant_model", "cache_prompt")
 _OPTIONS = (*(field.name for field in fields(GenerationConfig)), *_OWN)
 
 
@@ -41,6 +43,7 @@ class TextGenerationPipeline(Pipeline):
         if isinstance(options.get("assistant_model"), str):
             self.options["assistant_model"] = AutoModelForCausalLM.from_pretrained(options["assistant_model"])
         check_speculation(model, config, self.options.get("assistant_model"))
+        self._entry: CachedRows | None = None
 
     def __call__(self, inputs: str | Sequence[str], **options: Any) -> list[dict[str, Any]] | TextStream:
         """Continue one prompt or several.
@@ -54,6 +57,8 @@ class TextGenerationPipeline(Pipeline):
                   for the next at once.
                 * ``assistant_model`` (default None): a smaller model with the same vocabulary, which proposes tokens;
                   see :func:`mf_core.generation.generate`.
+                * ``cache_prompt`` (default False): keep what was computed of a prompt for the next call, which need not
+                  compute again what its prompt begins with in common. The model's weights must not change in between.
                 * ``stream`` (default False): return a :class:`TextStream`, which yields text as it is generated; for
                   one prompt.
                 * ``return_full_text`` (default True): begin each text with its prompt.
@@ -76,7 +81,7 @@ class TextGenerationPipeline(Pipeline):
         if merged.get("stream", False):
             if not isinstance(inputs, str) or config.num_return_sequences > 1:
                 raise ArgumentError("stream=True takes one prompt and returns one text", value=inputs)
-            return TextStream(self, texts[0], config, bool(merged.get("return_full_text", True)), assistant)
+            return TextStream(self, texts[0], config, merged)
         size = merged.get("batch_size", len(texts))
         check_batch_size(size)
         return self._continue(texts, config, merged, size)
@@ -113,11 +118,12 @@ class TextGenerationPipeline(Pipeline):
         continuations = prepare(self.model, self._encode(texts), config)
         scored = bool(merged.get("return_scores", False))
         copies = config.num_return_sequences
-        for _ in run(
-            self.model, continuations, config, self._stopper(config), batch_size=size * copies,
-            assistant=merged.get("assistant_model"), scored=scored,
-        ):  # fmt: skip
-            pass
+        with self._row(merged) as entry:
+            for _ in run(
+                self.model, continuations, config, self._stopper(config), batch_size=size * copies,
+                assistant=merged.get("assistant_model"), entry=entry, scored=scored,
+            ):  # fmt: skip
+                pass
         full = merged.get("return_full_text", True)
         results = []
         for number, text in enumerate(texts):
@@ -142,6 +148,18 @@ class TextGenerationPipeline(Pipeline):
         before = self.tokenizer.decode_ids(prompt, True)
         return whole[len(before) :] if whole.startswith(before) else whole
 
+    @contextmanager
+    def _row(self, options: dict[str, Any]) -> Iterator[CachedRows | None]:
+        """Lend the row that keeps a prompt to a run; None where none is to be kept."""
+        if not options.get("cache_prompt", False):
+            yield None
+            return
+        entry, self._entry = self._entry or CachedRows(self.model, 1), None
+        try:
+            yield entry
+        finally:
+            self._entry = entry
+
     def _stopper(self, config: GenerationConfig) -> Any:
         if not config.stop:
             return None
@@ -163,11 +181,10 @@ class TextStream:
         owner: TextGenerationPipeline,
         prompt: str,
         config: GenerationConfig,
-        full: bool,
-        assistant: PretrainedModel | None,
+        options: dict[str, Any],
     ) -> None:
-        self._owner, self._config, self._assistant = owner, config, assistant
-        self._prompt = prompt if full else ""
+        self._owner, self._config, self._options = owner, config, options
+        self._prompt = prompt if options.get("return_full_text", True) else ""
         (self._continuation,) = prepare(owner.model, owner._encode([prompt]), config)
         self.tokens = 0
         self.first_token_seconds = 0.0
@@ -190,19 +207,20 @@ class TextStream:
             yield self._prompt
         start = time.perf_counter()
         shown = 0
-        for _ in run(
-            self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config),
-            assistant=self._assistant,
-        ):  # fmt: skip
-            self.seconds = time.perf_counter() - start
-            if self.tokens == 0:
-                self.first_token_seconds = self.seconds
-            self.tokens = len(self._continuation.ids) - self._continuation.prompt
-            text = self._owner._new_text(self._continuation, self._config)
-            ready = len(text) if self.finish_reason else self._ready(text)
-            if ready > shown:
-                yield text[shown:ready]
-                shown = ready
+        with self._owner._row(self._options) as entry:
+            for _ in run(
+                self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config),
+                assistant=self._options.get("assistant_model"), entry=entry,
+            ):  # fmt: skip
+                self.seconds = time.perf_counter() - start
+                if self.tokens == 0:
+                    self.first_token_seconds = self.seconds
+                self.tokens = len(self._continuation.ids) - self._continuation.prompt
+                text = self._owner._new_text(self._continuation, self._config)
+                ready = len(text) if self.finish_reason else self._ready(text)
+                if ready > shown:
+                    yield text[shown:ready]
+                    shown = ready
 
     def _ready(self, text: str) -> int:
         """Return how much of ``text`` no later token can change."""
