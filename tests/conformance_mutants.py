@@ -145,6 +145,10 @@ MUTANTS = {
         "Model.test_decoding_gives_the_same_logits", "differ", "modeling",
         "keys, slots, k), write_cache(values, slots, v)", "keys, slots, k) * 0, write_cache(values, slots, v)",
     ),
+    "decode-several": Mutant(
+        "Model.test_decoding_gives_the_logits_of_several_tokens", "logits_to_keep=3", "modeling",
+        "x[:, -logits_to_keep:]", "x[:, :logits_to_keep]",
+    ),
     "decode-position": Mutant(
         "Model.test_generation_takes_the_likeliest_token", "likeliest", "modeling",
         "x = self.start(input_ids, position_ids)\n        for",

@@ -142,11 +142,12 @@ MODELING = """
         def cut(self, layers, *, is_last):
             self.own, self.is_last = tuple(layers), is_last
 
-        def decode(self, input_ids, position_ids, bias, slots, keys, values):
+        def decode(self, input_ids, position_ids, bias, slots, keys, values, logits_to_keep=None):
             x = self.start(input_ids, position_ids)
             for i in self.own:
                 x = self.layers[i](x, bias, slots, keys[i], values[i])
-            return self.embed.attend(self.norm(x)[:, -1])
+            x = self.norm(x)
+            return self.embed.attend(x[:, -1] if logits_to_keep is None else x[:, -logits_to_keep:])
 
         @property
         def blocks(self):

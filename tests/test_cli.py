@@ -40,6 +40,22 @@ def test_greedy_and_stop():
     assert "." not in out
 
 
+def test_several_texts_come_in_the_order_of_their_prompts(tmp_path):
+    (tmp_path / "prompts.txt").write_text("In a\n\nOnce upon a time\n")
+    options = ("generate", "--greedy", "--max-new-tokens", "8")
+    lines = ("--lines", str(tmp_path / "prompts.txt"), "--batch-size", "2")
+    code, out, err = mf(*options, "--json", "One morning", *lines)
+    assert code == 0
+    texts = json.loads(out)["texts"]
+    assert [text[:8] for text in texts] == ["One morn", "In a" + texts[1][4:8], "Once upo"]
+    code, out, err = mf(*options, "--prompt-lookup-num-tokens", "3", *lines)
+    assert code == 0
+    assert out == "\n\n".join(texts[1:]) + "\n"
+    assert "2 texts in" in err
+    assert "by mf-cpu-backend" in err
+    assert mf(*options, texts[1][:4])[1] == texts[1] + "\n"
+
+
 def test_chat_goes_on_line_after_line_until_the_input_ends():
     code, out, err = mf("chat", "--seed", "1", "--max-new-tokens", "5", stdin="Once upon a time\n\n")
     assert code == 0
@@ -60,6 +76,9 @@ def test_chat_survives_what_cannot_be_continued():
         (("generate", "--model", "gpt3_tiny", "x"), ("MF104", "gpt3_tiny", "gpt2_tiny")),
         (("generate", "--model", "./nowhere", "x"), ("MF301", "./nowhere")),
         (("generate", ""), ("MF202", "empty")),
+        (("generate",), ("MF202", "nothing to continue")),
+        (("generate", "--lines", "nowhere.txt"), ("MF301", "nowhere.txt")),
+        (("generate", "x", "y", "--batch-size", "0"), ("MF202", "batch_size=0")),
         (("generate", "--top-p", "0", "x"), ("MF202", "top_p=0.0")),
         (("generate", "--backend", "ascend", "x"), ("MF401", "/dev/davinci", "mf doctor --backend ascend")),
         (("generate", "--model", "gpt2_13b", "x"), ("MF301", "gpt2_13b", "MF_MODELS")),

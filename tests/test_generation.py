@@ -6,9 +6,11 @@ import pytest
 
 from mf_core import GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.errors import ArgumentError, ArgumentTypeError, InputTooLongError, UnsupportedError
-from mf_core.generation import engine
+from mf_core.generation import steps
+from mf_core.generation.cache import cache_bucket, prompt_bucket
 from mf_core.generation.config import GenerationConfig
-from mf_core.generation.engine import cache_bucket, prepare, prompt_bucket, run
+from mf_core.generation.engine import run
+from mf_core.generation.sequences import prepare
 
 CONTEXT = 64
 
@@ -27,11 +29,17 @@ def prompt(length, seed=0):
     return np.random.default_rng(seed).integers(0, 118, length).tolist()
 
 
-def without_cache(model, ids, steps):
+def without_cache(model, ids, count):
     ids = list(ids)
-    for _ in range(steps):
+    for _ in range(count):
         ids.append(int(model(ms.Tensor([ids], ms.int32)).asnumpy()[0, -1].argmax()))
     return ids
+
+
+def is_greedy(model, ids, start):
+    """Whether each id from ``start`` on is the likeliest after those before it, by one pass over all of them."""
+    likeliest = model(ms.Tensor([ids[:-1]], ms.int32)).asnumpy()[0].argmax(-1)
+    return ids[start:] == likeliest[start - 1 :].tolist()
 
 
 def test_greedy_equals_the_whole_model_run_again_for_each_token(model):
@@ -66,6 +74,45 @@ def test_generation_leaves_the_global_generators_alone(model):
     np.random.seed(1)
     model.generate(prompt(4), max_new_tokens=3, temperature=1.0, seed=9)
     assert np.random.random() == expected
+
+
+@pytest.mark.parametrize("options", [{"do_sample": False}, {"temperature": 0.9, "top_p": 0.9, "seed": 11}], ids=str)
+def test_a_prompt_gets_what_it_gets_alone_wherever_it_stands_in_the_queue(model, options):
+    prompts = [prompt(n, n) for n in (3, 40, 7, 16, 3, 17, 30)]
+    prompts.append(prompts[1][:20] + prompts[2])  # begins as another does
+    options = {**options, "max_length": 50, "eos_token_id": (5, 17)}
+    alone = [model.generate(ids, **options)[0] for ids in prompts]
+    assert len({len(ids) - len(prompt) for ids, prompt in zip(alone, prompts, strict=True)}) > 3
+    for size in (1, 2, 3, 8):
+        assert model.generate(prompts, batch_size=size, **options) == alone
+    assert model.generate(prompts[::-1], batch_size=3, **options) == alone[::-1]
+
+
+def test_several_sequences_of_each_prompt_are_the_same_in_any_batch(model):
+    prompts = [prompt(n, n) for n in (30, 4)]
+    options = {"max_new_tokens": 12, "temperature": 1.5, "seed": 3, "num_return_sequences": 3}
+    together = model.generate(prompts, **options)
+    assert [model.generate(prompts, batch_size=size, **options) for size in (1, 2)] == [together] * 2
+
+
+def test_a_row_that_is_finished_makes_room_at_once(model):
+    config = GenerationConfig(max_length=40)
+    sequences = prepare(model, [prompt(10), prompt(37), prompt(5), prompt(20)], config)
+    long, short, third, fourth = sequences
+    is_free = False
+    for _ in run(model, sequences, config, batch_size=2):
+        running = [sequence for sequence in sequences if len(sequence.ids) > sequence.prompt and not sequence.finished]
+        assert len(running) <= 2
+        assert (len(third.ids) > third.prompt) == is_free
+        assert len(fourth.ids) == fourth.prompt or long.finished
+        is_free = short.finished is not None
+    assert all(len(sequence.ids) == 40 for sequence in sequences)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "2"])
+def test_a_batch_size_is_a_number_of_rows(model, size):
+    with pytest.raises(ArgumentError, match="batch_size="):
+        model.generate(prompt(3), batch_size=size, max_new_tokens=2)
 
 
 def test_several_sequences_of_one_prompt_differ(model):
@@ -137,12 +184,46 @@ def test_arrays_tensors_and_masks_are_taken(model):
 
 def test_lengths_within_a_bucket_compile_nothing_new(model, monkeypatch):
     made = []
-    plain = engine.DecodeStep
-    monkeypatch.setattr(engine, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
+    plain = steps.DecodeStep
+    monkeypatch.setattr(steps, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
     model.__dict__.pop("_decode_steps", None)
     for length in (1, 7, 16):
         model.generate(prompt(length), max_new_tokens=10 + length, do_sample=False)
     assert made == [(1, 64)]
+
+
+@pytest.fixture(scope="module")
+def long_model():
+    set_seed(6)
+    config = GPT2Config(
+        vocab_size=120, hidden_size=32, num_layers=2, num_heads=4, seq_length=1100, initializer_range=0.3
+    )
+    return GPT2LMHeadModel(config)
+
+
+def test_the_cache_grows_with_the_text_and_not_with_its_limit(long_model, monkeypatch):
+    made = []
+    plain = steps.DecodeStep
+    monkeypatch.setattr(steps, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
+    prompts = [prompt(40), prompt(50, 1)]
+    config = GenerationConfig(max_new_tokens=1000)
+    sequences = prepare(long_model, prompts, config)
+    tokens = run(long_model, sequences, config)
+    for _ in range(20):
+        next(tokens)
+    assert made == [(2, 256)]
+    for _ in range(280):
+        next(tokens)
+    assert made == [(2, 256), (2, 512)]
+    for sequence in sequences:
+        assert len(sequence.ids) == sequence.prompt + 300
+        assert is_greedy(long_model, sequence.ids, sequence.prompt)
+
+
+def test_a_prompt_longer_than_a_pass_is_put_in_by_pieces(long_model):
+    prompts = [prompt(1030), prompt(3)]
+    texts = long_model.generate(prompts, max_new_tokens=3, do_sample=False, eos_token_id=None)
+    assert all(is_greedy(long_model, ids, len(ids) - 3) for ids in texts)
 
 
 def test_runs_that_overlap_do_not_disturb_each_other(model):
@@ -168,5 +249,5 @@ def test_training_mode_comes_back(model):
 
 
 def test_buckets_hold_what_they_are_for_and_are_few():
-    assert [prompt_bucket(n) for n in (1, 16, 17, 33, 1000)] == [16, 16, 32, 64, 1024]
-    assert [cache_bucket(n) for n in (1, 64, 65, 129, 1034)] == [64, 64, 128, 256, 1152]
+    assert [prompt_bucket(n) for n in (1, 8, 9, 33, 1000)] == [8, 8, 16, 64, 1024]
+    assert [cache_bucket(n) for n in (1, 64, 127, 128, 1034)] == [64, 128, 128, 256, 2048]

@@ -73,6 +73,27 @@ def test_stop_ends_the_text_before_the_string(generate):
     assert stream.finish_reason == "stop"
 
 
+def test_a_prompt_that_is_kept_is_not_computed_again(generate, monkeypatch):
+    from mf_core.generation.steps import DecodeStep
+
+    put = DecodeStep.put
+    widths = []
+    monkeypatch.setattr(DecodeStep, "put", lambda self, *args: widths.append(args[2]) or put(self, *args))
+    story = text_of(generate(PROMPT, do_sample=False))
+    prompts = [story, story + " Then they", story[:-10] + " and went", PROMPT]
+    options = {"do_sample": False, "max_length": None, "max_new_tokens": 3, "cache_prompt": True}
+    expected = [text_of(generate(prompt, **{**options, "cache_prompt": False})) for prompt in prompts]
+    assert max(widths) == 64
+    generate(PROMPT, **options)
+    first = text_of(generate(prompts[0], **options))
+    widths.clear()
+    assert [first, *(text_of(generate(prompt, **options)) for prompt in prompts[1:])] == expected
+    assert max(widths) <= 16
+    one, other = (generate(prompt, stream=True, **options) for prompt in prompts[:2])
+    pieces = [[next(one)], [next(other)]]  # both at a time
+    assert ["".join(begun + list(stream)) for begun, stream in zip(pieces, (one, other), strict=True)] == expected[:2]
+
+
 def test_return_full_text_and_scores(generate):
     result = generate(PROMPT, do_sample=False, return_full_text=False, return_scores=True)
     assert PROMPT + text_of(result) == text_of(generate(PROMPT, do_sample=False))

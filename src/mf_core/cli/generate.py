@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, FileMissingError
 from ..registry import registry
 from .table import print_json
 
 #: Command-line options that go to the pipeline as they are.
 _PASSED = (
     "max_length", "max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop",
+    "prompt_lookup_num_tokens", "num_assistant_tokens", "assistant_model",
 )  # fmt: skip
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands to the parser."""
-    generate = commands.add_parser("generate", help="continue a text")
-    generate.add_argument("prompt", help="the text to continue; - reads it from standard input")
+    generate = commands.add_parser("generate", help="continue texts")
+    generate.add_argument("prompt", nargs="*", help="a text to continue; - reads it from standard input")
+    generate.add_argument("--lines", metavar="FILE", help="continue each line of a file; - reads standard input")
+    generate.add_argument("--batch-size", type=int, default=8, help="most texts at a time (default: 8)")
     generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")
     _add_options(generate)
     generate.set_defaults(run=run_generate)
@@ -44,6 +49,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repetition-penalty", type=float)
     parser.add_argument("--seed", type=int, help="of the draws; the same seed gives the same text")
     parser.add_argument("--stop", action="append", help="end before this string; may be repeated")
+    parser.add_argument(
+        "--prompt-lookup-num-tokens", type=int, metavar="N",
+        help="propose N tokens a step by what came before: the same text, faster where it repeats itself",
+    )  # fmt: skip
+    parser.add_argument("--assistant-model", help="a smaller model that proposes tokens: the same text")
+    parser.add_argument("--num-assistant-tokens", type=int, metavar="N", help="how many a step")
 
 
 def _build(options: argparse.Namespace) -> Any:
@@ -62,8 +73,29 @@ def _build(options: argparse.Namespace) -> Any:
 
 
 def run_generate(options: argparse.Namespace) -> int:
-    """Print the prompt and its continuation as it comes; say on standard error how fast and by whom."""
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    """Print prompts and their continuations; say on standard error how fast and by whom."""
+    prompts = [sys.stdin.read() if prompt == "-" else prompt for prompt in options.prompt]
+    if options.lines is not None:
+        prompts += _lines(options.lines)
+    if not prompts:
+        raise ArgumentError("there is nothing to continue", value=prompts, hint='mf generate "Once upon a time"')
+    return _generate_one(options, prompts[0]) if len(prompts) == 1 else _generate_all(options, prompts)
+
+
+def _lines(name: str) -> list[str]:
+    """Return the lines of a file that are not empty."""
+    if name == "-":
+        text = sys.stdin.read()
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise FileMissingError(f"there is no file {name}", value=name)
+        text = path.read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line]
+
+
+def _generate_one(options: argparse.Namespace, prompt: str) -> int:
+    """Print a text as it comes."""
     stream = (pipe := _build(options))(prompt, stream=True)
     pieces = []
     for piece in stream:
@@ -82,6 +114,22 @@ def run_generate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _generate_all(options: argparse.Namespace, prompts: list[str]) -> int:
+    """Print texts when all are there, in the order of their prompts."""
+    pipe = _build(options)
+    start = time.perf_counter()
+    results = pipe(prompts, batch_size=options.batch_size)
+    seconds = time.perf_counter() - start
+    texts = [result["text_generation_text"][0] for result in results]
+    if options.json:
+        print_json({"texts": texts, "seconds": round(seconds, 3), **_served_by(pipe.model, options.model)})
+        return 0
+    print("\n\n".join(texts), flush=True)
+    print(f"\n{len(texts)} texts in {seconds:.1f} s, compiling included", file=sys.stderr)
+    print(_by(pipe.model, options.model), file=sys.stderr)
+    return 0
+
+
 def run_chat(options: argparse.Namespace) -> int:
     """Read a line, continue the text with it, and so on. A text that the model has ended is begun anew."""
     pipe = _build(options)
@@ -97,7 +145,7 @@ def run_chat(options: argparse.Namespace) -> int:
             continue
         text = _fit(pipe, text)
         try:
-            stream = pipe(text, stream=True, return_full_text=False)
+            stream = pipe(text, stream=True, return_full_text=False, cache_prompt=True)
         except ArgumentError as error:  # what was typed cannot be continued; the loop goes on
             print(f"mf: {error}", file=sys.stderr)
             text = ""
@@ -140,13 +188,19 @@ def _with_version(owner: str) -> str:
 
 
 def _summary(stream: Any, model: Any, name: str) -> str:
-    from ..backend import get_backend
-
-    served = _served_by(model, name)
     rest = stream.seconds - stream.first_token_seconds
     speed = f"{(stream.tokens - 1) / rest:.0f} tokens/s after it" if stream.tokens > 1 and rest > 0 else "one token"
     return (
         f"\n{stream.tokens} tokens: the first in {stream.first_token_seconds:.1f} s, compiling included; {speed}\n"
+        f"{_by(model, name)}"
+    )
+
+
+def _by(model: Any, name: str) -> str:
+    from ..backend import get_backend
+
+    served = _served_by(model, name)
+    return (
         f"model: {served['model']}, by {served['model_plugin']}; "
         f"device: {get_backend().describe()}, by {served['backend_plugin']}"
     )

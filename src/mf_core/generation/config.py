@@ -17,7 +17,7 @@ from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError, did_you
 SAMPLING_KEYWORDS = ("temperature", "top_k", "top_p", "seed")
 
 _FLOATS = ("temperature", "top_p", "repetition_penalty")
-_OPTIONAL = ("max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed")
+_OPTIONAL = ("max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed", "prompt_lookup_num_tokens")
 _AT_LEAST = {
     "max_length": 1,
     "max_new_tokens": 1,
@@ -28,6 +28,8 @@ _AT_LEAST = {
     "num_return_sequences": 1,
     "pad_token_id": 0,
     "seed": 0,
+    "prompt_lookup_num_tokens": 1,
+    "num_assistant_tokens": 1,
 }
 _GREEDY = "do_sample=False, which always takes the most likely token"
 
@@ -49,9 +51,13 @@ class GenerationConfig:
         num_beams: 1: this version has no beam search.
         num_return_sequences: Continuations for each prompt; more than 1 needs sampling.
         eos_token_id: The id or ids that end a sequence; None for none.
-        pad_token_id: Fills finished rows of a batch.
+        pad_token_id: Of the model; it changes nothing, since what stands in for padding is seen by nobody.
         stop: Strings that end a sequence; a single string is accepted.
         seed: Of the draws; None draws afresh on every call.
+        prompt_lookup_num_tokens: Propose so many tokens a step, those that followed when the text's last ones came
+            before; the model takes what it would draw itself, so that the text is the same, and comes faster where it
+            repeats the prompt or itself. 7 cost little more than none. None: propose nothing.
+        num_assistant_tokens: So many tokens a step are proposed by ``assistant_model``, where one is given.
 
     Raises:
         ArgumentTypeError: A value has the wrong type. A bool is not an int here.
@@ -74,6 +80,8 @@ class GenerationConfig:
     pad_token_id: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    prompt_lookup_num_tokens: int | None = None
+    num_assistant_tokens: int = 5
 
     def __post_init__(self) -> None:
         for field in fields(self):

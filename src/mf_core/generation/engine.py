@@ -1,248 +1,168 @@
-"""Generating tokens: one pass over the prompts, then one compiled step a token, over a static key-value cache.
+"""Generating tokens: prompts wait in a queue, and each that there is a row for goes on by a token a step.
 
-Prompts of a batch are padded on the left, so the newest token of every row stands in the same place of the cache.
-Shapes are rounded up (:func:`prompt_bucket`, :func:`cache_bucket`), so another prompt or length rarely compiles anew.
+A prompt's pass puts it into the cache; from then on each token takes one compiled step, with all other rows'. A row
+that is finished makes room for the next prompt at once. Shapes are rounded up (:mod:`mf_core.generation.cache`), so
+another prompt or length rarely compiles anew.
 """
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-import mindspore as ms
 import numpy as np
-from mindspore import Parameter, ParameterTuple, Tensor, nn
+from mindspore import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError
-from ..nn import ms_dtype
-from .cache import cache_bias, cache_slots
+from ..errors import ArgumentError, ArgumentTypeError
+from .cache import prompt_bucket
 from .config import GenerationConfig
-from .logits import Sampler, build_processors, log_softmax
+from .rows import CachedRows
+from .sequences import Continuation, Writer, prepare, shared_length
+from .speculation import Draft, PromptLookup, Proposer, check_speculation
 
 if TYPE_CHECKING:
     from ..modeling import PretrainedModel
 
-FinishReason = Literal["eos", "length", "stop"]
+#: What a cache has room for beyond a prompt from the beginning, if the limit asks for as much; then it grows.
+_ROOM = 128
 
-#: How many compiled shapes, each with its cache, a model keeps; the oldest goes first.
-_KEPT_STEPS = 4
-
-_lock = threading.Lock()
-
-
-def prompt_bucket(length: int) -> int:
-    """Return the length that prompts are padded to: the next power of two from 16 on."""
-    return max(16, 1 << (length - 1).bit_length())
-
-
-def cache_bucket(length: int) -> int:
-    """Return the places of a cache for ``length`` tokens: 64, or the next multiple of 128."""
-    return 64 if length <= 64 else -(-length // 128) * 128
-
-
-class DecodeStep(nn.Cell):
-    """A model with a cache of fixed size; each call puts tokens into it and gives the last one's logits.
-
-    Args:
-        model: Whose ``decode`` is called.
-        batch: Rows, B.
-        capacity: Places of a row, C.
-    """
-
-    def __init__(self, model: PretrainedModel, batch: int, capacity: int) -> None:
-        super().__init__(auto_prefix=False)  # the model's parameters keep their names
-        layers, heads, size = model.cache_shape
-        self.model = model
-        self.rows, self.capacity = batch * heads, capacity
-        dtype = ms_dtype(model.compute_dtype)
-
-        def caches(kind: str) -> ParameterTuple:
-            return ParameterTuple([
-                Parameter(ms.ops.zeros((self.rows * capacity, size), dtype), name=f"cache.{kind}.{layer}",
-                          requires_grad=False)
-                for layer in range(layers)
-            ])  # fmt: skip
-
-        self.keys, self.values = caches("key"), caches("value")
-        self.set_train(False)
-
-    @ms.jit
-    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor) -> Tensor:
-        """Return logits ``(B, V)``.
-
-        Args:
-            input_ids, position_ids: ``(B, S)`` int32.
-            bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
-            slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
-        """
-        return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
-
-
-@contextmanager
-def _step_for(model: PretrainedModel, batch: int, capacity: int) -> Iterator[DecodeStep]:
-    """Lend a step to one run. Runs that overlap get steps, and so caches, of their own."""
-    steps: dict[tuple[int, int], DecodeStep] = model.__dict__.setdefault("_decode_steps", {})
-    with _lock:
-        step = steps.pop((batch, capacity), None)
-    if step is None:
-        step = DecodeStep(model, batch, capacity)
-    try:
-        yield step
-    finally:
-        with _lock:
-            steps[batch, capacity] = step
-            while len(steps) > _KEPT_STEPS:
-                del steps[next(iter(steps))]
-
-
-@dataclass
-class Continuation:
-    """One continuation in the making.
-
-    Attributes:
-        prompt: Number of ids of the prompt.
-        ids: Prompt and continuation.
-        limit: Most ids in all.
-        score: Sum of the log-probabilities that the model itself gave the continuation's tokens, where asked for.
-        finished: Why it ended; None while it has not.
-    """
-
-    prompt: int
-    ids: list[int]
-    limit: int
-    score: float = 0.0
-    finished: FinishReason | None = None
-
-
-def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: GenerationConfig) -> list[Continuation]:
-    """Check prompts against the vocabulary and the limits; return ``num_return_sequences`` sequences for each.
-
-    Raises:
-        ArgumentError: A prompt is empty or has an id outside the vocabulary.
-        InputTooLongError: A prompt leaves no room, or less than ``max_new_tokens`` ask for.
-    """
-    context = model.max_positions
-    vocab = int(model.config.vocab_size)
-    result = []
-    for number, prompt in enumerate(prompts):
-        ids = [int(index) for index in prompt]
-        if not ids:
-            raise ArgumentError(f"prompt {number} is empty", value=prompts[number], hint="give at least one token")
-        outside = [index for index in ids if not 0 <= index < vocab]
-        if outside:
-            raise ArgumentError(
-                f"prompt {number} has the id {outside[0]}; the vocabulary has {vocab} entries", value=outside[0],
-                hint="is the tokenizer the model's own?",
-            )
-        if len(ids) >= context:
-            raise InputTooLongError(
-                f"prompt {number} has {len(ids)} tokens; the model's context is {context}, prompt and continuation "
-                "together", value=len(ids), hint="shorten the prompt",
-            )
-        if config.max_new_tokens is not None:
-            limit = len(ids) + config.max_new_tokens
-            if limit > context:
-                raise InputTooLongError(
-                    f"prompt {number} has {len(ids)} tokens, and {config.max_new_tokens} new ones exceed the context "
-                    f"of {context}", value=config.max_new_tokens, hint=f"max_new_tokens may be {context - len(ids)}",
-                )
-        else:
-            limit = min(config.max_length or context, context)
-            if len(ids) >= limit:
-                raise InputTooLongError(
-                    f"prompt {number} has {len(ids)} tokens; max_length={limit} counts the prompt, so nothing is left",
-                    value=len(ids), hint="raise max_length, or give max_new_tokens, which does not count the prompt",
-                )
-        result += [Continuation(len(ids), list(ids), limit) for _ in range(config.num_return_sequences)]
-    return result
+#: What a pass costs beside its tokens, in tokens: it reads all weights.
+_PASS_COST = 16
 
 
 def run(
     model: PretrainedModel,
-    sequences: list[Continuation],
+    sequences: Sequence[Continuation],
     config: GenerationConfig,
     stop: Callable[[Continuation], bool] | None = None,
     *,
+    batch_size: int | None = None,
+    assistant: PretrainedModel | None = None,
+    entry: CachedRows | None = None,
     scored: bool = False,
 ) -> Iterator[None]:
-    """Extend sequences by a token each, a yield a step, until all are finished.
+    """Extend sequences by a token each, or by several that were proposed; a yield a step, until all are finished.
 
     Args:
         model: The model.
         sequences: From :func:`prepare`; changed in place.
         config: How to choose tokens. Equal seeds give a prompt the same tokens, alone or in any batch.
         stop: Asked after each token whether a sequence ends here.
+        batch_size: Most sequences that are run together; the others wait for the place of one that is finished. None:
+            all together.
+        assistant: A smaller model that proposes tokens; :func:`check_speculation` has told that it can.
+        entry: A row of the model's that earlier runs have put prompts into; what a prompt begins with as they did is
+            not computed again. It is the run's until it ends. None: the run has one of its own.
         scored: Whether to add up the log-probabilities, which takes a pass over all logits a step.
     """
-    batch = len(sequences)
-    lengths = [sequence.prompt for sequence in sequences]
-    width = prompt_bucket(max(lengths))
-    capacity = cache_bucket(width + max(s.limit - s.prompt for s in sequences))
-    pad = config.pad_token_id or 0
-    if pad >= int(model.config.vocab_size):
-        pad = 0  # the mask hides it, but MindSpore refuses to look up what is not there
-    ids = np.full((batch, width), pad, np.int32)
-    mask = np.ones((batch, capacity), np.int32)
-    places = np.zeros((batch, width), np.int32)
-    for row, sequence in enumerate(sequences):
-        start = width - sequence.prompt
-        ids[row, start:] = sequence.ids
-        mask[row, :start] = 0
-        places[row, start:] = np.arange(sequence.prompt)
-    processors = build_processors(config, lengths)
-    copies = config.num_return_sequences
-    seeds: list[Any] = [
-        None if config.seed is None else np.random.SeedSequence(config.seed, spawn_key=(row % copies,))
-        for row in range(batch)
-    ]
-    sampler = Sampler(config.do_sample, seeds)
-    write_index = 0
-    with _step_for(model, batch, capacity) as step:
+    count = min(batch_size or len(sequences), len(sequences))
+    queue = deque(Writer(sequence, config, stop, scored) for sequence in sequences)
+    with ExitStack() as stack:
+        if entry is None:
+            entry = stack.enter_context(CachedRows(model, 1))
+        rows = entry if count == 1 else stack.enter_context(CachedRows(model, count))
+        proposer: Proposer | None = None
+        if assistant is not None:
+            proposer = Draft(stack.enter_context(CachedRows(assistant, count)), config.num_assistant_tokens)
+        elif config.prompt_lookup_num_tokens is not None:
+            proposer = PromptLookup(config.prompt_lookup_num_tokens)
+        batch = _Batch(rows, entry, queue, proposer)
         while True:
-            with _lock:
-                was_training = model.training
-                if was_training:
-                    model.set_train(False)
-                length = ids.shape[1]
-                bias = cache_bias(mask, write_index, length)
-                slots = cache_slots(step.rows, capacity, write_index, length)
-                output = step(Tensor(ids), Tensor(places), Tensor(bias), Tensor(slots)).asnumpy()
-                if was_training:
-                    model.set_train(True)
-            write_index += length
-            logits = output
-            for processor in processors:
-                logits = processor([sequence.ids for sequence in sequences], logits)
-            chosen = sampler(logits)
-            log_probs = log_softmax(output)[np.arange(batch), chosen] if scored else np.zeros(batch)
-            for row, sequence in enumerate(sequences):
-                if sequence.finished is None:
-                    _extend(sequence, int(chosen[row]), float(log_probs[row]), config, stop)
-            yield
-            if all(sequence.finished for sequence in sequences):
+            if batch.admit():
+                yield
+            if not any(batch.writers):
                 return
-            ids = np.array([[pad if s.finished else s.ids[-1]] for s in sequences], np.int32)
-            places = np.array([[min(len(s.ids) - 1, model.max_positions - 1)] for s in sequences], np.int32)
+            batch.step()
+            yield
 
 
-def _extend(
-    sequence: Continuation,
-    index: int,
-    log_prob: float,
-    config: GenerationConfig,
-    stop: Callable[[Continuation], bool] | None,
-) -> None:
-    sequence.ids.append(index)
-    sequence.score += log_prob
-    if index in config.eos_ids:
-        sequence.finished = "eos"
-    elif stop is not None and stop(sequence):
-        sequence.finished = "stop"
-    elif len(sequence.ids) >= sequence.limit:
-        sequence.finished = "length"
+class _Batch:
+    """The rows of a run, the queue before them, and the row by which prompts enter while others are running."""
+
+    def __init__(
+        self, rows: CachedRows, entry: CachedRows, queue: deque[Writer], proposer: Proposer | None
+    ) -> None:
+        self.rows, self.entry, self.queue, self.proposer = rows, entry, queue, proposer
+        self.writers: list[Writer | None] = [None] * len(rows.held)
+
+    def admit(self) -> bool:
+        """Give free rows to prompts that wait, and each its first token; tell whether there were any."""
+        admitted = False
+        while self.queue and None in self.writers:
+            admitted = True
+            free = [row for row, writer in enumerate(self.writers) if writer is None]
+            if len(free) == len(self.writers) and self._together_is_less():
+                self._admit_together()
+            else:
+                self._admit_one(free[0])
+        return admitted
+
+    def step(self) -> None:
+        """Extend each running row by a token, or by those proposed that it draws itself and one more."""
+        proposals = [[] for _ in self.writers] if self.proposer is None else self.proposer.propose(self.writers)
+        kept = self.proposer.most + 1 if self.proposer is not None and any(proposals) else 1
+        self._reserve(*self.writers)
+        tokens = [
+            [] if writer is None else writer.sequence.ids[-1:] + proposal
+            for writer, proposal in zip(self.writers, proposals, strict=True)
+        ]
+        logits = self.rows.put(tokens, kept)
+        for row, writer in enumerate(self.writers):
+            if writer is not None:
+                self._extend(row, writer, logits[row], proposals[row])
+
+    def _together_is_less(self) -> bool:
+        """Tell whether the next prompts take less in one pass, padded to the longest, than in one each."""
+        prompts = [writer.sequence.ids for writer, _ in zip(self.queue, self.writers, strict=False)]
+        together = _PASS_COST + len(self.writers) * prompt_bucket(max(map(len, prompts)))
+        before = [self.entry.held[0], *prompts]
+        new = [len(ids) - shared_length(held, ids) for held, ids in zip(before, prompts, strict=False)]
+        return together < sum(_PASS_COST + prompt_bucket(max(1, count)) for count in new)
+
+    def _admit_together(self) -> None:
+        new = [self.queue.popleft() if self.queue else None for _ in self.writers]
+        self._reserve(*new)
+        logits = self.rows.put([[] if writer is None else writer.sequence.ids for writer in new])
+        for row, writer in enumerate(new):
+            if writer is not None:
+                self._extend(row, writer, logits[row])
+
+    def _admit_one(self, row: int) -> None:
+        writer = self.queue.popleft()
+        ids = writer.sequence.ids
+        self._reserve(writer)
+        held = self.entry.held[0]
+        del held[min(shared_length(held, ids), len(ids) - 1) :]  # the last token's logits are wanted
+        logits = self.entry.put([ids[len(held) :]])
+        if self.entry is not self.rows:
+            self.rows.take(row, self.entry)
+        self._extend(row, writer, logits[0])
+
+    def _extend(self, row: int, writer: Writer, logits: np.ndarray, proposal: Sequence[int] = ()) -> None:
+        """Extend a row by the logits after its last token and after those of the proposal, as far as it holds."""
+        sequence, after = writer.sequence, logits[len(logits) - 1 - len(proposal) :]
+        for number, proposed in enumerate((*proposal, None)):
+            if writer.extend(after[number]) != proposed or sequence.finished:
+                break
+        del self.rows.held[row][len(sequence.ids) - 1 :]
+        self.writers[row] = None if sequence.finished else writer
+        if sequence.finished and self.entry is not self.rows:
+            self.rows.held[row].clear()
+
+    def _reserve(self, *writers: Writer | None) -> None:
+        """Make room for these sequences, and for what they may grow to next."""
+        sequences = [writer.sequence for writer in writers if writer is not None]
+        if max(len(s.ids) for s in sequences) > self.rows.room:
+            # The last token of all is never put into the cache.
+            self.rows.reserve(max(min(len(s.ids) + _ROOM, s.limit - 1) for s in sequences))
+
+
+def check_batch_size(value: Any) -> None:
+    """Raise ArgumentError unless it is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"batch_size={value!r} is not a whole number of at least 1", value=value)
 
 
 def defaults(model: PretrainedModel) -> dict[str, Any]:
@@ -254,25 +174,41 @@ def defaults(model: PretrainedModel) -> dict[str, Any]:
     return values if longest is None else {**values, "max_length": longest}
 
 
-def generate(model: PretrainedModel, input_ids: Any, *, attention_mask: Any = None, **options: Any) -> list[list[int]]:
+def generate(
+    model: PretrainedModel,
+    input_ids: Any,
+    *,
+    attention_mask: Any = None,
+    batch_size: int | None = None,
+    assistant_model: PretrainedModel | None = None,
+    **options: Any,
+) -> list[list[int]]:
     """Return each prompt's ids followed by the generated ones, the end-of-sequence id included.
 
     Args:
         model: A model that can decode.
         input_ids: One prompt (a list or 1-d array of ids) or several (a list of lists, or a 2-d array or tensor).
         attention_mask: For a 2-d array: 0 at padding, which is left out.
+        batch_size: Most continuations that are run together; a place that one leaves is the next one's at once. None:
+            all together.
+        assistant_model: A smaller model with the same vocabulary. It proposes ``num_assistant_tokens`` tokens a step,
+            of which the model takes those that it would draw itself: the text is the same and may come faster.
         **options: Fields of :class:`GenerationConfig`; the model's configuration has the defaults.
 
     Raises:
         ArgumentError, ArgumentTypeError: An option is unknown or out of range, or a prompt is empty.
         InputTooLongError: A prompt does not fit.
+        UnsupportedError: Tokens are to be proposed, and the model gives the last token's logits alone.
     """
     prompts = _rows(input_ids, attention_mask)
+    if batch_size is not None:
+        check_batch_size(batch_size)
     config = GenerationConfig.from_kwargs(defaults(model), **options)
     if config.stop:
         raise ArgumentError("stop needs a tokenizer", value=config.stop, hint="pipeline('text_generation') has one")
+    check_speculation(model, config, assistant_model)
     sequences = prepare(model, prompts, config)
-    for _ in run(model, sequences, config):
+    for _ in run(model, sequences, config, batch_size=batch_size, assistant=assistant_model):
         pass
     return [sequence.ids for sequence in sequences]
 

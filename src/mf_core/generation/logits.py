@@ -8,6 +8,7 @@ left out, and logits [batch, vocab] float32. It returns logits of the same shape
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -176,6 +177,10 @@ class Sampler:
     def __init__(self, do_sample: bool, seeds: Sequence[SeedLike | None]) -> None:
         self.do_sample = do_sample
         self._streams = [np.random.default_rng(seed) for seed in seeds] if do_sample else []
+
+    def ahead(self) -> Sampler:
+        """Return a sampler that draws by the numbers that this one will draw by."""
+        return deepcopy(self)
 
     def __call__(self, logits: Logits) -> NDArray[np.int64]:
         """Return ids [batch] for logits [batch, vocab]; never one whose logit is -inf.

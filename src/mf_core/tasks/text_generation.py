@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, ClassVar
 
+from ..auto import AutoModelForCausalLM
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
-from ..generation.engine import Continuation, FinishReason, defaults, prepare, run
+from ..generation.engine import check_batch_size, defaults, run
+from ..generation.rows import CachedRows
+from ..generation.sequences import Continuation, FinishReason, prepare
+from ..generation.speculation import check_speculation
 from ..modeling import PretrainedModel
 from ..pipelines import Pipeline
 from ..tokenization import PretrainedTokenizer
 
-_OWN = ("batch_size", "stream", "return_full_text", "return_scores")
+_OWN = ("batch_size", "stream", "return_full_text", "return_scores", "assistant_model", "cache_prompt")
 _OPTIONS = (*(field.name for field in fields(GenerationConfig)), *_OWN)
 
 
@@ -24,7 +29,7 @@ class TextGenerationPipeline(Pipeline):
     Args:
         model: A model with a language-model head.
         tokenizer: Its tokenizer.
-        **options: Defaults of the calls.
+        **options: Defaults of the calls; ``assistant_model`` may be named here, too.
     """
 
     default_model: ClassVar[str | None] = "gpt2"
@@ -34,7 +39,11 @@ class TextGenerationPipeline(Pipeline):
     def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer, **options: Any) -> None:
         check_options(options, _OPTIONS, "text_generation")
         super().__init__(model, tokenizer, **options)
-        self._config(options)  # so that what is wrong is said here, and not at the first call
+        config = self._config(options)  # so that what is wrong is said here, and not at the first call
+        if isinstance(options.get("assistant_model"), str):
+            self.options["assistant_model"] = AutoModelForCausalLM.from_pretrained(options["assistant_model"])
+        check_speculation(model, config, self.options.get("assistant_model"))
+        self._entry: CachedRows | None = None
 
     def __call__(self, inputs: str | Sequence[str], **options: Any) -> list[dict[str, Any]] | TextStream:
         """Continue one prompt or several.
@@ -44,7 +53,12 @@ class TextGenerationPipeline(Pipeline):
             **options: Fields of :class:`mf_core.generation.GenerationConfig` (``max_length``, which counts the prompt,
                 ``max_new_tokens``, ``do_sample``, ``top_k``, …; a sampling keyword turns sampling on), and:
 
-                * ``batch_size`` (default: all at once): prompts that are run together.
+                * ``batch_size`` (default: all at once): prompts that are run together; one that is finished makes room
+                  for the next at once.
+                * ``assistant_model`` (default None): a smaller model with the same vocabulary, which proposes tokens;
+                  see :func:`mf_core.generation.generate`.
+                * ``cache_prompt`` (default False): keep what was computed of a prompt for the next call, which need not
+                  compute again what its prompt begins with in common. The model's weights must not change in between.
                 * ``stream`` (default False): return a :class:`TextStream`, which yields text as it is generated; for
                   one prompt.
                 * ``return_full_text`` (default True): begin each text with its prompt.
@@ -61,18 +75,16 @@ class TextGenerationPipeline(Pipeline):
         check_options(options, _OPTIONS, "text_generation")
         merged = {**self.options, **options}
         config = self._config(options)
+        assistant = merged.get("assistant_model")
+        check_speculation(self.model, config, assistant)
         texts = self._texts(inputs)
         if merged.get("stream", False):
             if not isinstance(inputs, str) or config.num_return_sequences > 1:
                 raise ArgumentError("stream=True takes one prompt and returns one text", value=inputs)
-            return TextStream(self, texts[0], config, full=bool(merged.get("return_full_text", True)))
+            return TextStream(self, texts[0], config, merged)
         size = merged.get("batch_size", len(texts))
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ArgumentError(f"batch_size={size!r} is not a whole number of at least 1", value=size)
-        results: list[dict[str, Any]] = []
-        for start in range(0, len(texts), size):
-            results += self._batch(texts[start : start + size], config, merged)
-        return results
+        check_batch_size(size)
+        return self._continue(texts, config, merged, size)
 
     def _config(self, options: dict[str, Any]) -> GenerationConfig:
         """Merge, in rising order, the model's defaults, this pipeline's options and the call's."""
@@ -100,12 +112,18 @@ class TextGenerationPipeline(Pipeline):
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
 
-    def _batch(self, texts: list[str], config: GenerationConfig, merged: dict[str, Any]) -> list[dict[str, Any]]:
+    def _continue(
+        self, texts: list[str], config: GenerationConfig, merged: dict[str, Any], size: int
+    ) -> list[dict[str, Any]]:
         continuations = prepare(self.model, self._encode(texts), config)
         scored = bool(merged.get("return_scores", False))
-        for _ in run(self.model, continuations, config, self._stopper(config), scored=scored):
-            pass
         copies = config.num_return_sequences
+        with self._row(merged) as entry:
+            for _ in run(
+                self.model, continuations, config, self._stopper(config), batch_size=size * copies,
+                assistant=merged.get("assistant_model"), entry=entry, scored=scored,
+            ):  # fmt: skip
+                pass
         full = merged.get("return_full_text", True)
         results = []
         for number, text in enumerate(texts):
@@ -130,6 +148,18 @@ class TextGenerationPipeline(Pipeline):
         before = self.tokenizer.decode_ids(prompt, True)
         return whole[len(before) :] if whole.startswith(before) else whole
 
+    @contextmanager
+    def _row(self, options: dict[str, Any]) -> Iterator[CachedRows | None]:
+        """Lend the row that keeps a prompt to a run; None where none is to be kept."""
+        if not options.get("cache_prompt", False):
+            yield None
+            return
+        entry, self._entry = self._entry or CachedRows(self.model, 1), None
+        try:
+            yield entry
+        finally:
+            self._entry = entry
+
     def _stopper(self, config: GenerationConfig) -> Any:
         if not config.stop:
             return None
@@ -146,9 +176,15 @@ class TextStream:
         finish_reason: ``"eos"``, ``"length"`` or ``"stop"`` once it has ended.
     """
 
-    def __init__(self, owner: TextGenerationPipeline, prompt: str, config: GenerationConfig, full: bool) -> None:
-        self._owner, self._config = owner, config
-        self._prompt = prompt if full else ""
+    def __init__(
+        self,
+        owner: TextGenerationPipeline,
+        prompt: str,
+        config: GenerationConfig,
+        options: dict[str, Any],
+    ) -> None:
+        self._owner, self._config, self._options = owner, config, options
+        self._prompt = prompt if options.get("return_full_text", True) else ""
         (self._continuation,) = prepare(owner.model, owner._encode([prompt]), config)
         self.tokens = 0
         self.first_token_seconds = 0.0
@@ -171,16 +207,20 @@ class TextStream:
             yield self._prompt
         start = time.perf_counter()
         shown = 0
-        for _ in run(self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config)):
-            self.tokens += 1
-            self.seconds = time.perf_counter() - start
-            if self.tokens == 1:
-                self.first_token_seconds = self.seconds
-            text = self._owner._new_text(self._continuation, self._config)
-            ready = len(text) if self.finish_reason else self._ready(text)
-            if ready > shown:
-                yield text[shown:ready]
-                shown = ready
+        with self._owner._row(self._options) as entry:
+            for _ in run(
+                self._owner.model, [self._continuation], self._config, self._owner._stopper(self._config),
+                assistant=self._options.get("assistant_model"), entry=entry,
+            ):  # fmt: skip
+                self.seconds = time.perf_counter() - start
+                if self.tokens == 0:
+                    self.first_token_seconds = self.seconds
+                self.tokens = len(self._continuation.ids) - self._continuation.prompt
+                text = self._owner._new_text(self._continuation, self._config)
+                ready = len(text) if self.finish_reason else self._ready(text)
+                if ready > shown:
+                    yield text[shown:ready]
+                    shown = ready
 
     def _ready(self, text: str) -> int:
         """Return how much of ``text`` no later token can change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from .subject import ModelSubject
 from .weighing import distance
 
-#: Rows, width of the prompt and places of the cache by which the checks decode: one shape, so one compilation.
-_ROWS, _WIDTH, _CAPACITY = 2, 16, 64
+#: Rows by which the checks decode: always as many, so one compilation.
+_ROWS = 2
 
 
 class DecodingChecks(ModelSubject):
@@ -80,21 +81,41 @@ class DecodingChecks(ModelSubject):
         self.need_causal_lm()
         ids = self.ids(_ROWS, self.length, seed=3)
         wanted = self.logits(ids)
-        with self._step() as step:
-            prompt = max(1, self.length // 2)
-            found = [self._prefill(step, ids[:, :prompt])]
+        prompt = max(1, self.length // 2)
+        with self._rows() as rows:
+            found = [rows.put(ids[:, :prompt].tolist())[:, -1]]
             for place in range(prompt, self.length):
-                found.append(self._put(step, ids[:, place : place + 1], place, _WIDTH + place - prompt, prompt))
+                found.append(rows.put(ids[:, place : place + 1].tolist())[:, -1])
         shape = tuple(found[0].shape)
         self.expect(shape == (_ROWS, wanted.shape[-1]), f"decode returns {shape}; wanted: {(_ROWS, wanted.shape[-1])}",
                     "return the last token's logits alone")  # fmt: skip
-        self.expect("Float32" in str(found[0].dtype), f"decode returns {found[0].dtype}", "cast it to float32")
+        self.expect(found[0].dtype == np.float32, f"decode returns {found[0].dtype}", "cast it to float32")
         for number, output in enumerate(found):
-            apart = distance(wanted[:, prompt - 1 + number], output.asnumpy())
+            apart = distance(wanted[:, prompt - 1 + number], output)
             what = "the prompt's last token" if number == 0 else f"token {number} after the prompt"
             self.expect(
                 apart <= self.tolerance, f"decode and construct differ by {apart:.1e} at {what}",
                 "write_cache the new keys and values, attend to all it returns, and use position_ids and bias as given",
+            )  # fmt: skip
+
+    def test_decoding_gives_the_logits_of_several_tokens(self) -> None:
+        """Proposed tokens are verified by one pass: the text has to be the one that comes without proposals."""
+        self.need_causal_lm()
+        if "logits_to_keep" not in inspect.signature(self.model.decode).parameters:
+            self.skip("decode has no argument logits_to_keep, so no tokens are proposed to the model")
+        ids = self.ids(_ROWS, self.length, seed=4)
+        wanted = self.logits(ids)
+        prompt, kept = max(1, self.length // 2), 3
+        rows = [ids[0].tolist(), ids[1, : prompt + 2].tolist()]  # of unequal length, as those with proposals are
+        with self._rows() as cached:
+            cached.put([row[:prompt] for row in rows])
+            found = cached.put([row[prompt:] for row in rows], kept)
+        for number, row in enumerate(rows):
+            count = min(kept, len(row) - prompt)
+            apart = distance(wanted[number, len(row) - count : len(row)], found[number, kept - count :])
+            self.expect(
+                apart <= self.tolerance, f"with logits_to_keep={kept}, decode and construct differ by {apart:.1e}",
+                "return the logits of the last logits_to_keep tokens, in their order",
             )  # fmt: skip
 
     def test_generation_takes_the_likeliest_token(self) -> None:
@@ -123,28 +144,7 @@ class DecodingChecks(ModelSubject):
         apart = distance(one, other)
         self.expect(apart <= self.tolerance, f"{what} differ by {apart:.1e} of their size", hint)
 
-    def _step(self) -> Any:
-        from ..generation.engine import _step_for
+    def _rows(self) -> Any:
+        from ..generation.rows import CachedRows
 
-        return _step_for(self.model, _ROWS, _CAPACITY)
-
-    def _prefill(self, step: Any, ids: np.ndarray) -> Any:
-        """Put prompts into an empty cache as generation does: padded on the left to a width of their own."""
-        prompt = ids.shape[1]
-        padded, places = np.zeros((_ROWS, _WIDTH), np.int32), np.zeros((_ROWS, _WIDTH), np.int32)
-        padded[:, _WIDTH - prompt :], places[:, _WIDTH - prompt :] = ids, np.arange(prompt)
-        return self._call(step, padded, places, 0, prompt)
-
-    def _put(self, step: Any, ids: np.ndarray, position: int, index: int, prompt: int) -> Any:
-        return self._call(step, ids, np.full((_ROWS, 1), position, np.int32), index, prompt)
-
-    def _call(self, step: Any, ids: np.ndarray, places: np.ndarray, index: int, prompt: int) -> Any:
-        import mindspore as ms
-
-        from ..generation.cache import cache_bias, cache_slots
-
-        mask = np.ones((_ROWS, _CAPACITY), np.int32)
-        mask[:, : _WIDTH - prompt] = 0
-        length = ids.shape[1]
-        bias, slots = cache_bias(mask, index, length), cache_slots(step.rows, _CAPACITY, index, length)
-        return step(ms.Tensor(ids), ms.Tensor(places), ms.Tensor(bias), ms.Tensor(slots))
+        return CachedRows(self.model, _ROWS)

@@ -207,9 +207,11 @@ class LlamaForCausalLM(PretrainedModel):
         slots: Tensor,
         keys: tuple[Parameter, ...],
         values: tuple[Parameter, ...],
+        logits_to_keep: int | None = None,
     ) -> Tensor:
-        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache."""
-        return self.head(self.model(input_ids, position_ids, bias, slots, keys, values)[:, -1])
+        """Return the last token's logits ``(B, V)`` fp32, or the last n tokens' ``(B, n, V)``; write to the cache."""
+        hidden = self.model(input_ids, position_ids, bias, slots, keys, values)
+        return self.head(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
 
     @property
     def blocks(self) -> nn.CellList:

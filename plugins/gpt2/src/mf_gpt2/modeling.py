@@ -220,10 +220,11 @@ class GPT2LMHeadModel(PretrainedModel):
         slots: Tensor,
         keys: tuple[Parameter, ...],
         values: tuple[Parameter, ...],
+        logits_to_keep: int | None = None,
     ) -> Tensor:
-        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache."""
+        """Return the last token's logits ``(B, V)`` fp32, or the last n tokens' ``(B, n, V)``; write to the cache."""
         hidden = self.transformer(input_ids, position_ids, bias, slots, keys, values)
-        return self.transformer.wte.attend(hidden[:, -1])
+        return self.transformer.wte.attend(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
 
     @property
     def blocks(self) -> nn.CellList:

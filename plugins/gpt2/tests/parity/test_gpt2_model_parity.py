@@ -69,18 +69,21 @@ def test_logits_with_left_padding(pair):
 
 def test_logits_of_cached_decode(pair, monkeypatch):
     """Every step's logits over the cache, batch with prompts of different lengths, against transformers without one."""
-    from mf_core.generation import engine
+    from mf_core.generation import sequences
 
     theirs, ours, _ = pair
     seen = []
-    spy = lambda history, logits: seen.append(logits.copy()) or logits  # noqa: E731
-    monkeypatch.setattr(engine, "build_processors", lambda *_: [spy])
+    spy = lambda history, logits: seen.append((history[0].copy(), logits[0].copy())) or logits  # noqa: E731
+    monkeypatch.setattr(sequences, "build_processors", lambda *_: [spy])
     prompts = [random_ids(n).tolist() for n in (3, 17, 29)]
     results = ours.generate(prompts, max_new_tokens=40, do_sample=False, eos_token_id=None)
-    for row, (prompt, ids) in enumerate(zip(prompts, results, strict=True)):
+    for prompt, ids in zip(prompts, results, strict=True):
         whole = their_logits(theirs, np.array([ids]))[0]
-        for number, logits in enumerate(seen):
-            assert np.abs(whole[len(prompt) + number - 1] - logits[row]).max() < LIMIT
+        mine = [(len(history), logits) for history, logits in seen
+                if len(prompt) <= len(history) and history == ids[: len(history)]]  # fmt: skip
+        assert [length for length, _ in mine] == list(range(len(prompt), len(ids)))
+        for length, logits in mine:
+            assert np.abs(whole[length - 1] - logits).max() < LIMIT
 
 
 def test_greedy_ids(pair):

@@ -217,8 +217,9 @@ class PanguAlphaModel(nn.Cell):
         values: tuple[Parameter, ...] | None = None,
         counted: Tensor | None = None,
         hidden: Tensor | None = None,
+        last: int = 1,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the hidden states ``(B, S, E)``, with a cache the last token's ``(B, 1, E)``.
+        """Return the hidden states ``(B, S, E)``, with a cache the last tokens' ``(B, last, E)``.
 
         With ``counted``, ``(B, S)`` fp32, 1 for tokens and 0 for padding, also the sum of the experts' balance losses.
         With ``hidden``, in a stage of a pipeline that is not the first, what its layers make of that.
@@ -239,9 +240,9 @@ class PanguAlphaModel(nn.Cell):
             return x if counted is None else (x, total)
         x = self.layernorm(x)
         if keys is not None and values is not None:
-            asking = self.top_query_embedding(position_ids[:, -1:])
-            last = self.num_blocks
-            return self.top_query_layer(x, asking, bias[:, :, -1:], slots, keys[last], values[last])
+            asking = self.top_query_embedding(position_ids[:, -last:])
+            top = self.num_blocks
+            return self.top_query_layer(x, asking, bias[:, :, -last:], slots, keys[top], values[top])
         x = self.top_query_layer(x, self.top_query_embedding(position_ids), bias, None, None, None)
         return x if counted is None else (x, total)
 
@@ -358,10 +359,12 @@ class PanguAlphaHeadModel(PretrainedModel):
         slots: Tensor,
         keys: tuple[Parameter, ...],
         values: tuple[Parameter, ...],
+        logits_to_keep: int | None = None,
     ) -> Tensor:
-        """Return the last token's logits ``(B, V)`` fp32, writing keys and values to the cache."""
-        hidden = self.backbone(input_ids, position_ids, bias, slots, keys, values)
-        return self.backbone.word_embedding.attend(hidden[:, -1])
+        """Return the last token's logits ``(B, V)`` fp32, or the last n tokens' ``(B, n, V)``; write to the cache."""
+        last = 1 if logits_to_keep is None else logits_to_keep
+        hidden = self.backbone(input_ids, position_ids, bias, slots, keys, values, last=last)
+        return self.backbone.word_embedding.attend(hidden[:, -1] if logits_to_keep is None else hidden)
 
     @property
     def blocks(self) -> tuple[nn.Cell, ...]:

@@ -1,0 +1,125 @@
+"""Compiled passes of a model over a static cache, kept from one call to the next."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from ..nn import ms_dtype
+from .cache import cache_bias, cache_slots, place_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..modeling import PretrainedModel
+
+#: How many steps, each with its graphs and its cache, a model keeps; the one that was used longest ago goes first.
+_KEPT_STEPS = 8
+
+_lock = threading.Lock()
+
+
+class DecodeStep(nn.Cell):
+    """A model with a cache of fixed size; each call puts tokens into it and gives the last ones' logits.
+
+    Args:
+        model: Whose ``decode`` is called.
+        batch: Rows, B.
+        capacity: Places of a row, C; the last of them takes padding.
+    """
+
+    def __init__(self, model: PretrainedModel, batch: int, capacity: int) -> None:
+        super().__init__(auto_prefix=False)  # the model's parameters keep their names
+        layers, heads, size = model.cache_shape
+        self.model = model
+        self.batch, self.heads, self.capacity = batch, heads, capacity
+        dtype = ms_dtype(model.compute_dtype)
+
+        def caches(kind: str) -> ParameterTuple:
+            return ParameterTuple([
+                Parameter(ms.ops.zeros((batch * heads * capacity, size), dtype), name=f"cache.{kind}.{layer}",
+                          requires_grad=False)
+                for layer in range(layers)
+            ])  # fmt: skip
+
+        self.keys, self.values = caches("key"), caches("value")
+        self.set_train(False)
+
+    @ms.jit
+    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor, kept: int) -> Tensor:
+        """Return the last token's logits, ``(B, V)``, or those of several, ``(B, kept, V)``.
+
+        Args:
+            input_ids, position_ids: ``(B, S)`` int32.
+            bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
+            slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
+            kept: Number of last tokens whose logits are wanted.
+        """
+        if kept > 1:
+            return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values, kept)
+        return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
+
+    def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
+        """Put each row's tokens into its places from ``starts`` on; return the last ones' logits, ``(B, kept, V)``.
+
+        Args:
+            tokens: Ids; a row may have none, and its logits then mean nothing.
+            starts: As many places.
+            width: What the rows are padded to.
+            kept: Number of last tokens whose logits are wanted.
+        """
+        ids, positions, places = place_tokens(tokens, starts, width, self.capacity)
+        bias, slots = cache_bias(positions, self.capacity), cache_slots(places, self.heads, self.capacity)
+        with _lock:
+            was_training = self.model.training
+            if was_training:
+                self.model.set_train(False)
+            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept).asnumpy()
+            if was_training:
+                self.model.set_train(True)
+        return logits.reshape((self.batch, kept, -1))
+
+    def copy(self, source: DecodeStep, rows: Mapping[int, int], lengths: Sequence[int]) -> None:
+        """Copy keys and values from another step's cache, on the device.
+
+        Args:
+            source: A step of the same model.
+            rows: For each row there that is copied, the row here that becomes it.
+            lengths: How many places of each are copied.
+        """
+        taken = [source._slots(row, length) for row, length in zip(rows, lengths, strict=True)]
+        placed = [self._slots(row, length) for row, length in zip(rows.values(), lengths, strict=True)]
+        taken_slots, placed_slots = Tensor(np.concatenate(taken)), Tensor(np.concatenate(placed))
+        for old, new in zip((*source.keys, *source.values), (*self.keys, *self.values), strict=True):
+            # Outside of a graph: none is compiled for it, and those that use the cache see it.
+            ops.scatter_update(new, placed_slots, ops.gather(old, taken_slots, 0))
+
+    def _slots(self, row: int, length: int) -> np.ndarray:
+        """Return where a row's first places are in the flat cache."""
+        places = np.broadcast_to(np.arange(length), (row + 1, length))
+        return cache_slots(places, self.heads, self.capacity)[-self.heads * length :]
+
+
+def take_step(model: PretrainedModel, batch: int, capacity: int) -> DecodeStep:
+    """Lend a step to a run, until :func:`give_back`. Runs that overlap get steps, and so caches, of their own."""
+    with _lock:
+        step = _kept(model).pop((batch, capacity), None)
+    return DecodeStep(model, batch, capacity) if step is None else step
+
+
+def give_back(step: DecodeStep) -> None:
+    """Keep a step for the next run."""
+    steps = _kept(step.model)
+    with _lock:
+        steps[step.batch, step.capacity] = step
+        while len(steps) > _KEPT_STEPS:
+            del steps[next(iter(steps))]
+
+
+def _kept(model: PretrainedModel) -> dict[tuple[int, int], DecodeStep]:
+    steps: dict[tuple[int, int], DecodeStep] = model.__dict__.setdefault("_decode_steps", {})
+    return steps
