@@ -18,6 +18,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn
 
 from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError
 from ..nn import ms_dtype
+from . import graph_cache
 from .cache import cache_bias, cache_slots
 from .config import GenerationConfig
 from .logits import Sampler, build_processors, log_softmax
@@ -209,7 +210,7 @@ def run(
                 length = ids.shape[1]
                 bias = cache_bias(mask, write_index, length)
                 slots = cache_slots(step.rows, capacity, write_index, length)
-                output = step(Tensor(ids), Tensor(places), Tensor(bias), Tensor(slots)).asnumpy()
+                output = graph_cache.run(step, Tensor(ids), Tensor(places), Tensor(bias), Tensor(slots)).asnumpy()
                 if was_training:
                     model.set_train(True)
             write_index += length

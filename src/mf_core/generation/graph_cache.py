@@ -1,0 +1,114 @@
+"""Compiled graphs that outlive the process, by MindSpore's own compile cache.
+
+Environment variables:
+    MF_GRAPH_CACHE: ``0``: neither read nor written.
+
+MindSpore numbers the graphs that a process compiles, and takes one of the same number from a folder, whatever it is of.
+So here it is given a folder of the process's own, for the time of one compilation, which holds at most the one graph
+that :mod:`.graph_key` says is the very same; what it writes there is put away under that key. As everywhere in
+MindSpore, one thread compiles at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from mindspore import Tensor, nn
+from mindspore.graph import api
+
+from ..backend import get_backend
+from ..errors import describe
+from . import graph_store
+from .graph_key import graph_key
+
+#: MindSpore's own switches. Who sets them uses its cache as it is.
+_THEIRS: Final = ("MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH")
+
+
+class _Process:
+    """What MindSpore keeps for the whole process: where it looks, and the number of the next graph."""
+
+    folder: Path | None = None
+    number = 0
+
+
+def run(cell: nn.Cell, *inputs: Tensor) -> Any:
+    """Return ``cell(*inputs)``; a graph that has to be compiled for it is taken from the cache, or put there.
+
+    Args:
+        cell: Its ``construct`` is compiled (``ms.jit``).
+        inputs: Tensors of fixed shapes.
+
+    Warns:
+        UserWarning: What is in the cache is damaged, or of no use; it is removed.
+    """
+    shapes = tuple((tuple(tensor.shape), str(tensor.dtype)) for tensor in inputs)
+    compiled: set[Any] = cell.__dict__.setdefault("_compiled_shapes", set())
+    if shapes in compiled:
+        return cell(*inputs)
+    key = graph_key(cell, inputs) if _in_use() else None
+    output = cell(*inputs) if key is None else _run(key, cell, inputs)
+    compiled.add(shapes)
+    return output
+
+
+def _in_use() -> bool:
+    off = os.environ.get("MF_GRAPH_CACHE") == "0" or any(name in os.environ for name in _THEIRS)
+    return not off and get_backend().keeps_graphs
+
+
+def _run(key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> Any:
+    stored = graph_store.find(key)
+    with _window(stored) as folder:
+        try:
+            output = cell(*inputs)
+        except Exception as error:
+            if stored is None:
+                raise
+            why = describe(error)
+        else:
+            _put_away(key, folder, stored is not None)
+            return output
+    graph_store.drop(key)
+    warnings.warn(f"a cached graph cannot be used, and is compiled anew: {why}", stacklevel=2)
+    return cell(*inputs)
+
+
+@contextmanager
+def _window(stored: bytes | None) -> Iterator[Path]:
+    """Have MindSpore's cache on, in a folder that holds ``stored`` as the next graph to be compiled."""
+    if _Process.folder is None:
+        _Process.folder = Path(tempfile.mkdtemp(prefix="mf-graphs-"))
+    else:
+        _Process.folder.mkdir(mode=0o700)
+    folder = _Process.folder / "rank_0" / "graph_cache"
+    variables = dict(zip(_THEIRS, ("1", str(_Process.folder)), strict=True))
+    script = api.entry_script_path
+    try:
+        if stored is not None:
+            folder.mkdir(parents=True)
+            (folder / f"compile_cache_{_Process.number}.mindir").write_bytes(stored)
+        api.entry_script_path = None  # MindSpore would read the user's script, to see whether it has changed
+        os.environ.update(variables)
+        yield folder
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        api.entry_script_path = script
+        shutil.rmtree(_Process.folder, ignore_errors=True)
+
+
+def _put_away(key: str, folder: Path, stored: bool) -> None:
+    """Keep what MindSpore has written where nothing was stored, and remember the number that it has come to."""
+    found = {int(path.stem.rpartition("_")[2]): path for path in folder.glob("compile_cache_*.mindir")}
+    if not stored and len(found) == 1:
+        graph_store.keep(key, next(iter(found.values())).read_bytes())
+    if found:
+        _Process.number = max(found) + 1
