@@ -74,11 +74,15 @@ def _run(key: str, cell: nn.Cell, inputs: tuple[Tensor, ...]) -> Any:
                 raise
             why = describe(error)
         else:
-            _put_away(key, folder, stored is not None)
+            _put_away(key, folder, stored)
             return output
-    graph_store.drop(key)
-    warnings.warn(f"a cached graph cannot be used, and is compiled anew: {why}", stacklevel=2)
+    _give_up(key, why)
     return cell(*inputs)
+
+
+def _give_up(key: str, why: str) -> None:
+    graph_store.drop(key)
+    warnings.warn(f"a graph in the cache cannot be used, and is compiled anew: {why}", stacklevel=2)
 
 
 @contextmanager
@@ -105,10 +109,13 @@ def _window(stored: bytes | None) -> Iterator[Path]:
         shutil.rmtree(_Process.folder, ignore_errors=True)
 
 
-def _put_away(key: str, folder: Path, stored: bool) -> None:
-    """Keep what MindSpore has written where nothing was stored, and remember the number that it has come to."""
-    found = {int(path.stem.rpartition("_")[2]): path for path in folder.glob("compile_cache_*.mindir")}
-    if not stored and len(found) == 1:
-        graph_store.keep(key, next(iter(found.values())).read_bytes())
+def _put_away(key: str, folder: Path, stored: bytes | None) -> None:
+    """Keep what MindSpore has written, and remember the number that it has come to."""
+    found = {int(path.stem.rpartition("_")[2]): path.read_bytes() for path in folder.glob("compile_cache_*.mindir")}
+    written = [data for data in found.values() if data != stored]
+    if stored is not None and written:
+        _give_up(key, "MindSpore has not taken it")
+    if len(written) == 1:
+        graph_store.keep(key, written[0])
     if found:
         _Process.number = max(found) + 1
