@@ -18,7 +18,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from mindspore import Tensor, nn
 from mindspore.graph import api
@@ -33,10 +34,17 @@ _THEIRS: Final = ("MS_COMPILER_CACHE_ENABLE", "MS_COMPILER_CACHE_PATH")
 
 
 class _Process:
-    """What MindSpore keeps for the whole process: where it looks, and the number of the next graph."""
+    """What holds for the whole process.
+
+    Attributes:
+        folder: Where MindSpore looks, which it asks once.
+        number: Of the next graph that it compiles with its cache on.
+        compiled: The shapes that cells have been called with.
+    """
 
     folder: Path | None = None
-    number = 0
+    number: int = 0
+    compiled: ClassVar[WeakKeyDictionary[nn.Cell, set[Any]]] = WeakKeyDictionary()
 
 
 def run(cell: nn.Cell, *inputs: Tensor) -> Any:
@@ -50,7 +58,7 @@ def run(cell: nn.Cell, *inputs: Tensor) -> Any:
         UserWarning: What is in the cache is damaged, or of no use; it is removed.
     """
     shapes = tuple((tuple(tensor.shape), str(tensor.dtype)) for tensor in inputs)
-    compiled: set[Any] = cell.__dict__.setdefault("_compiled_shapes", set())
+    compiled = _Process.compiled.setdefault(cell, set())
     if shapes in compiled:
         return cell(*inputs)
     key = graph_key(cell, inputs) if _in_use() else None

@@ -38,8 +38,16 @@ _SETTINGS: Final = ("device_target", "mode", "jit_config", "jit_syntax_level", "
 #: Variables that name places and change no graph.
 _PLACES: Final = ("MS_OM_PATH", "MS_DEV_SAVE_GRAPHS_PATH")
 
-#: What a cell has because it is one, and is another in each process or says nothing of the graph.
-_OF_ANY_CELL: Final = frozenset(nn.Cell().__dict__) - {"training", "_cells", "_params", "_jit_config_dict"}
+#: What MindSpore notes on a cell in the course of things.
+_NOTES: Final = frozenset({
+    "_create_time", "_id", "arguments_key", "_compile_cache", "_phase_cache", "_compile_phase", "_compiled",
+    "_exist_objs", "_exist_names", "_init_flag", "_is_check_and_refresh", "_lazy_construct_sig",
+    "_lazy_user_parameters", "_mutable_flags", "__parse_method__", "_params_list", "_scope",
+    "is_top_cell",
+})  # fmt: skip
+
+#: What every cell has.
+_OF_ANY_CELL: Final = frozenset(nn.Cell().__dict__)
 
 #: Packages whose source does not belong to a digest: MindSpore and numpy are in it by their versions, and what the core
 #: needs besides has no part in graphs.
@@ -146,7 +154,7 @@ class _Description:
             self.add("array", value.shape, str(value.dtype), value.tobytes())
         elif isinstance(value, nn.Cell):
             self.describe(type(value))
-            self.describe({name: held for name, held in value.__dict__.items() if name not in _OF_ANY_CELL})
+            self.describe({name: held for name, held in value.__dict__.items() if not _is_note(name, held)})
         elif isinstance(value, (ops.Primitive, BaseModel)):
             self.describe(type(value))
             self.describe(value.__dict__)
@@ -172,6 +180,10 @@ class _Description:
 
 def _matters(variable: str) -> bool:
     return variable.startswith(("MS_", "MF_KERNELS")) and variable not in _PLACES
+
+
+def _is_note(name: str, held: Any) -> bool:
+    return name in _NOTES or (name in _OF_ANY_CELL and not held)  # it makes empty ones where it looks for hooks
 
 
 def _is_constant(value: Any) -> bool:
