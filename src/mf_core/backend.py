@@ -9,6 +9,7 @@ Environment variables:
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import logging
@@ -59,12 +60,14 @@ class DeviceBackend(ABC):
         default_dtype: What models compute in where the configuration leaves ``compute_dtype`` at its default.
         dtypes: What they can compute in.
         kernels: Names of the kernels that :meth:`capability` may give, on some device at least.
+        keeps_graphs: Whether graphs that MindSpore has compiled for it may be kept on disk, for other processes.
     """
 
     name: ClassVar[str]
     default_dtype: ClassVar[str] = "float16"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
     kernels: ClassVar[tuple[str, ...]] = ()
+    keeps_graphs: ClassVar[bool] = False
 
     @abstractmethod
     def probe(self) -> Probe:
@@ -238,8 +241,20 @@ def import_mindspore() -> Any:
             "MindSpore is not installed", value="mindspore", why="it comes with a device backend",
             hint="pip install mf-cpu-backend",
         )
-    with _environment(select_backend().import_environment()):
+    with _environment(select_backend().import_environment()), _nothing_collected():
         return importlib.import_module("mindspore")
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Look for no garbage in the block: an import makes none, and looking takes a tenth of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager

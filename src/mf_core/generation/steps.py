@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn import ms_dtype
+from . import graph_cache
 from .cache import cache_bias, cache_slots, place_tokens
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ class DecodeStep(nn.Cell):
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
-            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept).asnumpy()
+            logits: np.ndarray = graph_cache.run(
+                self, Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept
+            ).asnumpy()
             if was_training:
                 self.model.set_train(True)
         return logits.reshape((self.batch, kept, -1))
