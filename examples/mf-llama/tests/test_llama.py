@@ -9,26 +9,11 @@ from mf_core.errors import ConfigError, UnsupportedError
 from mindspore import Tensor
 
 from mf_llama.config import LlamaConfig
-from mf_llama.rotary import Rotary
 
 
 def test_the_tiny_model_knows_its_text():
     (result,) = pipeline("text_generation", "llama_tiny", do_sample=False)("A llama stood", max_new_tokens=12)
     assert result["text_generation_text"][0].startswith("A llama stood on the hill and hummed.")
-
-
-def test_rotary_positions_are_relative():
-    rng = np.random.default_rng(0)
-    query, key = (Tensor(rng.standard_normal((1, 1, 1, 8)).astype(np.float32)) for _ in range(2))
-    rotary = Rotary(8, 64, 10000.0)
-
-    def product(query_place, key_place):
-        places = [Tensor(np.array([[place]], np.int32)) for place in (query_place, key_place)]
-        return float((rotary(query, places[0]) * rotary(key, places[1])).sum().asnumpy())
-
-    assert product(5, 2) == pytest.approx(product(45, 42), rel=1e-4)
-    assert product(5, 2) != pytest.approx(product(5, 3), rel=1e-2)
-    np.testing.assert_array_equal(rotary(query, Tensor(np.array([[0]], np.int32))).asnumpy(), query.asnumpy())
 
 
 def test_fields_have_the_names_of_checkpoints(tmp_path):

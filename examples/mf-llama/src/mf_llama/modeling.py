@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from mf_core import PretrainedModel
-from mf_core.nn import ACTIVATIONS, Attention, CausalBias, Embedding, Linear, RMSNorm, ms_dtype, positions, write_cache
+from mf_core.nn import ACTIVATIONS, Attention, CausalBias, Embedding, Linear, RMSNorm, Rotary, ms_dtype, positions
 from mf_core.parallel import ParallelPlan
 from mindspore import Parameter, Tensor, nn, ops
 
 from .config import LlamaConfig
-from .rotary import Rotary
 
 
 class LlamaAttention(nn.Cell):
@@ -24,13 +23,13 @@ class LlamaAttention(nn.Cell):
         super().__init__()
         width, size, std = config.hidden_size, config.head_width, config.initializer_range
         queries, keys, bias = config.num_heads * size, config.key_value_heads * size, config.attention_bias
-        self.num_heads, self.head_width = config.num_heads, size
+        self.num_heads, self.scale = config.num_heads, size**-0.5
         self.q_proj = Linear(width, queries, std=std, bias=bias, dtype=dtype, outputs_first=True)
         self.k_proj = Linear(width, keys, std=std, bias=bias, dtype=dtype, outputs_first=True)
         self.v_proj = Linear(width, keys, std=std, bias=bias, dtype=dtype, outputs_first=True)
         self.o_proj = Linear(queries, width, std=std, bias=bias, dtype=dtype, outputs_first=True)
         self.rotary = Rotary(size, config.seq_length, config.rope_theta)
-        self.attention = Attention()
+        self.attention = Attention(fused=True)
         self.softmax_dtype = ms_dtype("float32")
 
     def construct(
@@ -43,21 +42,12 @@ class LlamaAttention(nn.Cell):
         values: Parameter | None,
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
-        size, split = self.head_width, self.attention.split
-        query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)
-        shared = key.shape[-1] // size  # K, or this device's part of them
-        query = self.rotary(split(query, self.num_heads), position_ids)
-        key, value = self.rotary(split(key, shared), position_ids), split(value, shared)
-        if slots is not None:
-            key, value = write_cache(keys, slots, key), write_cache(values, slots, value)
-        # The heads of a group look at the same keys: to those, they are one head with more queries.
-        batch, heads, length, _ = query.shape
-        group = heads // shared
-        query = query.reshape((batch, shared, group * length, size))
-        bias = ops.concat([bias] * group, 2) if group > 1 else bias
-        weights = self.attention.weights(query, key, bias, size**-0.5, self.softmax_dtype)
-        mixed = self.attention.sums(weights, value).reshape((batch, heads, length, size))
-        return self.o_proj(self.attention.merge(mixed))
+        query, key = self.rotary(self.q_proj(x), position_ids), self.rotary(self.k_proj(x), position_ids)
+        seen = self.attention.see(
+            query, key, self.v_proj(x), bias, self.scale, self.num_heads, dtype=self.softmax_dtype, slots=slots,
+            keys=keys, values=values,
+        )  # fmt: skip
+        return self.o_proj(seen)
 
 
 class LlamaMLP(nn.Cell):
