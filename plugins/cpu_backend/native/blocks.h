@@ -5,7 +5,8 @@
 
 namespace mf {
 
-constexpr int64_t kPanel = 2 * kWidth;  // columns of a product that are summed at a time
+constexpr int64_t kPanel = 2 * kWidth;        // columns of a product that are summed at a time
+constexpr int64_t kRows = kMany ? 8 : 4;      // and rows
 
 MF_INLINE int64_t padded(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
 
@@ -38,7 +39,6 @@ MF_INLINE void block_tile(Matrix a, const float* b, int64_t b_row, float* y, int
 template <int C>
 MF_INLINE void block_columns(Matrix a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, bool add) {
-  constexpr int64_t kRows = kMany ? 8 : 4;
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) block_tile<kRows, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);
   for (; r < rows; r++) block_tile<1, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);

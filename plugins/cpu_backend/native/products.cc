@@ -1,11 +1,13 @@
 // Products of a few rows with a weight, which is read once, so that their time is that of reading it from memory. Weights
-// in int8 and bfloat16, with a scale for each output, are widened on the way.
+// in int8 and bfloat16, with a scale for each output, are widened on the way, for many rows too.
+#include "multiply.h"
 #include "operator.h"
-#include "simd.h"
 
 namespace {
 
 using namespace mf;
+
+constexpr int64_t kFew = 16;  // rows by which a weight is read once, and not laid out first
 
 // `C` columns of `R` rows: C * R sums at a time, which is what the registers hold. The columns' weights follow each other
 // in memory, a few bytes of each are read in turn, and processors do not foresee that: what the next call reads is
@@ -91,12 +93,36 @@ void product_bfloat(const float* x, const Bfloat* weight, const float* scale, co
   product(x, weight, scale, bias, y, rows, inner, width, begin, end);
 }
 
+// Columns begin … end of y, with scales and bias.
+void finish(float* y, const float* scale, const float* bias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
+  for (int64_t r = 0; r < rows; r++)
+    by_vector(begin, end, [&](int64_t n, int64_t count) MF_INLINED {
+      float* out = y + r * width + n;
+      put(out, take(out, count) * (scale ? take(scale + n, count) : all(1)) + take(bias + n, count), count);
+    });
+}
+
+// For many rows.
+template <typename T>
+int run_many(const T* weight, const float* scale, const Array& x, const Array& bias, const Array& y, int64_t inner,
+             int64_t width) {
+  const int64_t rows = x.rows(1);
+  float* out = y.as<float>();
+  share(width, kPanel, 2, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < rows; r++) memset(out + r * width + begin, 0, (end - begin) * sizeof(float));
+    add_columns(x.as<float>(), weight, out, rows, inner, width, begin, end);
+    finish(out, scale, bias.as<float>(), rows, width, begin, end);
+  });
+  return 0;
+}
+
 template <typename Product, typename T>
 int run(Product product, const T* values, const float* scale, const Array& x, const Array& weight, const Array& bias,
         const Array& y) {
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
   if (!are("float32", {x, bias, y})) return 1;
   if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
+  if (rows > kFew) return run_many(values, scale, x, bias, y, inner, width);
   share(width, 4, 256, [&](int64_t begin, int64_t end) {
     product(x.as<float>(), values, scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
   });

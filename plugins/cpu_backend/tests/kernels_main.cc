@@ -83,13 +83,13 @@ int main() {
     for (int64_t k : {1, 15, 16, 17, 64, 100})
       for (int64_t n : {1, 3, 4, 7, 513}) {
         for (const char* dtype : {"int8", "bfloat16"}) {
-          for (int64_t rows : {1, 2, 3, 5})
+          for (int64_t rows : {1, 2, 3, 5, 19, 70})
             expect(0, "linear", run(mf_weight_only_linear, {{"float32", {rows, k}}, {dtype, {n, k}}, {"float32", {n}},
                                                             {"float32", {n}}, {"float32", {rows, n}}}));
           expect(0, "rows", run(mf_weight_only_rows, {{"int32", {2, 3}, n}, {dtype, {n, k}}, {"float32", {n}},
                                                       {"float32", {2, 3, k}}}));
         }
-        for (int64_t rows : {1, 3}) {
+        for (int64_t rows : {1, 3, 19, 70}) {
           const Tensor x = {"float32", {rows, k}}, bias = {"float32", {n}}, y = {"float32", {rows, n}};
           expect(0, "fp32", run(mf_linear, {x, {"float32", {k, n}}, bias, y}));
           expect(0, "outputs first", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, bias, y}));

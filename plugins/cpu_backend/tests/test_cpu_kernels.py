@@ -47,12 +47,17 @@ def int8(array):
     return values, Parameter(Tensor(values.astype(np.int8)))
 
 
+#: Of few rows, of many, and of more than is laid out at a time; none of them multiples of a vector.
+PRODUCTS = [
+    (1, 768, 770), (1, 1, 1), (2, 15, 5), (5, 100, 3), (7, 18, 600), (17, 3, 33), (101, 300, 70), (40, 520, 2100),
+]  # fmt: skip
+
 WEIGHTS = {"int8": int8, "bfloat16": bfloat}
 
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", WEIGHTS)
-@pytest.mark.parametrize(("rows", "inner", "width"), [(1, 768, 770), (1, 1, 1), (2, 15, 5), (3, 17, 600), (5, 100, 3)])
+@pytest.mark.parametrize(("rows", "inner", "width"), PRODUCTS)
 def test_weight_only_linear(dtype, rows, inner, width):
     values, weight = WEIGHTS[dtype](random(width, inner, seed=1))
     x, scale, bias = random(rows, inner), random(width, seed=2), random(width, seed=3)
@@ -181,7 +186,7 @@ def assert_close(found, wanted, rtol=2e-5):
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("name", ["linear", "linear_outputs_first"])
-@pytest.mark.parametrize(("rows", "inner", "width"), [(1, 768, 770), (1, 1, 1), (2, 15, 5), (7, 18, 600)])
+@pytest.mark.parametrize(("rows", "inner", "width"), PRODUCTS)
 def test_linear_and_its_gradients(name, rows, inner, width):
     x, weight, bias = random(rows, inner), random(inner, width, seed=1), random(width, seed=2)
     stored = weight.T.copy() if name == "linear_outputs_first" else weight

@@ -69,7 +69,7 @@ where one is said, that works in compiled graphs and outside:
     The same with ``weight`` ``(M, K)``.
 
 ``weight_only_linear(x, weight, scale, bias) -> Tensor``
-    ``x @ (weight * scale).T + bias`` for a few rows. ``x`` is ``(N, K)`` fp32; ``weight`` is ``(M, K)`` int8 or bf16,
+    ``x @ (weight * scale).T + bias``. ``x`` is ``(N, K)`` fp32; ``weight`` is ``(M, K)`` int8 or bf16,
     ``scale`` ``(M,)``, one of each of its rows, and ``bias`` ``(M,)``, both fp32. Returns ``(N, M)`` fp32.
 
 ``weight_only_rows(ids, weight, scale) -> Tensor``

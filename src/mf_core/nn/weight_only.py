@@ -20,9 +20,6 @@ from .layers import Embedding, Linear
 
 WeightDtype = Literal["int8", "bfloat16"]
 
-#: With more rows than this a matrix product of the widened weight is faster than the kernel.
-FEW_ROWS = 64
-
 #: Bytes that a processor reads at a time.
 _LINE = 64
 
@@ -98,7 +95,7 @@ class _Held(nn.Cell):
         """``(…, K)`` to ``(…, N)``."""
         shape = (*x.shape[:-1], self.weight.shape[0])
         rows = ops.cast(x, self.dtype).reshape((-1, x.shape[-1]))
-        if self.kernel is not None and rows.shape[0] <= FEW_ROWS and self.dtype == mstype.float32:
+        if self.kernel is not None and self.dtype == mstype.float32:
             bias = self.no_bias if self.bias is None else ops.cast(self.bias, self.dtype)
             return self.kernel(rows, self.weight, self.scale, bias).reshape(shape)
         y = self.matmul(rows, ops.cast(self.weight, self.dtype))
