@@ -17,7 +17,7 @@ INTS = [
     "eos_token_id", "pad_token_id", "seed",
 ]  # fmt: skip
 FLOATS = ["temperature", "top_p", "repetition_penalty"]
-MAY_BE_NONE = ["max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed"]
+MAY_BE_NONE = ["max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed", "prompt_lookup_num_tokens"]
 ALL = [field.name for field in dataclasses.fields(GenerationConfig)]
 
 

@@ -42,7 +42,8 @@ class Attention(nn.Cell):
     """Multi-head attention between its projections: heads, their weights, the weighted sums. Has no parameters.
 
     Args:
-        fused: Whether to look for kernels of the backend's, for :meth:`see`; the backend is set up for that.
+        fused: Whether to look for kernels of the backend's, for :meth:`see` and :meth:`see_cached`; the backend is set
+            up for that.
 
     Attributes:
         by_compiler: Whether MindSpore's parallel compiler splits the operators.
@@ -147,8 +148,7 @@ class Attention(nn.Cell):
 
     def see(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, *, dtype: Any,
-        dropout: nn.Cell | None = None, slots: Tensor | None = None, keys: Parameter | None = None,
-        values: Parameter | None = None,
+        dropout: nn.Cell | None = None,
     ) -> Tensor:  # fmt: skip
         """Return what each query sees, ``(B, S, H * D)``: ``softmax(query @ key.T * scale + bias) @ value`` by heads.
 
@@ -157,29 +157,55 @@ class Attention(nn.Cell):
         Args:
             query: ``(B, S, H * D)``; what a linear layer gave, not yet split into heads.
             key, value: ``(B, T, G * D)``; G divides H, and so many heads share a key.
-            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere; with a cache,
-                ``(B, 1, S, C)``.
+            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere.
             scale: Usually ``1 / sqrt(D)``.
             num_heads: H.
             dtype: Type of the softmax.
             dropout: For the weights.
-            slots: Where keys and values go in the cache, which then is what is seen: ``(B * G * T,)`` int32; see
-                :func:`mf_core.generation.cache.cache_slots`. None: there is no cache.
-            keys, values: The cache, ``(B * G * C, D)``.
         """
         dropping = dropout is not None and dropout.training and dropout.p > 0
-        plain = dropping or self.by_compiler or query.dtype != mstype.float32 or dtype != mstype.float32
-        if slots is None and self.self_kernel is not None and not plain:
+        if self.self_kernel is not None and not dropping and self.is_plain(query, dtype):
             return self.self_kernel(query, key, value, bias, num_heads, scale)
-        if slots is not None and self.cached_kernel is not None and not plain:
-            return self.cached_kernel(query, key, value, bias, slots, keys, values, scale)
         groups = key.shape[-1] // (query.shape[-1] // num_heads)
         query, key, value = self.split(query, num_heads), self.split(key, groups), self.split(value, groups)
-        if slots is not None:
-            key, value = self.write(keys, slots, key), self.write(values, slots, value)
-        if groups == num_heads and self.can_fuse(query, dropping):
+        return self.mix(query, key, value, bias, scale, dtype, dropout)
+
+    def see_cached(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, slots: Tensor,
+        keys: Parameter, values: Parameter, *, dtype: Any,
+    ) -> Tensor:  # fmt: skip
+        """Put keys and values into a cache, and return what each query sees of all that are there, ``(B, S, H * D)``.
+
+        In ``construct``, choose between this and :meth:`see` by ``if`` and ``else``: of a return from amid a branch
+        MindSpore cannot always make gradients.
+
+        Args:
+            query, key, value, scale, num_heads, dtype: See :meth:`see`.
+            bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
+            slots: ``(B * G * T,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
+            keys, values: The cache, ``(B * G * C, D)``.
+        """
+        if self.cached_kernel is not None and self.is_plain(query, dtype):
+            return self.cached_kernel(query, key, value, bias, slots, keys, values, scale)
+        groups = key.shape[-1] // (query.shape[-1] // num_heads)
+        key = self.write(keys, slots, self.split(key, groups))
+        value = self.write(values, slots, self.split(value, groups))
+        return self.mix(self.split(query, num_heads), key, value, bias, scale, dtype, None)
+
+    def is_plain(self, query: Tensor, dtype: Any) -> bool:
+        """Tell whether the kernels for fp32 take this."""
+        plain: bool = query.dtype == mstype.float32 and dtype == mstype.float32
+        return plain and not self.by_compiler
+
+    def mix(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, dtype: Any, dropout: nn.Cell | None
+    ) -> Tensor:
+        """Do what :meth:`see` does to ``(B, H, S, D)`` and, of keys and values, ``(B, G, T, D)``."""
+        shape, groups = query.shape, key.shape[1]
+        shared = shape[1] // groups
+        dropping = dropout is not None and dropout.training and dropout.p > 0
+        if shared == 1 and self.can_fuse(query, dropping):
             return self.fuse(query, key, value, bias, scale)
-        shape, shared = query.shape, num_heads // groups
         if shared > 1:  # to the keys that they look at, the heads of a group are one head with more queries
             query = query.reshape((shape[0], groups, shared * shape[2], shape[3]))
             bias = ops.concat([bias] * shared, 2)

@@ -11,8 +11,8 @@ where one is said, that works in compiled graphs and outside:
     may hold anything finite.
 
 ``rms_norm(x, weight, epsilon) -> Tensor``
-    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, all
-    fp32; ``epsilon`` is a number. Differentiable in both.
+    ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of
+    one type; ``epsilon`` is a number. Differentiable in both.
 
 ``fused_adamw(weight, first, second, gradient, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
     One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
-from mindspore import dtype as mstype
 
 from .init import ms_dtype, parameter
 from .kernels import kernel
@@ -30,7 +29,7 @@ class RMSNorm(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         """Return the normalised ``x``."""
         wide, weight = ops.cast(x, self.dtype), ops.cast(self.weight, self.dtype)
-        if self.fused is not None and wide.dtype == mstype.float32:
+        if self.fused is not None:
             return ops.cast(self.fused(wide, weight, self.epsilon), x.dtype)
         root = ops.rsqrt(ops.square(wide).mean(-1, keep_dims=True) + self.epsilon)
         y = wide * ops.broadcast_to(root, wide.shape)  # grown first: see attention.py

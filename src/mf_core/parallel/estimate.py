@@ -76,6 +76,11 @@ class Step:
         """Rows of a micro-batch."""
         return max(1, self.rows // self.parallel.micro_batch_num)
 
+    def fuses_attention(self, decoder: Decoder) -> bool:
+        """Tell whether one kernel makes all of attention."""
+        plain = decoder.attention_dropout or self.compute_size != 4 or decoder.softmax_size == 2
+        return "self_attention" in self.kernels and not plain
+
     @property
     def accumulates(self) -> bool:
         """Whether gradients of several passes are added up."""
@@ -152,10 +157,9 @@ class Estimate:
         self.inner = self.size * self.tokens * decoder.inner // self.tensor
         by_kernel = KERNELS.get(decoder.activation) in step.kernels and self.size == 4
         self.kept_inner = 2 if by_kernel else decoder.kept
-        plain = decoder.attention_dropout or self.size != 4 or decoder.softmax_size == 2
-        fused = "self_attention" in step.kernels and not plain
+        self.fused = step.fuses_attention(decoder)
         #: Numbers of ``(B, H, S, S)``; none where a kernel makes them again and again.
-        self.scores = 0 if fused else step.micro_rows * decoder.heads * step.length**2 // self.tensor
+        self.scores = 0 if self.fused else step.micro_rows * decoder.heads * step.length**2 // self.tensor
 
     def memory(self) -> Memory:
         """Return it."""
@@ -216,7 +220,7 @@ class Estimate:
         softmax = self.scores * ((decoder.softmax_size or self.size) + 2 * self.size * decoder.attention_dropout)
         masks = 2 * self.own * decoder.hidden_dropout
         if recompute.recompute:
-            return self.own + self.wide // self.tensor + softmax + masks
+            return self.own + (0 if self.fused else self.wide // self.tensor + softmax) + masks
         if recompute.select_recompute:
             return self.feed_forward() + self.own_fp32 + self.wide + self.wide // self.tensor + softmax + masks // 2
         return self.attention() + self.feed_forward()

@@ -27,6 +27,7 @@ class GraphSize:
         unfused, dropout, recompute, select_recompute, cast: By how much a layer's grows, as a share of it, where its
             linears are not fused, with dropout, recomputation of all or of attention, and where the model computes in
             another type than the weights'.
+        fused: By what share it shrinks where attention is one kernel.
         dropped_anew, dropped_anew_select: By how much more, where dropout is computed anew.
         base_together, together: In a cluster, whose step is several graphs: the base, and by how much a layer's grows.
         base_positions, positions: The same, on top, with activations split by position.
@@ -41,6 +42,7 @@ class GraphSize:
     recompute: float = 0.45
     select_recompute: float = 0.3
     cast: float = 0.4
+    fused: float = 0.15
     dropped_anew: float = 3.2
     dropped_anew_select: float = 2.05
     together: float = 0.3
@@ -62,6 +64,7 @@ class GraphSize:
             share += self.recompute + self.dropped_anew * drops
         elif recompute.select_recompute:
             share += self.select_recompute + self.dropped_anew_select * drops
+        share *= 1.0 - self.fused * step.fuses_attention(decoder)
         if layout.size > 1:
             split = step.parallel.use_seq_parallel and layout.tensor > 1
             share += self.together + self.positions * split

@@ -43,10 +43,13 @@ class LlamaAttention(nn.Cell):
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
         query, key = self.rotary(self.q_proj(x), position_ids), self.rotary(self.k_proj(x), position_ids)
-        seen = self.attention.see(
-            query, key, self.v_proj(x), bias, self.scale, self.num_heads, dtype=self.softmax_dtype, slots=slots,
-            keys=keys, values=values,
-        )  # fmt: skip
+        value, heads, dtype = self.v_proj(x), self.num_heads, self.softmax_dtype
+        if slots is None:
+            seen = self.attention.see(query, key, value, bias, self.scale, heads, dtype=dtype)
+        else:
+            seen = self.attention.see_cached(
+                query, key, value, bias, self.scale, heads, slots, keys, values, dtype=dtype
+            )
         return self.o_proj(seen)
 
 

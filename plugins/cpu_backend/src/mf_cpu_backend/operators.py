@@ -155,9 +155,10 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """Keep a number a row for the gradient."""
-    y, _ = _rms_norm(x, weight, Tensor([epsilon], mstype.float32))
-    return y
+    """Keep a number a row for the gradient. Numbers of 16 bits are widened for it."""
+    wide, wide_weight = ops.cast(x, mstype.float32), ops.cast(weight, mstype.float32)
+    y, _ = _rms_norm(wide, wide_weight, Tensor([epsilon], mstype.float32))
+    return ops.cast(y, x.dtype)
 
 
 def swish(x: Tensor, beta: float) -> Tensor:

@@ -62,10 +62,15 @@ class GPT2Attention(nn.Cell):
     ) -> Tensor:
         """Return ``(B, S, E)``; with ``slots``, new keys and values are written to the cache, which is attended to."""
         query, key, value = self.three(self.c_attn(x))
-        seen = self.attention.see(
-            query, key, value, bias, self.scale, self.num_heads, dtype=self.softmax_dtype, dropout=self.attn_dropout,
-            slots=slots, keys=keys, values=values,
-        )  # fmt: skip
+        heads, dtype = self.num_heads, self.softmax_dtype
+        if slots is None:
+            seen = self.attention.see(
+                query, key, value, bias, self.scale, heads, dtype=dtype, dropout=self.attn_dropout
+            )
+        else:
+            seen = self.attention.see_cached(
+                query, key, value, bias, self.scale, heads, slots, keys, values, dtype=dtype
+            )
         return self.resid_dropout(self.c_proj(seen))
 
 

@@ -87,10 +87,13 @@ class PanguAlphaAttention(nn.Cell):
         dtype = self.softmax_dtype
         if dtype is None:
             dtype = mstype.float16 if query.dtype == mstype.float16 else mstype.float32
-        seen = self.core.see(
-            query, key, value, bias, self.scale, self.num_heads, dtype=dtype, dropout=self.attention_dropout,
-            slots=slots, keys=keys, values=values,
-        )  # fmt: skip
+        heads = self.num_heads
+        if slots is None:
+            seen = self.core.see(
+                query, key, value, bias, self.scale, heads, dtype=dtype, dropout=self.attention_dropout
+            )
+        else:
+            seen = self.core.see_cached(query, key, value, bias, self.scale, heads, slots, keys, values, dtype=dtype)
         return self.hidden_dropout(self.projection(seen))
 
 
