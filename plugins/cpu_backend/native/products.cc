@@ -43,8 +43,8 @@ MF_INLINE void columns(const float* x, const T* weight, const float* scale, cons
 }
 
 template <typename T>
-MF_INLINE void product(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
-                       int64_t inner, int64_t width, int64_t begin, int64_t end) {
+void product(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
+             int64_t inner, int64_t width, int64_t begin, int64_t end) {
   int64_t n = begin;
   for (; n + 4 <= end; n += 4)
     columns<4>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
@@ -78,21 +78,6 @@ void add_product(const float* x, const float* weight, float* y, int64_t rows, in
       for (int64_t r = 0; r < rows; r++) y[r * width + n] += x[r * inner + k] * weight[k * width + n];
 }
 
-void product_float(const float* x, const float* weight, const float* scale, const float* bias, float* y,
-                   int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
-  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
-}
-
-void product_int8(const float* x, const int8_t* weight, const float* scale, const float* bias, float* y,
-                  int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
-  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
-}
-
-void product_bfloat(const float* x, const Bfloat* weight, const float* scale, const float* bias, float* y,
-                    int64_t rows, int64_t inner, int64_t width, int64_t begin, int64_t end) {
-  product(x, weight, scale, bias, y, rows, inner, width, begin, end);
-}
-
 // Columns begin … end of y, with scales and bias.
 void finish(float* y, const float* scale, const float* bias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
   for (int64_t r = 0; r < rows; r++)
@@ -116,12 +101,12 @@ int run_many(const T* weight, const float* scale, const Array& x, const Array& b
   return 0;
 }
 
-template <typename Product, typename T>
-int run(Product product, const T* values, const float* scale, const Array& x, const Array& weight, const Array& bias,
-        const Array& y) {
+template <typename T>
+int run(const float* scale, const Array& x, const Array& weight, const Array& bias, const Array& y) {
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
   if (!are("float32", {x, bias, y})) return 1;
   if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
+  const T* values = weight.as<T>();
   if (rows > kFew) return run_many(values, scale, x, bias, y, inner, width);
   share(width, 4, 256, [&](int64_t begin, int64_t end) {
     product(x.as<float>(), values, scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
@@ -135,8 +120,8 @@ int run(Product product, const T* values, const float* scale, const Array& x, co
 MF_OPERATOR(mf_weight_only_linear) {
   const Array x = in[0], weight = in[1], scale = in[2], bias = in[3], y = in[4];
   if (!scale.is("float32") || scale.size() != weight.axis(0)) return 1;
-  if (weight.is("int8")) return run(product_int8, weight.as<int8_t>(), scale.as<float>(), x, weight, bias, y);
-  if (weight.is("bfloat16")) return run(product_bfloat, weight.as<Bfloat>(), scale.as<float>(), x, weight, bias, y);
+  if (weight.is("int8")) return run<int8_t>(scale.as<float>(), x, weight, bias, y);
+  if (weight.is("bfloat16")) return run<Bfloat>(scale.as<float>(), x, weight, bias, y);
   return 1;
 }
 
@@ -144,7 +129,7 @@ MF_OPERATOR(mf_weight_only_linear) {
 MF_OPERATOR(mf_linear_outputs_first) {
   const Array weight = in[1];
   if (!weight.is("float32")) return 1;
-  return run(product_float, weight.as<float>(), static_cast<float*>(nullptr), in[0], weight, in[2], in[3]);
+  return run<float>(nullptr, in[0], weight, in[2], in[3]);
 }
 
 // x (…, K), weight (K, N), bias (N,) -> (…, N); all fp32
