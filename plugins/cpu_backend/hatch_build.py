@@ -34,7 +34,7 @@ class NativeBuildHook(BuildHookInterface[Any]):
         libraries = self.compile()
         package = Path(self.root) / "src/mf_cpu_backend"
         if version == "editable":
-            for earlier in package.glob("_kernels-*.so"):
+            for earlier in package.glob("_kernels*.so"):
                 if earlier.name not in {library.name for library in libraries}:
                     earlier.unlink()
             for library in libraries:
@@ -66,7 +66,7 @@ class NativeBuildHook(BuildHookInterface[Any]):
         runs = {}
         for level in levels:  # all at a time
             options = () if level == "baseline" else (f"-march={level}", "-mprefer-vector-width=512")
-            library = self.folder / f"_kernels-{level}.so"
+            library = self.folder / f"_kernels_{level.replace('-', '_')}.so"
             whole = [*command, *options, "-o", str(library)]
             runs[library] = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
         for library, run in runs.items():

@@ -26,7 +26,8 @@ LEVELS = {"x86-64-v4": "AVX-512", "x86-64-v3": "AVX2", "x86-64": "SSE2", "baseli
 
 def libraries() -> dict[str, Path]:
     """Return the libraries that this processor runs, by level, the best first."""
-    found = {level: path for level in LEVELS if (path := FOLDER / f"_kernels-{level}.so").is_file()}
+    files = {level: FOLDER / f"_kernels_{level.replace('-', '_')}.so" for level in LEVELS}
+    found = {level: path for level, path in files.items() if path.is_file()}
     if not found:
         return {}
     lowest = ctypes.CDLL(str(list(found.values())[-1]))
