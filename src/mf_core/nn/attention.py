@@ -168,7 +168,7 @@ class Attention(nn.Cell):
             return self.self_kernel(query, key, value, bias, num_heads, scale)
         groups = key.shape[-1] // (query.shape[-1] // num_heads)
         query, key, value = self.split(query, num_heads), self.split(key, groups), self.split(value, groups)
-        return self.mix(query, key, value, bias, scale, dtype, dropout)
+        return self.mix(query, key, value, bias, scale, dtype, dropout if dropping else None)
 
     def see_cached(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, slots: Tensor,
@@ -200,11 +200,13 @@ class Attention(nn.Cell):
     def mix(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, dtype: Any, dropout: nn.Cell | None
     ) -> Tensor:
-        """Do what :meth:`see` does to ``(B, H, S, D)`` and, of keys and values, ``(B, G, T, D)``."""
+        """Do what :meth:`see` does to ``(B, H, S, D)`` and, of keys and values, ``(B, G, T, D)``.
+
+        ``dropout`` drops some weights; None: all are kept.
+        """
         shape, groups = query.shape, key.shape[1]
         shared = shape[1] // groups
-        dropping = dropout is not None and dropout.training and dropout.p > 0
-        if shared == 1 and self.can_fuse(query, dropping):
+        if shared == 1 and self.can_fuse(query, dropout is not None):
             return self.fuse(query, key, value, bias, scale)
         if shared > 1:  # to the keys that they look at, the heads of a group are one head with more queries
             query = query.reshape((shape[0], groups, shared * shape[2], shape[3]))

@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 LEVELS = {"x86-64-v4": "AVX-512", "x86-64-v3": "AVX2", "x86-64": "SSE2", "baseline": "no more than the compiler's own"}
 
 
+@lru_cache
 def libraries() -> dict[str, Path]:
     """Return the libraries that this processor runs, by level, the best first."""
     files = {level: FOLDER / f"_kernels_{level.replace('-', '_')}.so" for level in LEVELS}
