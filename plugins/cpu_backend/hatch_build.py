@@ -13,8 +13,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-#: The levels of x86-64 that there is a library for, the lowest last: without it there are no kernels.
-LEVELS = ("x86-64-v4", "x86-64-v3", "x86-64")
+#: The levels of x86-64 that there is a library for, with what they are compiled with, the lowest last: without it there
+#: are no kernels.
+LEVELS = {
+    "x86-64-v4-amx": ("-march=x86-64-v4", "-mamx-tile", "-mamx-bf16"),
+    "x86-64-v4": ("-march=x86-64-v4",),
+    "x86-64-v3": ("-march=x86-64-v3",),
+    "x86-64": ("-march=x86-64",),
+}
 
 #: Contraction to fused multiply-adds is the one freedom that the compiler is given with numbers.
 FLAGS = (
@@ -62,12 +68,13 @@ class NativeBuildHook(BuildHookInterface[Any]):
             return []
         sources = sorted(str(path) for path in (Path(self.root) / "native").glob("*.cc"))
         command = [*compiler.split(), *FLAGS, *os.environ.get("CXXFLAGS", "").split(), "-shared", *sources]
-        levels = LEVELS if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
+        is_x86 = platform.machine() in ("x86_64", "AMD64")
+        levels: dict[str, tuple[str, ...]] = LEVELS if is_x86 else {"baseline": ()}
         runs = {}
-        for level in levels:  # all at a time
-            options = () if level == "baseline" else (f"-march={level}", "-mprefer-vector-width=512")
+        for level, options in levels.items():  # all at a time
             library = self.folder / f"_kernels_{level.replace('-', '_')}.so"
-            whole = [*command, *options, "-o", str(library)]
+            wide = ("-mprefer-vector-width=512",) if is_x86 else ()
+            whole = [*command, *options, *wide, "-o", str(library)]
             runs[library] = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
         for library, run in runs.items():
             said = run.communicate()[1]

@@ -1,5 +1,5 @@
-// Products of a few rows with a weight, which is read once, so that their time is that of reading it from memory. Weights
-// in int8 and bfloat16, with a scale for each output, are widened on the way, for many rows too.
+// Products with a weight. For a few rows it is read once, so that their time is that of reading it from memory. Weights in
+// int8 and bfloat16, with a scale for each output, are widened on the way.
 #include "multiply.h"
 #include "operator.h"
 
@@ -7,7 +7,12 @@ namespace {
 
 using namespace mf;
 
-constexpr int64_t kFew = 16;  // rows by which a weight is read once, and not laid out first
+constexpr int64_t kFew = 8;         // rows by which a weight is read once, and not laid out first
+constexpr int64_t kFewNarrow = 16;  // of a weight in fewer bits
+
+const float* from(const float* values, int64_t n) { return values ? values + n : nullptr; }
+
+bool fits(const Array& bias, int64_t width) { return !bias.data || (bias.is("float32") && bias.size() == width); }
 
 // `C` columns of `R` rows: C * R sums at a time, which is what the registers hold. The columns' weights follow each other
 // in memory, a few bytes of each are read in turn, and processors do not foresee that: what the next call reads is
@@ -29,7 +34,7 @@ MF_INLINE void tile(const float* x, const T* weight, const float* scale, const f
     MF_UNROLL for (int c = 0; c < C; c++) {
       float total = sum(sums[r][c]);
       for (int64_t j = k; j < inner; j++) total += x[r * inner + j] * one(weight + c * inner + j);
-      y[r * width + c] = (scale ? total * scale[c] : total) + bias[c];
+      y[r * width + c] = (scale ? total * scale[c] : total) + (bias ? bias[c] : 0);
     }
 }
 
@@ -47,9 +52,9 @@ void product(const float* x, const T* weight, const float* scale, const float* b
              int64_t inner, int64_t width, int64_t begin, int64_t end) {
   int64_t n = begin;
   for (; n + 4 <= end; n += 4)
-    columns<4>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
+    columns<4>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, width);
   for (; n < end; n++)
-    columns<1>(x, weight + n * inner, scale ? scale + n : scale, bias + n, y + n, rows, inner, width);
+    columns<1>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, width);
 }
 
 // The same for a weight (inner, width): columns begin … end of y, which has the bias in it. Four rows of the weight at a
@@ -78,36 +83,17 @@ void add_product(const float* x, const float* weight, float* y, int64_t rows, in
       for (int64_t r = 0; r < rows; r++) y[r * width + n] += x[r * inner + k] * weight[k * width + n];
 }
 
-// Columns begin … end of y, with scales and bias.
-void finish(float* y, const float* scale, const float* bias, int64_t rows, int64_t width, int64_t begin, int64_t end) {
-  for (int64_t r = 0; r < rows; r++)
-    by_vector(begin, end, [&](int64_t n, int64_t count) MF_INLINED {
-      float* out = y + r * width + n;
-      put(out, take(out, count) * (scale ? take(scale + n, count) : all(1)) + take(bias + n, count), count);
-    });
-}
-
-// For many rows.
-template <typename T>
-int run_many(const T* weight, const float* scale, const Array& x, const Array& bias, const Array& y, int64_t inner,
-             int64_t width) {
-  const int64_t rows = x.rows(1);
-  float* out = y.as<float>();
-  share(width, kPanel, 2, [&](int64_t begin, int64_t end) {
-    for (int64_t r = 0; r < rows; r++) memset(out + r * width + begin, 0, (end - begin) * sizeof(float));
-    add_columns(x.as<float>(), weight, out, rows, inner, width, begin, end);
-    finish(out, scale, bias.as<float>(), rows, width, begin, end);
-  });
-  return 0;
-}
-
+// Where there is no bias it has no data.
 template <typename T>
 int run(const float* scale, const Array& x, const Array& weight, const Array& bias, const Array& y) {
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
-  if (!are("float32", {x, bias, y})) return 1;
-  if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
+  if (!are("float32", {x, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
   const T* values = weight.as<T>();
-  if (rows > kFew) return run_many(values, scale, x, bias, y, inner, width);
+  if (rows > (scale ? kFewNarrow : kFew)) {
+    const Finish finish = {scale, bias.as<float>()};
+    multiply<T>({x.as<float>(), inner, 1}, {values, inner, 1}, y.as<float>(), rows, inner, width, finish);
+    return 0;
+  }
   share(width, 4, 256, [&](int64_t begin, int64_t end) {
     product(x.as<float>(), values, scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
   });
@@ -125,23 +111,41 @@ MF_OPERATOR(mf_weight_only_linear) {
   return 1;
 }
 
-// x (…, K), weight (N, K), bias (N,) -> (…, N); all fp32
+// x (…, K), weight (N, K), and maybe bias (N,) -> (…, N); all fp32
 MF_OPERATOR(mf_linear_outputs_first) {
-  const Array weight = in[1];
+  const Array weight = in[1], bias = in.count == 4 ? in[2] : Array{};
   if (!weight.is("float32")) return 1;
-  return run<float>(nullptr, in[0], weight, in[2], in[3]);
+  return run<float>(nullptr, in[0], weight, bias, in[in.count - 1]);
 }
 
-// x (…, K), weight (K, N), bias (N,) -> (…, N); all fp32
+// x (…, K), weight (K, N), and maybe bias (N,) -> (…, N); all fp32
 MF_OPERATOR(mf_linear) {
-  const Array x = in[0], weight = in[1], bias = in[2], y = in[3];
+  const Array x = in[0], weight = in[1], bias = in.count == 4 ? in[2] : Array{}, y = in[in.count - 1];
   const int64_t rows = x.rows(1), inner = weight.axis(0), width = weight.axis(1);
-  if (!are("float32", {x, weight, bias, y})) return 1;
-  if (x.axis(-1) != inner || bias.size() != width || y.size() != rows * width) return 1;
-  for (int64_t r = 0; r < rows; r++) memcpy(y.as<float>() + r * width, bias.data, width * sizeof(float));
+  if (!are("float32", {x, weight, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
+  float* out = y.as<float>();
+  if (rows > kFew) {
+    const Side<float> left = {x.as<float>(), inner, 1}, right = {weight.as<float>(), 1, width};
+    multiply(left, right, out, rows, inner, width, {nullptr, bias.as<float>()});
+    return 0;
+  }
+  for (int64_t r = 0; r < rows; r++)
+    bias.data ? memcpy(out + r * width, bias.data, width * sizeof(float)) : memset(out + r * width, 0, width * sizeof(float));
   mf::share(width, kWidth, 256, [&](int64_t begin, int64_t end) {
-    add_product(x.as<float>(), weight.as<float>(), y.as<float>(), rows, inner, width, begin, end);
+    add_product(x.as<float>(), weight.as<float>(), out, rows, inner, width, begin, end);
   });
+  return 0;
+}
+
+// x (N, K), dy (N, M) -> x.T @ dy (K, M); all fp32
+MF_OPERATOR(mf_linear_weight_gradient) {
+  const Array x = in[0], dy = in[1], dweight = in[2];
+  const int64_t rows = x.axis(0), inner = x.axis(-1), width = dy.axis(-1);
+  if (!are("float32", {x, dy, dweight}) || x.size() != rows * inner || dy.size() != rows * width ||
+      dweight.size() != inner * width)
+    return 1;
+  const Side<float> left = {x.as<float>(), 1, inner}, right = {dy.as<float>(), 1, width};
+  multiply(left, right, dweight.as<float>(), inner, rows, width, {});
   return 0;
 }
 

@@ -5,10 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #define MF_INLINE static inline __attribute__((always_inline))
 #define MF_INLINED __attribute__((always_inline))  // of a lambda
-#define MF_UNROLL _Pragma("GCC unroll 8")  // of a loop whose sums are to stay in registers
+#define MF_UNROLL _Pragma("GCC unroll 16")  // of a loop whose sums are to stay in registers
 
 namespace mf {
 
@@ -89,6 +90,23 @@ MF_INLINE void by_vector(int64_t begin, int64_t end, Each each) {
   int64_t i = begin;
   for (; i + kWidth <= end; i += kWidth) each(i, kWidth);
   if (i < end) each(i, end - i);
+}
+
+template <int S, typename Vector, int... Lane>
+MF_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, Lane...>) {
+  const Vector low = __builtin_shufflevector(a, b, (Lane & S ? Lane - S + kWidth : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & S ? Lane + kWidth : Lane + S)...);
+  a = low;
+}
+
+// Rows as columns: of each two that are S apart the parts of S numbers off the diagonal are exchanged, for S of 1, 2, 4 …
+template <int S = 1, typename Vector>
+MF_INLINE void turn(Vector (&rows)[kWidth]) {
+  if constexpr (S < kWidth) {
+    MF_UNROLL for (int i = 0; i < kWidth; i++)
+      if (!(i & S)) exchange<S>(rows[i], rows[i + S], std::make_integer_sequence<int, kWidth>());
+    turn<2 * S>(rows);
+  }
 }
 
 MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
@@ -12,13 +11,10 @@ from .init import ms_dtype, parameter
 from .kernels import kernel
 from .operators import Operators
 
-#: A kernel that reads a weight once is faster than a matrix product for so many rows.
-FEW_ROWS = 8
 
-
-def _are_few(rows: Tensor, weight: Tensor) -> bool:
-    """Tell whether the kernels for few rows take these: both in fp32."""
-    are: bool = rows.shape[0] <= FEW_ROWS and rows.dtype == weight.dtype == mstype.float32
+def _are_plain(rows: Tensor, weight: Tensor) -> bool:
+    """Tell whether the kernels for fp32 take these."""
+    are: bool = rows.dtype == weight.dtype == mstype.float32
     return are
 
 
@@ -72,8 +68,6 @@ class Linear(nn.Cell):
         self.by_compiler = False
         self.kernel: Any = kernel("linear_outputs_first" if self.outputs_first else "linear")
         self.bias_kernel: Any = kernel("bias_add")
-        needed = self.kernel is not None and self.bias is None
-        self.no_bias = Tensor(np.zeros(self.out_features, np.float32)) if needed else None
         self.matmul: Any = None if self.outputs_first else ops.MatMul()
         self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
 
@@ -82,12 +76,15 @@ class Linear(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        if self.can_spare(rows):
-            bias = self.no_bias if self.bias is None else self.bias
-            return self.kernel(rows, self.weight, bias).reshape(x.shape[:-1] + (self.out_features,))
-        weight = ops.cast(self.weight, self.dtype)
-        y = self.matmul(rows, weight) if self.matmul is not None else self.matmul_outputs_first(rows, weight)
+        fused = self.kernel is not None and not self.by_compiler and _are_plain(rows, self.weight)
         shape = x.shape[:-1] + (self.out_features,)
+        if fused and self.leave is None:
+            return self.kernel(rows, self.weight, self.bias).reshape(shape)
+        if fused:
+            y = self.kernel(rows, self.weight, None)
+        else:
+            weight = ops.cast(self.weight, self.dtype)
+            y = self.matmul(rows, weight) if self.matmul is not None else self.matmul_outputs_first(rows, weight)
         if self.leave is not None:
             y = self.leave(y.reshape(shape))
             shape = y.shape
@@ -98,11 +95,6 @@ class Linear(nn.Cell):
             plain = self.bias_kernel is None or y.dtype != mstype.float32 or self.by_compiler
             y = self.bias_add(y, bias) if plain else self.bias_kernel(y, bias)
         return y.reshape(shape)
-
-    def can_spare(self, rows: Tensor) -> bool:
-        """Tell whether there is a kernel for so few rows: of a whole layer, in fp32."""
-        whole = self.leave is None and not self.by_compiler
-        return self.kernel is not None and whole and _are_few(rows, self.weight)
 
 
 class LayerNorm(nn.Cell):
@@ -170,7 +162,6 @@ class Embedding(nn.Cell):
         self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
         self.kernel: Any = kernel("linear_outputs_first")
         self.by_compiler = False
-        self.no_bias = None if self.kernel is None else Tensor(np.zeros(num_embeddings, np.float32))
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""
@@ -196,13 +187,9 @@ class Embedding(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype)
-        if self.can_spare(rows):
-            return self.kernel(rows, self.weight, self.no_bias).reshape(x.shape[:-1] + (self.weight.shape[0],))
-        logits = self.product(rows, ops.cast(self.weight, self.dtype))
-        logits = ops.cast(logits, ms_dtype("float32")).reshape(x.shape[:-1] + (self.weight.shape[0],))
+        if self.kernel is not None and not self.by_compiler and _are_plain(rows, self.weight):
+            logits = self.kernel(rows, self.weight, None)
+        else:
+            logits = ops.cast(self.product(rows, ops.cast(self.weight, self.dtype)), mstype.float32)
+        logits = logits.reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
-
-    def can_spare(self, rows: Tensor) -> bool:
-        """Tell whether there is a kernel for the logits of so few rows: of the whole vocabulary, in fp32."""
-        whole = self.start is None and not self.by_compiler
-        return self.kernel is not None and whole and _are_few(rows, self.weight)

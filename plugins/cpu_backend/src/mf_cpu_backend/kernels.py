@@ -21,7 +21,10 @@ from .cores import core_count
 FOLDER = Path(__file__).parent
 
 #: What each level means to people.
-LEVELS = {"x86-64-v4": "AVX-512", "x86-64-v3": "AVX2", "x86-64": "SSE2", "baseline": "no more than the compiler's own"}
+LEVELS = {
+    "x86-64-v4-amx": "AVX-512 and AMX", "x86-64-v4": "AVX-512", "x86-64-v3": "AVX2", "x86-64": "SSE2",
+    "baseline": "no more than the compiler's own",
+}  # fmt: skip
 
 
 @lru_cache

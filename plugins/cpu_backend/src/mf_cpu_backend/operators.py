@@ -27,22 +27,33 @@ _gelu_gradient = _operator("mf_gelu_gradient", _like_first, _like_first)
 _cross_entropy_gradient = _operator("mf_cross_entropy_gradient", _like_first, _like_first)
 
 
+_column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
+_linear_weight_gradient = _operator("mf_linear_weight_gradient", lambda x, dy: (x[1], dy[1]), _like_first)
+
+
 def _linear_backward(
     x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return ops.MatMul(transpose_b=True)(dout, weight), ops.MatMul(transpose_a=True)(x, dout), ops.ReduceSum()(dout, 0)
+    return _product_outputs_first(dout, weight), _linear_weight_gradient(x, dout), _column_sums(dout, bias)
 
 
 def _linear_outputs_first_backward(
     x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return ops.MatMul()(dout, weight), ops.MatMul(transpose_a=True)(dout, x), ops.ReduceSum()(dout, 0)
+    return _product(dout, weight), _linear_weight_gradient(dout, x), _column_sums(dout, bias)
+
+
+def _product_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return _product_outputs_first(dout, weight), _linear_weight_gradient(x, dout)
+
+
+def _product_outputs_first_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return _product(dout, weight), _linear_weight_gradient(dout, x)
 
 
 _layer_norm_gradient = _operator(
     "mf_layer_norm_gradient", lambda x, weight, *_: (x, weight, weight), lambda x, *_: (x, x, x)
 )
-_column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
 _softmax_gradient = _operator("mf_softmax_gradient", _like_first, _like_first)
 
 
@@ -126,6 +137,10 @@ _linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _lik
 _linear_outputs_first = _operator(
     "mf_linear_outputs_first", lambda x, weight, bias: (x[0], weight[0]), _like_first, _linear_outputs_first_backward
 )
+_product = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first, _product_backward)
+_product_outputs_first = _operator(
+    "mf_linear_outputs_first", lambda x, weight: (x[0], weight[0]), _like_first, _product_outputs_first_backward
+)
 _weight_only_linear = _operator(
     "mf_weight_only_linear", lambda x, weight, scale, bias: (*x[:-1], weight[0]), _like_first
 )
@@ -181,18 +196,18 @@ def softmax(x: Tensor) -> Tensor:
     return _softmax(x)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Read the weight once, for all rows."""
-    return _linear(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Read the weight once for a few rows, and lay it out for many."""
+    return _product(x, weight) if bias is None else _linear(x, weight, bias)
 
 
-def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Read the weight once, for all rows."""
-    return _linear_outputs_first(x, weight, bias)
+def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Read the weight once for a few rows, and lay it out for many."""
+    return _product_outputs_first(x, weight) if bias is None else _linear_outputs_first(x, weight, bias)
 
 
 def weight_only_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Read the weight once, for all rows."""
+    """Read the weight once for a few rows, and lay it out for many."""
     return _weight_only_linear(x, weight, scale, bias)
 
 
