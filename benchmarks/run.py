@@ -23,6 +23,7 @@ import listing
 import machine
 import quality
 import sampling
+import speculation
 import start
 import table
 import train
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "train-124m": lambda session: train.measure(session, "124m"),
     "first": start.measure_first,
     "load": start.measure_load,
+    "speculation": speculation.measure,
     "quality": quality.measure,
     "listing": listing.measure,
     "sampling": sampling.measure,

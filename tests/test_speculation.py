@@ -7,8 +7,9 @@ from mf_core import GPT2Config, GPT2LMHeadModel, pipeline, set_seed
 from mf_core.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from mf_core.generation.config import GenerationConfig
 from mf_core.generation.engine import run
-from mf_core.generation.sequences import prepare
-from mf_core.generation.speculation import look_up
+from mf_core.generation.rows import CachedRows
+from mf_core.generation.sequences import Writer, prepare
+from mf_core.generation.speculation import Draft, look_up
 
 SIZES = {
     "vocab_size": 120, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 64, "initializer_range": 0.3,
@@ -63,6 +64,22 @@ def test_an_assistant_that_draws_as_the_model_does_is_always_right(model, option
     steps, ids = passes(model, PROMPTS[0], options, assistant=model)
     assert len(ids) == 43
     assert steps <= 1 + 10  # the prompt's, and three and one a step
+
+
+def test_an_assistant_that_is_wrong_proposes_less(model, smaller):
+    config = GenerationConfig(max_new_tokens=40)
+    (sequence,) = prepare(model, [PROMPTS[0]], config)
+    writer = Writer(sequence, config, None, False)
+    with CachedRows(smaller, 1) as rows:
+        draft = Draft(rows, 4)
+        counts = []
+        for right in (False, False, False, False, True, True, True):
+            (proposal,) = draft.propose([writer])
+            counts.append(len(proposal))
+            sequence.ids += proposal if right else [(proposal[0] + 1) % 118]
+        assert counts == [4, 3, 2, 1, 1, 3, 4]
+        (another,) = prepare(model, [PROMPTS[2]], config)  # takes the row, and says nothing of the proposal before
+        assert len(draft.propose([Writer(another, config, None, False)])[0]) == 4
 
 
 def test_what_is_looked_up():

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import resource
 import struct
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -191,6 +193,21 @@ def test_saving_returns_the_files(model, tmp_path):
     assert save_weights(dict(model.parameters_and_names()), tmp_path / "new") == [tmp_path / "new" / FILE]
     files = save_weights(dict(model.parameters_and_names()), tmp_path / "parts", shard_size=40_000)
     assert files == find_files(open_source(str(tmp_path / "parts")))
+
+
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not THP.exists(), reason="this system has no large pages")
+def test_weights_are_mapped_where_large_pages_may_be(saved):
+    loaded = AutoModel.from_pretrained(saved)
+    mappings = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    (mapped,) = [each for each in mappings if str(saved / FILE) in each]
+    assert "hg" in re.search("VmFlags:(.*)", mapped)[1].split()
+    before = digest(saved / FILE)
+    ms.ops.assign(loaded.transformer.wte.weight, ms.Tensor(np.ones((100, 32), np.float32)))
+    assert (loaded.transformer.wte.weight.asnumpy() == 1).all()
+    assert digest(saved / FILE) == before
 
 
 # Checkpoints of others ----------------------------------------------------------------------------------------------

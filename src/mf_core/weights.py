@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +79,26 @@ def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray, str]]:
         header: dict[str, Any] = json.loads(file.read(length))
     header.pop("__metadata__", None)
     base = 8 + length
-    data = np.memmap(path, np.uint8, mode="c") if path.stat().st_size > base else np.empty(base, np.uint8)
+    data = _map(path)
     for name, info in header.items():
         start, end = info["data_offsets"]
         kind = info["dtype"]
         raw = data[base + start : base + end]
         array = raw.view(_NUMPY[kind]).reshape(info["shape"]) if kind in _NUMPY else np.asarray(raw)
         yield name, array, kind
+
+
+def _map(path: Path) -> np.ndarray:
+    """Return a file's bytes, mapped copy-on-write, in large pages where the system gives them: those are read faster.
+
+    What of the file was in memory already stays in the pages that it was put into.
+    """
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # the kernel was built without
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(mapped, np.uint8)
 
 
 def load_weights(

@@ -57,7 +57,8 @@ class GenerationConfig:
         prompt_lookup_num_tokens: Propose so many tokens a step, those that followed when the text's last ones came
             before; the model takes what it would draw itself, so that the text is the same, and comes faster where it
             repeats the prompt or itself. 7 cost little more than none. None: propose nothing.
-        num_assistant_tokens: So many tokens a step are proposed by ``assistant_model``, where one is given.
+        num_assistant_tokens: At most so many tokens a step are proposed by ``assistant_model``, where one is given:
+            fewer while it is often wrong. More than 7 are costly on a CPU.
 
     Raises:
         ArgumentTypeError: A value has the wrong type. A bool is not an int here.
@@ -81,7 +82,7 @@ class GenerationConfig:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     prompt_lookup_num_tokens: int | None = None
-    num_assistant_tokens: int = 5
+    num_assistant_tokens: int = 7
 
     def __post_init__(self) -> None:
         for field in fields(self):
