@@ -149,7 +149,7 @@ def test_no_graph_is_used_once_a_function_has_been_replaced(cache, monkeypatch):
 
     before = generate(make())
     used = age(cache)
-    monkeypatch.setattr(layers, "_are_few", never)
+    monkeypatch.setattr(layers, "_are_plain", never)
     assert generate(make()) == before
     assert not used()
 
