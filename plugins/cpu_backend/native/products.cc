@@ -1,5 +1,5 @@
-// Products with a weight. For a few rows it is read once, so that their time is that of reading it from memory. Weights in
-// int8 and bfloat16, with a scale for each output, are widened on the way.
+// Products of rows with a weight, of few and of many.
+#include "few_rows.h"
 #include "multiply.h"
 #include "operator.h"
 
@@ -10,78 +10,7 @@ using namespace mf;
 constexpr int64_t kFew = 8;         // rows by which a weight is read once, and not laid out first
 constexpr int64_t kFewNarrow = 16;  // of a weight in fewer bits
 
-const float* from(const float* values, int64_t n) { return values ? values + n : nullptr; }
-
 bool fits(const Array& bias, int64_t width) { return !bias.data || (bias.is("float32") && bias.size() == width); }
-
-// `C` columns of `R` rows: C * R sums at a time, which is what the registers hold. The columns' weights follow each other
-// in memory, a few bytes of each are read in turn, and processors do not foresee that: what the next call reads is
-// fetched here, line after line.
-template <int R, int C, typename T>
-MF_INLINE void tile(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t inner,
-                    int64_t width) {
-  Floats sums[R][C] = {};
-  int64_t k = 0;
-  for (; k + kWidth <= inner; k += kWidth) {
-    const char* next = reinterpret_cast<const char*>(weight + C * (inner + k));
-    for (size_t line = 0; line < C * kWidth * sizeof(T); line += 64) __builtin_prefetch(next + line);
-    MF_UNROLL for (int c = 0; c < C; c++) {
-      const Floats w = load(weight + c * inner + k);
-      MF_UNROLL for (int r = 0; r < R; r++) sums[r][c] += load(x + r * inner + k) * w;
-    }
-  }
-  MF_UNROLL for (int r = 0; r < R; r++)
-    MF_UNROLL for (int c = 0; c < C; c++) {
-      float total = sum(sums[r][c]);
-      for (int64_t j = k; j < inner; j++) total += x[r * inner + j] * one(weight + c * inner + j);
-      y[r * width + c] = (scale ? total * scale[c] : total) + (bias ? bias[c] : 0);
-    }
-}
-
-template <int C, typename T>
-MF_INLINE void columns(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
-                       int64_t inner, int64_t width) {
-  int64_t r = 0;
-  for (; kMany && r + 4 <= rows; r += 4) tile<4, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
-  for (; r + 2 <= rows; r += 2) tile<2, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
-  if (r < rows) tile<1, C>(x + r * inner, weight, scale, bias, y + r * width, inner, width);
-}
-
-template <typename T>
-void product(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
-             int64_t inner, int64_t width, int64_t begin, int64_t end) {
-  int64_t n = begin;
-  for (; n + 4 <= end; n += 4)
-    columns<4>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, width);
-  for (; n < end; n++)
-    columns<1>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, width);
-}
-
-// The same for a weight (inner, width): columns begin … end of y, which has the bias in it. Four rows of the weight at a
-// time are added to y; those that follow are fetched.
-void add_product(const float* x, const float* weight, float* y, int64_t rows, int64_t inner, int64_t width,
-                 int64_t begin, int64_t end) {
-  int64_t k = 0;
-  for (; k + 4 <= inner; k += 4) {
-    const float* w = weight + k * width;
-    int64_t n = begin;
-    for (; n + kWidth <= end; n += kWidth) {
-      MF_UNROLL for (int i = 4; i < 8; i++) __builtin_prefetch(w + i * width + n);
-      const Floats a = load(w + n), b = load(w + width + n), c = load(w + 2 * width + n), d = load(w + 3 * width + n);
-      for (int64_t r = 0; r < rows; r++) {
-        const float* f = x + r * inner + k;
-        float* out = y + r * width + n;
-        store(out, load(out) + (f[0] * a + f[1] * b) + (f[2] * c + f[3] * d));
-      }
-    }
-    for (; n < end; n++)
-      for (int64_t r = 0; r < rows; r++)
-        for (int i = 0; i < 4; i++) y[r * width + n] += x[r * inner + k + i] * w[i * width + n];
-  }
-  for (; k < inner; k++)
-    for (int64_t n = begin; n < end; n++)
-      for (int64_t r = 0; r < rows; r++) y[r * width + n] += x[r * inner + k] * weight[k * width + n];
-}
 
 // Where there is no bias it has no data.
 template <typename T>
@@ -132,7 +61,7 @@ MF_OPERATOR(mf_linear) {
   for (int64_t r = 0; r < rows; r++)
     bias.data ? memcpy(out + r * width, bias.data, width * sizeof(float)) : memset(out + r * width, 0, width * sizeof(float));
   mf::share(width, kWidth, 256, [&](int64_t begin, int64_t end) {
-    add_product(x.as<float>(), weight.as<float>(), out, rows, inner, width, begin, end);
+    add_product(x.as<float>(), weight.as<float>(), out, rows, inner, width, width, begin, end);
   });
   return 0;
 }

@@ -1,35 +1,10 @@
-// Rotary positions: each pair of a head's numbers, i and i + D / 2, is turned by an angle that grows with the position.
+// Rotary positions, forwards and backwards.
 #include "operator.h"
-#include "simd.h"
+#include "rows.h"
 
 namespace {
 
 using namespace mf;
-
-struct Turn {
-  const float *x, *cos, *sin;
-  const int32_t* positions;
-  float* y;
-  int64_t heads, half;
-  float sign;  // -1 turns back
-};
-
-// Tokens begin … end, counted over the batch.
-void turn(const Turn& t, int64_t begin, int64_t end) {
-  for (int64_t n = begin; n < end; n++) {
-    const float *cos = t.cos + t.positions[n] * t.half, *sin = t.sin + t.positions[n] * t.half;
-    for (int64_t h = 0; h < t.heads; h++) {
-      const float* x = t.x + (n * t.heads + h) * 2 * t.half;
-      float* y = t.y + (n * t.heads + h) * 2 * t.half;
-      by_vector(0, t.half, [&](int64_t i, int64_t count) MF_INLINED {
-        const Floats a = take(x + i, count), b = take(x + t.half + i, count);
-        const Floats c = take(cos + i, count), s = t.sign * take(sin + i, count);
-        put(y + i, a * c - b * s, count);
-        put(y + t.half + i, b * c + a * s, count);
-      });
-    }
-  }
-}
 
 int run(const mf::Arrays& in, float sign) {
   const Array x = in[0], positions = in[1], cos = in[2], sin = in[3], y = in[4];
@@ -41,7 +16,7 @@ int run(const mf::Arrays& in, float sign) {
   for (int64_t n = 0; n < tokens; n++)
     if (positions.as<int32_t>()[n] < 0 || positions.as<int32_t>()[n] >= cos.rows(1)) return 1;
   const Turn t = {x.as<float>(), cos.as<float>(), sin.as<float>(), positions.as<int32_t>(), y.as<float>(),
-                  width / (2 * half), half, sign};
+                  width / (2 * half), half, width, sign};
   mf::share(tokens, 1, 16384 / width, [&](int64_t begin, int64_t end) { turn(t, begin, end); });
   return 0;
 }

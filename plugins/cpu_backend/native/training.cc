@@ -1,6 +1,6 @@
 // What training does besides matrix products, each in one pass over memory.
 #include "operator.h"
-#include "simd.h"
+#include "rows.h"
 
 #include <cmath>
 
@@ -10,31 +10,23 @@ using namespace mf;
 
 // ---------------------------------------------------------------------------------------------------------- activation
 
-constexpr float kOuter = 1.5957691216057308f, kInner = 0.044715f;
-
-// sigmoid(1.596 (x + 0.0447 x^3)), which is (1 + tanh(0.798 (x + 0.0447 x^3))) / 2
-MF_INLINE Floats gate(Floats x) { return 1.0f / (1.0f + exp(-kOuter * (x + kInner * x * x * x))); }
-
 void gelu(const float* x, float* y, int64_t begin, int64_t end) {
   by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
-    const Floats v = take(x + i, count);
-    put(y + i, v * gate(v), count);
+    put(y + i, mf::gelu(take(x + i, count)), count);
   });
 }
 
 void gelu_gradient(const float* x, const float* dy, float* dx, int64_t begin, int64_t end) {
   by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
-    const Floats v = take(x + i, count), g = gate(v);
-    const Floats slope = g + v * g * (1.0f - g) * kOuter * (1.0f + 3 * kInner * v * v);
+    const Floats v = take(x + i, count), g = gelu_gate(v);
+    const Floats slope = g + v * g * (1.0f - g) * kGeluOuter * (1.0f + 3 * kGeluInner * v * v);
     put(dx + i, take(dy + i, count) * slope, count);
   });
 }
 
-// x * sigmoid(beta * x)
 void swish(const float* x, float beta, float* y, int64_t begin, int64_t end) {
   by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
-    const Floats v = take(x + i, count);
-    put(y + i, v / (1.0f + exp(-beta * v)), count);
+    put(y + i, mf::swish(take(x + i, count), beta), count);
   });
 }
 
@@ -78,22 +70,9 @@ void cross_entropy_gradient(const float* logits, const int32_t* labels, const fl
 void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* y, float* means,
                 float* scales, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
-    const float* row = x + n * width;
-    float* out = y + n * width;
-    Floats sums = {}, squares = {};
-    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED { sums += take(row + i, count); });
-    const float mean = sum(sums) / width;
-    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      const Floats apart = take(row + i, count, mean) - mean;
-      squares += apart * apart;
-    });
-    const float scale = 1 / std::sqrt(sum(squares) / width + epsilon);
-    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      const Floats v = (take(row + i, count) - mean) * scale * take(weight + i, count) + take(bias + i, count);
-      put(out + i, v, count);
-    });
-    means[n] = mean;
-    scales[n] = scale;
+    const Normed normed = layer_norm_row(x + n * width, weight, bias, epsilon, y + n * width, width);
+    means[n] = normed.mean;
+    scales[n] = normed.scale;
   }
 }
 
@@ -135,15 +114,8 @@ void layer_norm_sums(const float* x, const float* means, const float* scales, co
 
 void rms_norm(const float* x, const float* weight, float epsilon, float* y, float* scales, int64_t width, int64_t begin,
               int64_t end) {
-  for (int64_t n = begin; n < end; n++) {
-    const float* row = x + n * width;
-    Floats squares = {};
-    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED { squares += take(row + i, count) * take(row + i, count); });
-    const float scale = scales[n] = 1 / std::sqrt(sum(squares) / width + epsilon);
-    by_vector(0, width, [&](int64_t i, int64_t count) MF_INLINED {
-      put(y + n * width + i, take(row + i, count) * scale * take(weight + i, count), count);
-    });
-  }
+  for (int64_t n = begin; n < end; n++)
+    scales[n] = rms_norm_row(x + n * width, weight, epsilon, y + n * width, width).scale;
 }
 
 void rms_norm_gradient(const float* x, const float* weight, const float* scales, const float* dy, float* dx,

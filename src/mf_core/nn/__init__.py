@@ -11,6 +11,7 @@ from .attention import (
     split_heads,
     write_cache,
 )
+from .decoder_layer import DecoderLayer, LayerParts
 from .dropout import Dropout, HeadDropout, dropout_operators, set_random_key
 from .init import ms_dtype, parameter, skip_init
 from .layers import Embedding, LayerNorm, Linear
@@ -25,11 +26,13 @@ __all__ = [
     "Attention",
     "CausalBias",
     "CrossEntropy",
+    "DecoderLayer",
     "Dropout",
     "Embedding",
     "GatherRows",
     "HeadDropout",
     "LayerNorm",
+    "LayerParts",
     "Linear",
     "Operators",
     "RMSNorm",

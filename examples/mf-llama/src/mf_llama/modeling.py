@@ -9,7 +9,19 @@ from __future__ import annotations
 from typing import ClassVar
 
 from mf_core import PretrainedModel
-from mf_core.nn import ACTIVATIONS, Attention, CausalBias, Embedding, Linear, RMSNorm, Rotary, ms_dtype, positions
+from mf_core.nn import (
+    ACTIVATIONS,
+    Attention,
+    CausalBias,
+    DecoderLayer,
+    Embedding,
+    LayerParts,
+    Linear,
+    RMSNorm,
+    Rotary,
+    ms_dtype,
+    positions,
+)
 from mf_core.parallel import ParallelPlan
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -70,7 +82,7 @@ class LlamaMLP(nn.Cell):
         return self.down_proj(self.act(self.gate_proj(x)) * self.up_proj(x))
 
 
-class LlamaBlock(nn.Cell):
+class LlamaBlock(DecoderLayer):
     """One layer: attention and MLP, each after a norm and around a residual."""
 
     def __init__(self, config: LlamaConfig, dtype: str) -> None:
@@ -90,8 +102,22 @@ class LlamaBlock(nn.Cell):
         values: Parameter | None,
     ) -> Tensor:
         """``(B, S, E)`` to the same."""
-        x = x + self.self_attn(self.input_layernorm(x), position_ids, bias, slots, keys, values)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        if self.can_fuse(x, slots):
+            x = self.fuse(x, bias, slots, keys, values, position_ids=position_ids)
+        else:
+            x = x + self.self_attn(self.input_layernorm(x), position_ids, bias, slots, keys, values)
+            x = x + self.mlp(self.post_attention_layernorm(x))
+        return x
+
+    def parts(self) -> LayerParts:
+        """See the base class."""
+        attn, mlp = self.self_attn, self.mlp
+        return LayerParts(
+            norms=(self.input_layernorm, self.post_attention_layernorm),
+            query_key_value=(attn.q_proj, attn.k_proj, attn.v_proj), rotary=attn.rotary, attention=attn.attention,
+            output=attn.o_proj, up=(mlp.gate_proj, mlp.up_proj), activation=mlp.act, down=mlp.down_proj,
+            scale=attn.scale, softmax_dtype=attn.softmax_dtype,
+        )  # fmt: skip
 
 
 class LlamaModel(nn.Cell):

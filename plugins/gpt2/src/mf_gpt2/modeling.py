@@ -14,10 +14,12 @@ from mf_core.nn import (
     ACTIVATIONS,
     Attention,
     CausalBias,
+    DecoderLayer,
     Dropout,
     Embedding,
     HeadDropout,
     LayerNorm,
+    LayerParts,
     Linear,
     Operators,
     ms_dtype,
@@ -90,7 +92,7 @@ class GPT2MLP(nn.Cell):
         return self.dropout(self.c_proj(self.act(self.c_fc(x))))
 
 
-class GPT2Block(nn.Cell):
+class GPT2Block(DecoderLayer):
     """One layer: attention and MLP, each after a layer norm and around a residual."""
 
     operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
@@ -108,10 +110,23 @@ class GPT2Block(nn.Cell):
         self, x: Tensor, bias: Tensor, slots: Tensor | None, keys: Parameter | None, values: Parameter | None
     ) -> Tensor:
         """``(B, S, E)`` to the same."""
-        normed = self.ln_1(x)
-        x = self.add(normed if self.post_layernorm_residual else x, self.attn(normed, bias, slots, keys, values))
-        normed = self.ln_2(x)
-        return self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
+        if self.can_fuse(x, slots):
+            x = self.fuse(x, bias, slots, keys, values)
+        else:
+            normed = self.ln_1(x)
+            x = self.add(normed if self.post_layernorm_residual else x, self.attn(normed, bias, slots, keys, values))
+            normed = self.ln_2(x)
+            x = self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
+        return x
+
+    def parts(self) -> LayerParts:
+        """See the base class."""
+        attn, mlp = self.attn, self.mlp
+        return LayerParts(
+            norms=(self.ln_1, self.ln_2), query_key_value=(attn.c_attn,), attention=attn.attention, output=attn.c_proj,
+            up=(mlp.c_fc,), activation=mlp.act, down=mlp.c_proj, scale=attn.scale, softmax_dtype=attn.softmax_dtype,
+            normed_residual=self.post_layernorm_residual,
+        )  # fmt: skip
 
 
 class GPT2Model(nn.Cell):

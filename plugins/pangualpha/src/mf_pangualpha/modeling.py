@@ -28,10 +28,12 @@ from mf_core.nn import (
     ACTIVATIONS,
     Attention,
     CausalBias,
+    DecoderLayer,
     Dropout,
     Embedding,
     HeadDropout,
     LayerNorm,
+    LayerParts,
     Linear,
     Operators,
     ms_dtype,
@@ -122,7 +124,17 @@ def _experts(config: PanguAlphaConfig, dtype: str) -> MixtureOfExperts:
     return MixtureOfExperts(router, [PanguAlphaMLP(config, dtype) for _ in range(config.expert_num)])
 
 
-class PanguAlphaBlock(nn.Cell):
+def _parts(layer: PanguAlphaBlock | PanguAlphaQueryLayer) -> LayerParts:
+    attention, mlp = layer.attention, layer.mlp
+    return LayerParts(
+        norms=(layer.layernorm1, layer.layernorm2), query_key_value=(attention.query, attention.key, attention.value),
+        attention=attention.core, output=attention.projection, up=(mlp.mapping,), activation=mlp.act,
+        down=mlp.projection, scale=attention.scale, softmax_dtype=attention.softmax_dtype or mstype.float32,
+        normed_residual=layer.post_layernorm_residual,
+    )  # fmt: skip
+
+
+class PanguAlphaBlock(DecoderLayer):
     """One layer: attention and MLP, each after a layer norm and around a residual."""
 
     operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
@@ -142,6 +154,8 @@ class PanguAlphaBlock(nn.Cell):
         values: Parameter | None,
     ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """``(B, S, E)`` to the same; with experts and ``counted`` ``(B, S)``, also their balance loss."""
+        if self.can_fuse(x, slots):
+            return self.fuse(x, bias, slots, keys, values)
         normed = self.layernorm1(x)
         attended = self.attention(normed, normed, bias, slots, keys, values)
         x = self.add(normed if self.post_layernorm_residual else x, attended)
@@ -152,8 +166,12 @@ class PanguAlphaBlock(nn.Cell):
             return self.add(residual, y), loss
         return self.add(residual, self.mlp(normed))
 
+    def parts(self) -> LayerParts | None:
+        """See the base class."""
+        return None if self.has_experts else _parts(self)
 
-class PanguAlphaQueryLayer(nn.Cell):
+
+class PanguAlphaQueryLayer(DecoderLayer):
     """The top layer, whose queries are learned for each position."""
 
     operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
@@ -179,13 +197,21 @@ class PanguAlphaQueryLayer(nn.Cell):
             bias: ``(B or 1, 1, Q, T)``.
             slots, keys, values: The cache, or None.
         """
-        normed = self.layernorm1(x)
-        residual = normed if self.post_layernorm_residual else x
-        if asking.shape[1] != x.shape[1]:
-            residual = residual[:, -asking.shape[1] :]
-        x = self.add(residual, self.attention(asking, normed, bias, slots, keys, values))
-        normed = self.layernorm2(x)
-        return self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
+        if self.can_fuse(x, slots):
+            x = self.fuse(x, bias, slots, keys, values, asking=asking)
+        else:
+            normed = self.layernorm1(x)
+            residual = normed if self.post_layernorm_residual else x
+            if asking.shape[1] != x.shape[1]:
+                residual = residual[:, -asking.shape[1] :]
+            x = self.add(residual, self.attention(asking, normed, bias, slots, keys, values))
+            normed = self.layernorm2(x)
+            x = self.add(normed if self.post_layernorm_residual else x, self.mlp(normed))
+        return x
+
+    def parts(self) -> LayerParts:
+        """See the base class."""
+        return _parts(self)
 
 
 class PanguAlphaModel(nn.Cell):

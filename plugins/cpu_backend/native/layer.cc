@@ -1,0 +1,247 @@
+// A whole layer of a decoder for a few tokens: norm, queries, keys and values, attention over the cache, output, norm and
+// the feed-forward layers, each after the other with all threads, and each weight read once.
+#include "attention.h"
+#include "few_rows.h"
+#include "rows.h"
+
+#include <memory>
+
+namespace {
+
+using namespace mf;
+
+constexpr int64_t kLeast = 256;  // columns of a product that are worth another thread
+
+// What there is not is given as int32, which none of these can be.
+bool absent(const Array& array) { return array.is("int32"); }
+
+const float* floats(const Array& array) { return absent(array) ? nullptr : array.as<const float>(); }
+
+// Whether it is so many floats.
+bool holds(const Array& array, int64_t size) { return array.is("float32") && array.size() == size; }
+
+bool may_hold(const Array& array, int64_t size) { return absent(array) || holds(array, size); }
+
+struct Norm {
+  const float *weight, *bias;  // without a bias: an RMS norm
+  float epsilon;
+};
+
+void normalize(const Norm& norm, const float* x, float* y, int64_t rows, int64_t width) {
+  for (int64_t n = 0; n < rows; n++) {
+    const float* from = x + n * width;
+    norm.bias ? layer_norm_row(from, norm.weight, norm.bias, norm.epsilon, y + n * width, width)
+              : rms_norm_row(from, norm.weight, norm.epsilon, y + n * width, width);
+  }
+}
+
+struct Projection {
+  Array weight;
+  const float *scale, *bias;  // either may be null
+  bool outputs_first;
+  int64_t inner, width;
+};
+
+bool given(const Array& weight, const Array& scale, const Array& bias, bool outputs_first, Projection* p) {
+  if (weight.rank != 2) return false;
+  *p = {weight, floats(scale), floats(bias), outputs_first, weight.axis(outputs_first ? 1 : 0),
+        weight.axis(outputs_first ? 0 : 1)};
+  const bool known = weight.is("float32") || (outputs_first && (weight.is("int8") || weight.is("bfloat16")));
+  return known && may_hold(scale, p->width) && may_hold(bias, p->width) && (outputs_first || absent(scale));
+}
+
+// Columns begin … end of y = x (rows, inner) @ weight, with scale and bias; `row`: the distance between rows of y.
+void project(const Projection& p, const float* x, int64_t rows, float* y, int64_t row, int64_t begin, int64_t end) {
+  if (!p.outputs_first) {
+    for (int64_t r = 0; r < rows; r++)
+      p.bias ? void(memcpy(y + r * row + begin, p.bias + begin, (end - begin) * sizeof(float)))
+             : void(memset(y + r * row + begin, 0, (end - begin) * sizeof(float)));
+    add_product(x, p.weight.as<const float>(), y, rows, p.inner, p.width, row, begin, end);
+  } else if (p.weight.is("int8")) {
+    product(x, p.weight.as<const int8_t>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+  } else if (p.weight.is("bfloat16")) {
+    product(x, p.weight.as<const Bfloat>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+  } else {
+    product(x, p.weight.as<const float>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+  }
+}
+
+// Columns begin … end of y = residual + x @ weight.
+void project_onto(const Projection& p, const float* residual, const float* x, int64_t rows, float* y, int64_t begin,
+                  int64_t end) {
+  project(p, x, rows, y, p.width, begin, end);
+  for (int64_t r = 0; r < rows; r++)
+    by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+      float* out = y + r * p.width + i;
+      put(out, take(out, count) + take(residual + r * p.width + i, count), count);
+    });
+}
+
+struct Layer {
+  const float *x, *asking;  // asking: what queries are made of instead
+  int64_t batch, length, queries, width, heads, groups, size, places, inner;
+  Norm norms[2];
+  Projection inputs[3], output, ups[2], down;
+  int input_count, up_count;
+  Array bias, slots, keys, values;
+  const int32_t* positions;  // null: nothing is turned
+  const float *cos, *sin;
+  float scale, beta;
+  bool is_gelu, normed_residual;
+
+  int64_t mixed() const { return (heads + 2 * groups) * size; }  // queries, keys and values of a token
+  const float* residual(const float* x, const float* normed) const { return normed_residual ? normed : x; }
+};
+
+// Queries, keys and values of each token beside each other.
+void make_inputs(const Layer& l, const float* normed, float* mixed) {
+  share(l.mixed(), kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (int i = 0; i < l.input_count; first += l.inputs[i++].width) {
+      const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, l.inputs[i].width);
+      if (from >= to) continue;
+      const bool asks = i == 0 && l.asking;
+      project(l.inputs[i], asks ? l.asking : normed, l.batch * (asks ? l.queries : l.length), mixed + first, l.mixed(),
+              from, to);
+    }
+  });
+  if (l.positions)  // keys come after the queries, as if they were more heads
+    turn({mixed, l.cos, l.sin, l.positions, mixed, l.heads + l.groups, l.size / 2, l.mixed(), 1}, 0, l.batch * l.length);
+}
+
+// What each query sees of the cache, after the new keys and values have been put there; false where a slot is none of it.
+bool attend(const Layer& l, float* mixed, float* seen) {
+  const int64_t row = l.mixed();
+  const auto part = [&](int64_t first, int64_t count) {
+    return Heads<const float>{mixed + first * l.size, count * row, l.size, row};
+  };
+  if (!put_rows(l.slots, part(l.heads, l.length), l.batch, l.groups, l.length, l.keys) ||
+      !put_rows(l.slots, part(l.heads + l.groups, l.length), l.batch, l.groups, l.length, l.values))
+    return false;
+  const Attention a = {part(0, l.queries), stacked(l.keys, l.groups, l.places), stacked(l.values, l.groups, l.places),
+                       l.bias.as<const float>(), l.queries * l.places, l.heads, l.groups, l.size, l.queries, l.places,
+                       l.scale};
+  const Heads<float> out = {seen, l.queries * l.heads * l.size, l.size, l.heads * l.size};
+  share(l.batch * l.heads, 1, 2, [&](int64_t begin, int64_t end) { forward_few(a, out, begin, end); });
+  return true;
+}
+
+// The activation of the first projection, times the second where there is one.
+void feed(const Layer& l, const float* normed, float* gate, float* up, int64_t rows) {
+  share(l.inner, kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    project(l.ups[0], normed, rows, gate, l.inner, begin, end);
+    if (l.up_count == 2) project(l.ups[1], normed, rows, up, l.inner, begin, end);
+    for (int64_t r = 0; r < rows; r++)
+      by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+        float* out = gate + r * l.inner + i;
+        const Floats v = take(out, count), active = l.is_gelu ? gelu(v) : swish(v, l.beta);
+        put(out, l.up_count == 2 ? active * take(up + r * l.inner + i, count) : active, count);
+      });
+  });
+}
+
+bool run(const Layer& l, float* y) {
+  const int64_t rows = l.batch * l.queries, all = l.batch * l.length, width = l.width;
+  const std::unique_ptr<float[]> room(
+      new float[(all + 3 * rows) * width + all * l.mixed() + rows * (l.heads * l.size + 2 * l.inner)]);
+  float *normed = room.get(), *first = normed + all * width, *attended = first + rows * width,
+        *again = attended + rows * width, *mixed = again + rows * width, *seen = mixed + all * l.mixed(),
+        *gate = seen + rows * l.heads * l.size, *up = gate + rows * l.inner;
+  normalize(l.norms[0], l.x, normed, all, width);
+  make_inputs(l, normed, mixed);
+  if (!attend(l, mixed, seen)) return false;
+  for (int64_t b = 0; b < l.batch; b++)  // of the last tokens, those that ask
+    memcpy(first + b * l.queries * width,
+           l.residual(l.x, normed) + ((b + 1) * l.length - l.queries) * width, l.queries * width * sizeof(float));
+  share(width, kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    project_onto(l.output, first, seen, rows, attended, begin, end);
+  });
+  normalize(l.norms[1], attended, again, rows, width);
+  feed(l, again, gate, up, rows);
+  share(width, kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    project_onto(l.down, l.residual(attended, again), gate, rows, y, begin, end);
+  });
+  return true;
+}
+
+// Reads the arguments; false where they do not fit.
+bool given(const Arrays& in, Layer* l) {
+  const Array x = in[0], asking = in[1], bias = in[2], slots = in[3], keys = in[4], values = in[5], positions = in[6],
+              cos = in[7], sin = in[8], numbers = in[9], form = in[10];
+  if (!are("float32", {x, bias, keys, values}) || !slots.is("int32") || !positions.is("int32")) return false;
+  if (x.rank != 3 || bias.rank != 4 || keys.rank != 2 || !holds(numbers, 4) || !form.is("int32") || form.size() < 4)
+    return false;
+  const int32_t* marks = form.as<int32_t>();
+  const float* number = numbers.as<float>();
+  l->input_count = marks[0], l->up_count = marks[1], l->is_gelu = marks[2], l->normed_residual = marks[3];
+  l->scale = number[0], l->beta = number[3];
+  const int projections = l->input_count + l->up_count + 2;
+  if (!((l->input_count == 1 && absent(asking)) || l->input_count == 3) || l->up_count < 1 || l->up_count > 2 ||
+      form.size() != 4 + projections || in.count != 16 + 3 * projections)
+    return false;
+
+  l->x = x.as<float>(), l->batch = x.axis(0), l->length = x.axis(1), l->width = x.axis(2);
+  l->asking = floats(asking), l->queries = l->asking ? asking.axis(1) : l->length;
+  l->bias = bias, l->slots = slots, l->keys = keys, l->values = values;
+  l->places = bias.axis(3), l->size = keys.axis(1);
+  if (l->batch < 1 || l->places < 1 || l->size < 1 || l->queries < 1 || l->queries > l->length) return false;
+  l->groups = keys.axis(0) / (l->batch * l->places);
+  if (l->asking && (!are("float32", {asking}) || asking.rank != 3 || asking.axis(0) != l->batch || asking.axis(2) != l->width))
+    return false;
+
+  for (int i = 0; i < 2; i++) {
+    const Array weight = in[11 + 2 * i], shift = in[12 + 2 * i];
+    if (!holds(weight, l->width) || !may_hold(shift, l->width)) return false;
+    l->norms[i] = {weight.as<float>(), floats(shift), number[1 + i]};
+  }
+  int at = 15, mark = 4;
+  const auto next = [&](Projection* p) {
+    at += 3;
+    return given(in[at - 3], in[at - 2], in[at - 1], marks[mark++], p);
+  };
+  int64_t mixed = 0;
+  for (int i = 0; i < l->input_count; i++) {
+    if (!next(&l->inputs[i]) || l->inputs[i].inner != l->width) return false;
+    mixed += l->inputs[i].width;
+  }
+  if (!next(&l->output)) return false;
+  for (int i = 0; i < l->up_count; i++)
+    if (!next(&l->ups[i]) || l->ups[i].inner != l->width || l->ups[i].width != l->ups[0].width) return false;
+  if (!next(&l->down)) return false;
+  l->heads = l->output.inner / l->size, l->inner = l->ups[0].width;
+
+  const int64_t kept = l->groups * l->size, turned = l->size / 2;
+  const bool split = l->input_count == 1 || (l->inputs[0].width == l->output.inner && l->inputs[1].width == kept);
+  if (l->groups < 1 || l->heads < 1 || l->heads % l->groups != 0 || l->heads * l->size != l->output.inner || !split ||
+      mixed != l->mixed() || l->output.width != l->width || l->down.inner != l->inner || l->down.width != l->width)
+    return false;
+  if (!holds(keys, l->batch * l->groups * l->places * l->size) || !holds(values, keys.size()) ||
+      slots.size() != l->batch * l->groups * l->length || bias.axis(0) != l->batch || bias.axis(1) != 1 ||
+      bias.axis(2) != l->queries)
+    return false;
+
+  l->positions = nullptr, l->cos = floats(cos), l->sin = floats(sin);
+  if (!l->cos) return true;
+  if (l->asking || l->size % 2 != 0 || cos.rank != 2 || cos.axis(1) != turned || !holds(cos, cos.size()) ||
+      !holds(sin, cos.size()) || positions.size() != l->batch * l->length)
+    return false;
+  l->positions = positions.as<int32_t>();
+  for (int64_t n = 0; n < positions.size(); n++)
+    if (l->positions[n] < 0 || l->positions[n] >= cos.axis(0)) return false;
+  return true;
+}
+
+}  // namespace
+
+// x (B, S, E), asking (B, Q, E), bias (B, 1, Q, C), slots (B * G * S,) int32, keys and values (B * G * C, D), positions
+// (B, S) int32, cosines and sines (L, D / 2), numbers (scale, the norms' epsilons, the swish's beta), form int32 (how many
+// projections make queries, keys and values, how many the feed-forward layer's inner numbers, whether GELU is between
+// them, whether residuals are normed, and of each projection whether its weight has outputs first), the norms' weights and
+// biases (E,), and weight, scale and bias of each projection in the order of use -> (B, Q, E)
+MF_OPERATOR(mf_decoder_layer) {
+  Layer layer;
+  if (in.count < 16 || !given(in, &layer)) return 1;
+  const Array y = in[in.count - 1];
+  if (!holds(y, layer.batch * layer.queries * layer.width)) return 1;
+  return run(layer, y.as<float>()) ? 0 : 1;
+}
