@@ -169,7 +169,7 @@ bool given(const Arrays& in, Layer* l) {
   const Array x = in[0], asking = in[1], bias = in[2], slots = in[3], keys = in[4], values = in[5], positions = in[6],
               cos = in[7], sin = in[8], numbers = in[9], form = in[10];
   if (!are("float32", {x, bias, keys, values}) || !slots.is("int32") || !positions.is("int32")) return false;
-  if (x.rank != 3 || bias.rank != 4 || keys.rank != 2 || !holds(numbers, 4) || !form.is("int32") || form.size() < 4)
+  if (x.rank != 3 || bias.rank != 4 || keys.rank != 2 || values.rank != 2 || !holds(numbers, 4) || !form.is("int32") || form.size() < 4)
     return false;
   const int32_t* marks = form.as<int32_t>();
   const float* number = numbers.as<float>();
@@ -215,7 +215,7 @@ bool given(const Arrays& in, Layer* l) {
   if (l->groups < 1 || l->heads < 1 || l->heads % l->groups != 0 || l->heads * l->size != l->output.inner || !split ||
       mixed != l->mixed() || l->output.width != l->width || l->down.inner != l->inner || l->down.width != l->width)
     return false;
-  if (!holds(keys, l->batch * l->groups * l->places * l->size) || !holds(values, keys.size()) ||
+  if (!holds(keys, l->batch * l->groups * l->places * l->size) || !holds(values, keys.size()) || values.axis(1) != l->size ||
       slots.size() != l->batch * l->groups * l->length || bias.axis(0) != l->batch || bias.axis(1) != 1 ||
       bias.axis(2) != l->queries)
     return false;

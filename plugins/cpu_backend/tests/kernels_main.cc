@@ -11,6 +11,7 @@ KERNEL(mf_weight_only_rows);
 KERNEL(mf_write_cache);
 KERNEL(mf_cached_attention);
 KERNEL(mf_self_attention);
+KERNEL(mf_decoder_layer);
 KERNEL(mf_self_attention_gradient);
 KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
@@ -39,6 +40,7 @@ struct Tensor {
   std::vector<int64_t> shape;
   int64_t below = 0;  // of int32: values are from `from` on, below this
   int64_t from = 0;
+  std::vector<int32_t> values = {};  // or these
 };
 
 // Runs a kernel on tensors of its own, each in a heap block of its size, and returns what it returns.
@@ -55,6 +57,7 @@ static int run(Kernel kernel, std::vector<Tensor> tensors) {
     for (int64_t i = 0; i < count; i++) {
       if (bytes == 1) static_cast<int8_t*>(data)[i] = int8_t(i * 37 % 255 - 127);
       else if (bytes == 2) static_cast<uint16_t*>(data)[i] = 0x3f80;
+      else if (!tensor.values.empty()) static_cast<int32_t*>(data)[i] = tensor.values[i];
       else if (tensor.dtype == "int32") static_cast<int32_t*>(data)[i] = int32_t(tensor.from + i % (tensor.below - tensor.from));
       else static_cast<float*>(data)[i] = float(i % 13) / 4 - 1.5f;
     }
@@ -75,6 +78,37 @@ static void expect(int wanted, const char* what, int code) {
     printf("%s returned %d\n", what, code);
     failures++;
   }
+}
+
+// A layer with one projection for queries, keys and values, or with three, rotary positions and a gate.
+static int run_layer(int64_t length, const char* dtype, bool apart, int64_t slots_from) {
+  const int64_t batch = 2, heads = 4, groups = 2, size = 6, places = 9, width = 23, inner = 50;
+  const bool floats = std::string(dtype) == "float32", outputs_first = !floats || apart;
+  const Tensor none = {"int32", {1}, 1}, row = {"float32", {width}}, angles = {"float32", {5, size / 2}};
+  const Tensor x = {"float32", {batch, length, width}}, cache = {"float32", {batch * groups * places, size}};
+  const int64_t slots = batch * groups * length;
+  std::vector<Tensor> tensors = {x, none, {"float32", {batch, 1, length, places}},
+                                 {"int32", {slots}, slots_from + slots, slots_from}, cache, cache, none, none, none,
+                                 {"float32", {4}}, none, row, apart ? none : row, row, apart ? none : row};
+  if (apart) tensors[6] = {"int32", {batch, length}, 5}, tensors[7] = tensors[8] = angles;
+  std::vector<int32_t> form = {apart ? 3 : 1, apart ? 2 : 1, 1, 0};
+  const auto project = [&](int64_t from, int64_t to) {
+    form.push_back(outputs_first);
+    tensors.push_back(outputs_first ? Tensor{dtype, {to, from}} : Tensor{dtype, {from, to}});
+    tensors.push_back(floats ? none : Tensor{"float32", {to}});
+    tensors.push_back(apart ? none : Tensor{"float32", {to}});
+  };
+  if (apart) {
+    project(width, heads * size), project(width, groups * size), project(width, groups * size);
+  } else {
+    project(width, (heads + 2 * groups) * size);
+  }
+  project(heads * size, width);
+  for (int i = 0; i < (apart ? 2 : 1); i++) project(width, inner);
+  project(inner, width);
+  tensors[10] = {"int32", {int64_t(form.size())}, 0, 0, form};
+  tensors.push_back(x);
+  return run(mf_decoder_layer, tensors);
 }
 
 int main() {
@@ -138,6 +172,15 @@ int main() {
         expect(1, "a slot outside", run(mf_write_cache, {cache, {"int32", {rows * places + 1}, rows * places + 1},
                                                          {"float32", {rows * places + 1, size}}, cache}));
       }
+  }
+  for (int threads = 1; threads <= 4; threads++) {
+    mf_set_threads(threads);
+    for (int64_t length : {1, 3, 9})
+      for (const char* dtype : {"float32", "int8", "bfloat16"})
+        for (bool apart : {false, true}) {
+          expect(0, "layer", run_layer(length, dtype, apart, 0));
+          expect(1, "a slot outside", run_layer(length, dtype, apart, 2 * 2 * 9));
+        }
   }
   expect(1, "another width", run(mf_weight_only_linear, {{"float32", {2, 3}}, {"int8", {5, 4}}, {"float32", {5}},
                                                          {"float32", {5}}, {"float32", {2, 5}}}));
