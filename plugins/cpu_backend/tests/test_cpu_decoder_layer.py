@@ -166,9 +166,10 @@ def test_what_does_not_fit_is_an_error():
         (0, x[:, :, :16]), (0, x.astype(ms.float16)), (1, x), (2, bias[:, :, :2]), (2, bias.reshape((2, 3, -1))),
         (3, slots + 2 * 2 * PLACES), (3, slots[:-1]), (3, slots.astype(ms.int64)), (4, values.astype(ms.float16)),
         (4, keys[:-1]), (5, values.reshape((-1, 4))), (6, (norms[0], (Tensor(np.ones(31, np.float32)), None, 1e-3))),
-        (7, (inputs[:1], output, ups, down)), (7, (inputs, output, ups, narrow[3])), (7, (inputs, output, ups[:1] * 3, down)),
-        (7, (inputs, output, ((other, None, None, False),) * 2, down)), (7, (inputs[::-1], output, ups, down)),
-        (7, (inputs, output, (ups[0], narrow[2][0]), down)), (8, (positions + 50, cos, sin)), (8, (positions, cos, sin[:-1])),
+        (7, (inputs[:1], output, ups, down)), (7, (inputs, output, ups, narrow[3])),
+        (7, (inputs, output, ups[:1] * 3, down)), (7, (inputs, output, ((other, None, None, False),) * 2, down)),
+        (7, (inputs[::-1], output, ups, down)), (7, (inputs, output, (ups[0], narrow[2][0]), down)),
+        (8, (positions + 50, cos, sin)), (8, (positions, cos, sin[:-1])),
         (8, (positions[:1], cos, sin)), (8, (positions, cos[:, :3], sin[:, :3])),
     ]  # fmt: skip
     for place, value in bad:

@@ -27,8 +27,8 @@ class LayerParts:
         query_key_value: A linear layer that makes queries, keys and values beside each other, or three.
         attention: What is between these and ``output``.
         output: The linear layer after attention.
-        up: The linear layers that make the inner numbers: one, or a gate, which goes through the activation, and what it
-            is multiplied by.
+        up: The linear layers that make the inner numbers: one, or a gate, which goes through the activation, and what
+            it is multiplied by.
         activation: Of the inner numbers.
         down: The linear layer after these.
         scale: Of the scores, usually ``1 / sqrt(D)``.
@@ -89,14 +89,14 @@ class DecoderLayer(nn.Cell):
         parts = None if self.layer_kernel is None else self.parts()
         if parts is None or not _can_be_taken(parts):
             return None
-        norms, inputs, ups = map(_norm, parts.norms), map(_projection, parts.query_key_value), map(_projection, parts.up)
-        projections = (tuple(inputs), _projection(parts.output), tuple(ups), _projection(parts.down))
         cells = (*parts.norms, *parts.projections)
         if {id(p) for p in self.get_parameters()} != {id(p) for cell in cells for p in cell.get_parameters()}:
             return None
+        inputs, ups = map(_projection, parts.query_key_value), map(_projection, parts.up)
+        projections = (tuple(inputs), _projection(parts.output), tuple(ups), _projection(parts.down))
         angles = None if parts.rotary is None else (parts.rotary.cos, parts.rotary.sin)
         beta = getattr(parts.activation, "beta", None)
-        return tuple(norms), projections, angles, beta, parts.scale, parts.normed_residual
+        return tuple(map(_norm, parts.norms)), projections, angles, beta, parts.scale, parts.normed_residual
 
     def can_fuse(self, x: Tensor, slots: Tensor | None) -> bool:
         """Tell whether a kernel takes this pass: over a cache, of a few rows, ``x``, ``(B, S, E)``, in fp32."""

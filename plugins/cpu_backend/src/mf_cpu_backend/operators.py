@@ -254,7 +254,7 @@ def decoder_layer(
     positions, cos, sin = (nothing, nothing, nothing) if rotary is None else rotary
     numbers = [scale, first_epsilon, second_epsilon, 0.0 if beta is None else beta]
     form = [len(inputs), len(ups), int(beta is None), int(normed_residual)]
-    arrays = (first, nothing if first_bias is None else first_bias)
+    arrays: tuple[Tensor, ...] = (first, nothing if first_bias is None else first_bias)
     arrays += (second, nothing if second_bias is None else second_bias)
     for weight, weight_scale, weight_bias, outputs_first in each:
         form += [int(outputs_first)]
