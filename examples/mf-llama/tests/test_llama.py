@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mf_core import AutoConfig, AutoModel, pipeline
 from mf_core.errors import ConfigError, UnsupportedError
+from mf_core.nn.kernels import kernel
 from mindspore import Tensor
 
 from mf_llama.config import LlamaConfig
@@ -36,6 +37,14 @@ def test_what_it_cannot_do_is_refused():
         LlamaConfig(hidden_size=48, num_heads=6, num_key_value_heads=4)
     with pytest.raises(ConfigError, match="pairs of numbers"):
         LlamaConfig(head_dim=3)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_layer_is_one_operator_where_the_backend_has_such(bias):
+    fields = {"vocab_size": 20, "hidden_size": 8, "num_layers": 2, "num_heads": 2, "num_key_value_heads": 1}
+    model = AutoModel.from_config(LlamaConfig(attention_bias=bias, **fields))
+    is_there = kernel("decoder_layer") is not None
+    assert [block.fused is not None for block in model.blocks] == [is_there, is_there]
 
 
 @pytest.mark.parametrize("tied", [False, True])
