@@ -39,11 +39,12 @@ MF_INLINE void columns(const float* x, const T* weight, const float* scale, cons
   if (r < rows) tile<1, C>(x + r * inner, weight, scale, bias, y + r * row, inner, row);
 }
 
+MF_INLINE const float* from(const float* values, int64_t n) { return values ? values + n : nullptr; }
+
 // Columns begin … end of y = x (rows, inner) @ weight (width, inner), turned.
 template <typename T>
 MF_INLINE void product(const float* x, const T* weight, const float* scale, const float* bias, float* y, int64_t rows,
                        int64_t inner, int64_t row, int64_t begin, int64_t end) {
-  const auto from = [](const float* each, int64_t n) { return each ? each + n : each; };
   int64_t n = begin;
   for (; n + 4 <= end; n += 4)
     columns<4>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, row);

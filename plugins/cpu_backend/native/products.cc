@@ -1,4 +1,4 @@
-// Products with a weight: of few rows, and of many, where weights in int8 and bfloat16 are widened on the way.
+// Products of rows with a weight, of few and of many.
 #include "few_rows.h"
 #include "multiply.h"
 #include "operator.h"

@@ -16,9 +16,8 @@ from .norms import RMSNorm
 from .rotary import Rotary
 from .weight_only import WeightOnlyLinear
 
-
-#: So many rows a kernel takes: more are had sooner operator by operator.
-FEW_ROWS = 8
+#: A kernel that reads each weight once is as fast for so many rows as any; for more, those of single layers are faster.
+_FEW_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class DecoderLayer(nn.Cell):
 
     def can_fuse(self, x: Tensor, slots: Tensor | None) -> bool:
         """Tell whether a kernel takes this pass: over a cache, of a few rows, ``x``, ``(B, S, E)``, in fp32."""
-        if slots is None or self.training or x.dtype != mstype.float32 or x.shape[0] * x.shape[1] > FEW_ROWS:
+        if slots is None or self.training or x.dtype != mstype.float32 or x.shape[0] * x.shape[1] > _FEW_ROWS:
             return False
         return self.fused is not None
 
