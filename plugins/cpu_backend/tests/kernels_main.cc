@@ -15,6 +15,7 @@ KERNEL(mf_decoder_layer);
 KERNEL(mf_self_attention_gradient);
 KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
+KERNEL(mf_linear_weight_gradient);
 KERNEL(mf_layer_norm);
 KERNEL(mf_layer_norm_gradient);
 KERNEL(mf_rms_norm);
@@ -32,6 +33,7 @@ KERNEL(mf_gelu_gradient);
 KERNEL(mf_cross_entropy);
 KERNEL(mf_cross_entropy_gradient);
 extern "C" void mf_set_threads(int);
+extern "C" const char* mf_best_level();
 
 using Kernel = int (*)(int, void**, int*, int64_t**, const char**, void*, void*);
 
@@ -112,6 +114,7 @@ static int run_layer(int64_t length, const char* dtype, bool apart, int64_t slot
 }
 
 int main() {
+  mf_best_level();  // asks Linux for the tiles of AMX
   for (int threads = 1; threads <= 4; threads++) {
     mf_set_threads(threads);
     for (int64_t k : {1, 15, 16, 17, 64, 100})
@@ -127,6 +130,9 @@ int main() {
           const Tensor x = {"float32", {rows, k}}, bias = {"float32", {n}}, y = {"float32", {rows, n}};
           expect(0, "fp32", run(mf_linear, {x, {"float32", {k, n}}, bias, y}));
           expect(0, "outputs first", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, bias, y}));
+          expect(0, "without bias", run(mf_linear, {x, {"float32", {k, n}}, y}));
+          expect(0, "without bias", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, y}));
+          expect(0, "weight's gradient", run(mf_linear_weight_gradient, {x, y, {"float32", {k, n}}}));
         }
         const Tensor array = {"float32", {n, k}}, row = {"float32", {k}}, column = {"float32", {n}};
         expect(0, "norm", run(mf_layer_norm, {array, row, row, {"float32", {1}}, array, column, column}));

@@ -17,6 +17,15 @@ from mf_core import get_backend
 
 NATIVE = Path(__file__).parents[1] / "native"
 
+#: What the compiler is told, of the levels that are watched.
+OPTIONS = {
+    "x86-64-v4-amx": ["-march=x86-64-v4", "-mamx-tile", "-mamx-bf16"],
+    "x86-64-v4": ["-march=x86-64-v4"],
+    "x86-64-v3": ["-march=x86-64-v3"],
+    "x86-64": [],
+    "baseline": [],
+}
+
 pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())
 
 
@@ -49,7 +58,7 @@ def int8(array):
 
 #: Of few rows, of many, and of more than is laid out at a time; none of them multiples of a vector.
 PRODUCTS = [
-    (1, 768, 770), (1, 1, 1), (2, 15, 5), (5, 100, 3), (7, 18, 600), (17, 3, 33), (101, 300, 70), (40, 520, 2100),
+    (1, 768, 770), (1, 1, 1), (2, 15, 5), (5, 100, 3), (7, 18, 600), (17, 3, 33), (101, 300, 70), (40, 520, 2100), (1100, 770, 33),
 ]  # fmt: skip
 
 WEIGHTS = {"int8": int8, "bfloat16": bfloat}
@@ -197,6 +206,14 @@ def test_linear_and_its_gradients(name, rows, inner, width):
     assert_close(dweight.T if name == "linear_outputs_first" else dweight, wide.T @ dout)
     assert_close(dbias, dout.astype(np.float64).sum(0))
 
+    def without_bias(x, weight):
+        return kernel(name)(x, weight, None)
+
+    assert_close(without_bias(Tensor(x), Tensor(stored)).asnumpy(), wide @ weight)
+    (dx, dweight), dout = gradients(without_bias, x, stored)
+    assert_close(dx, dout @ weight.astype(np.float64).T)
+    assert_close(dweight.T if name == "linear_outputs_first" else dweight, wide.T @ dout)
+
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("shape", [(1, 1), (3, 17), (5, 7, 100), (300, 384)])
@@ -342,14 +359,15 @@ def test_what_does_not_fit_is_an_error():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
-def test_no_kernel_touches_what_is_not_its_own(tmp_path):
-    """AddressSanitizer and UBSan watch all kernels at odd sizes, in a program of its own."""
+@pytest.mark.parametrize("level", [*kernels.libraries()][:1] + [*kernels.libraries()][-1:])
+def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
+    """AddressSanitizer and UBSan watch all kernels at odd sizes, in a program of its own, at the best and least level."""
     program = tmp_path / "kernels"
     sources = [*sorted(map(str, NATIVE.glob("*.cc"))), str(Path(__file__).with_name("kernels_main.cc"))]
     watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     subprocess.run(
-        ["g++", "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched, *sources,
-         "-o", str(program)], check=True,
+        ["g++", "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched,
+         *OPTIONS[level], *sources, "-o", str(program)], check=True,
     )  # fmt: skip
     # The threads of the pool live to the end, which is no leak.
     done = subprocess.run(

@@ -62,7 +62,7 @@ where one is said, that works in compiled graphs and outside:
     place, and returns all of it. All fp32 but the slots.
 
 ``linear(x, weight, bias) -> Tensor``
-    ``x @ weight + bias`` for a few rows: ``x`` is ``(N, K)``, ``weight`` ``(K, M)``, ``bias`` ``(M,)``, all fp32.
+    ``x @ weight + bias``: ``x`` is ``(N, K)``, ``weight`` ``(K, M)``, ``bias`` ``(M,)`` or None, all fp32.
     Differentiable in all.
 
 ``linear_outputs_first(x, weight, bias) -> Tensor``

@@ -33,8 +33,8 @@ class CPUBackend(DeviceBackend):
         MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give. MindSpore
             always has a pool of its own beside the calling thread, so 1 still lets two threads run; to hold a process
             to one core, bind it (``taskset``) or limit its container.
-        MF_CPU_LEVEL: Which kernels to use: ``x86-64-v4`` (AVX-512), ``x86-64-v3`` (AVX2) or ``x86-64``; default: the
-            best that the processor has.
+        MF_CPU_LEVEL: Which kernels to use: ``x86-64-v4-amx`` (AVX-512 and AMX), ``x86-64-v4`` (AVX-512), ``x86-64-v3``
+            (AVX2) or ``x86-64``; default: the best that the processor has.
         GLOG_v: MindSpore's log level, if you want more than errors.
         MS_OM_PATH: Where MindSpore writes its record of a failed compilation; default: the temporary directory.
     """
