@@ -8,8 +8,6 @@ namespace mf {
 constexpr int64_t kPanel = 2 * kWidth;        // columns of a product that are summed at a time
 constexpr int64_t kRows = kMany ? 8 : 4;      // and rows
 
-MF_INLINE int64_t padded(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
-
 // A matrix with any distance between its rows and between its columns.
 struct Matrix {
   const float* data;

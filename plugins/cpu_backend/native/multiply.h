@@ -33,17 +33,11 @@ struct Side {
 
 namespace mf {
 
-constexpr int64_t kMostRows = 512, kMostColumns = 512;  // that are laid out at a time
-
 // What becomes of the sums of each column; either may be null.
 struct Finish {
   const float *scale, *bias;
 
   Finish from(int64_t column) const { return {scale ? scale + column : scale, bias ? bias + column : bias}; }
-};
-
-struct Part {
-  int64_t begin, end;
 };
 
 // Memory that a thread keeps for all products to come, from the beginning of a page.
@@ -78,52 +72,62 @@ MF_INLINE void put_sums(const float* sums, int64_t sums_row, float* y, int64_t w
     });
 }
 
-// Rows and columns of y (…, width) = a @ b.
+// A side that is laid out: so many rows or columns at a time, with all of the inner axis, part by part.
+template <typename Engine, bool kRight, typename T>
+struct Laid {
+  static constexpr int64_t kEach = kRight ? Engine::kColumns : Engine::kRows;
+  typename Engine::Cell* data;
+  int64_t inner, count;
+
+  int64_t cells() const {
+    const int64_t deep = std::min(inner, Engine::kDeep);
+    return kRight ? Engine::right_cells(deep) : Engine::left_cells(deep);
+  }
+  int64_t parts() const { return (inner + Engine::kDeep - 1) / Engine::kDeep; }
+  typename Engine::Cell* at(int64_t i, int64_t k) const {
+    return data + (i / kEach * parts() + k / Engine::kDeep) * cells();
+  }
+  // Lays out begin … end.
+  void fill(Side<T> x, int64_t begin, int64_t end) const {
+    for (int64_t i = begin; i < end; i += kEach)
+      for (int64_t k = 0; k < inner; k += Engine::kDeep)
+        Engine::template lay<kRight>(x.from(i, k), std::min(kEach, count - i), std::min(Engine::kDeep, inner - k), at(i, k));
+  }
+};
+
+// How many rows or columns, of so many bytes each, are laid out at a time.
+inline int64_t most(int64_t bytes, int64_t step) {
+  constexpr int64_t kMost = 8 << 20;
+  return std::max<int64_t>(1, kMost / (bytes * step)) * step;
+}
+
+constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a piece of work
+
+// The piece of y that has the rows from i on and the columns from j on, of what is laid out.
 template <typename Engine, typename T>
-void multiply_part(Side<float> a, Side<T> b, float* y, int64_t inner, int64_t width, Finish finish, Part rows,
-                   Part columns) {
-  typedef typename Engine::Cell Cell;
+void multiply_piece(const Laid<Engine, false, float>& left, const Laid<Engine, true, T>& right, float* y, int64_t width,
+                    const Finish& finish, int64_t i, int64_t j) {
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
-  static thread_local Room left_room, right_room;
-  [[maybe_unused]] const Engine engine;
+  const int64_t rows = std::min(kTall, left.count - i), columns = std::min(kBroad, right.count - j);
   alignas(64) float sums[kRows * kColumns];
-  const int64_t most = std::min(inner, Engine::kDeep);
-  const int64_t left_cells = Engine::left_cells(most), right_cells = Engine::right_cells(most);
-  Cell* left = left_room.of<Cell>(left_cells * (kMostRows / kRows + 1));
-  Cell* right = right_room.of<Cell>(right_cells * (kMostColumns / kColumns));
-  for (int64_t row = rows.begin; row < rows.end; row += kMostRows) {
-    const int64_t row_end = std::min(row + kMostRows, rows.end);
-    for (int64_t k = 0; k < inner; k += Engine::kDeep) {
-      const int64_t deep = std::min(Engine::kDeep, inner - k);
-      const Finish last = k + deep == inner ? finish : Finish{};
-      Cell* laid = left;
-      for (int64_t i = row; i < row_end; i += kRows, laid += left_cells)
-        Engine::template lay<false>(a.from(i, k), std::min(kRows, row_end - i), deep, laid);
-      for (int64_t column = columns.begin; column < columns.end; column += kMostColumns) {
-        const int64_t column_end = std::min(column + kMostColumns, columns.end);
-        laid = right;
-        for (int64_t j = column; j < column_end; j += kColumns, laid += right_cells)
-          Engine::template lay<true>(b.from(j, k), std::min(kColumns, column_end - j), deep, laid);
-        const Cell* of_columns = right;
-        for (int64_t j = column; j < column_end; j += kColumns, of_columns += right_cells) {
-          const Cell* of_rows = left;
-          for (int64_t i = row; i < row_end; i += kRows, of_rows += left_cells) {
-            const int64_t some_rows = std::min(kRows, row_end - i), some_columns = std::min(kColumns, column_end - j);
-            float* out = y + i * width + j;
-            for (int64_t r = 0; r < some_rows; r++)
-              for (int64_t n = 0; n < some_columns; n += 16) __builtin_prefetch(out + r * width + n, 1);
-            Engine::sum(of_rows, of_columns, deep, sums);
-            put_sums(sums, kColumns, out, width, some_rows, some_columns, k == 0, last.from(j));
-          }
-        }
+  for (int64_t k = 0; k < left.inner; k += Engine::kDeep) {
+    const int64_t deep = std::min(Engine::kDeep, left.inner - k);
+    const Finish last = k + deep == left.inner ? finish : Finish{};
+    for (int64_t n = 0; n < columns; n += kColumns)
+      for (int64_t m = 0; m < rows; m += kRows) {
+        const int64_t some_rows = std::min(kRows, rows - m), some_columns = std::min(kColumns, columns - n);
+        float* out = y + m * width + n;
+        for (int64_t r = 0; r < some_rows; r++)
+          for (int64_t c = 0; c < some_columns; c += 16) __builtin_prefetch(out + r * width + c, 1);
+        Engine::sum(left.at(i + m, k), right.at(j + n, k), deep, sums);
+        put_sums(sums, kColumns, out, width, some_rows, some_columns, k == 0, last.from(n));
       }
-    }
   }
 }
 
-// y (rows, width) = a (rows, inner) @ b (inner, width), with scales and bias. Threads share the rows or the columns, of
-// which there are more: each lays out all of the other side. Tiles serve weights of few bits alone: the six products of
-// pieces that fp32 needs on both sides take longer than vectors do where a processor slows them down to save power.
+// y (rows, width) = a (rows, inner) @ b (inner, width), with scales and bias. Threads lay out parts of both sides, and then
+// share the pieces of y among them. Tiles serve weights of few bits alone: the six products of pieces that fp32 needs on
+// both sides take longer than vectors do where a processor slows them down to save power.
 template <typename T>
 void multiply(Side<float> a, Side<T> b, float* y, int64_t rows, int64_t inner, int64_t width, Finish finish) {
 #if defined(__AMX_BF16__)
@@ -131,15 +135,35 @@ void multiply(Side<float> a, Side<T> b, float* y, int64_t rows, int64_t inner, i
 #else
   typedef Panels Engine;
 #endif
+  typedef typename Engine::Cell Cell;
+  constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
+  static_assert(kTall % kRows == 0 && kBroad % kColumns == 0, "");
+  static thread_local Room left_room, right_room;
   const int64_t least = rows * inner * width < 65536 ? INT64_MAX : 2;
-  if (rows > width)
-    share(rows, Engine::kRows, least, [&](int64_t begin, int64_t end) {
-      multiply_part<Engine>(a, b, y, inner, width, finish, {begin, end}, {0, width});
-    });
-  else
-    share(width, Engine::kColumns, least, [&](int64_t begin, int64_t end) {
-      multiply_part<Engine>(a, b, y, inner, width, finish, {0, rows}, {begin, end});
-    });
+  Laid<Engine, false, float> left = {nullptr, inner, 0};
+  Laid<Engine, true, T> right = {nullptr, inner, 0};
+  const int64_t left_bytes = left.cells() * left.parts() * sizeof(Cell) / kRows;
+  const int64_t right_bytes = right.cells() * right.parts() * sizeof(Cell) / kColumns;
+  const int64_t most_rows = std::min(padded(rows, kTall), most(left_bytes, kTall));
+  const int64_t most_columns = std::min(padded(width, kBroad), most(right_bytes, kBroad));
+  left.data = left_room.of<Cell>(most_rows / kRows * left.parts() * left.cells());
+  right.data = right_room.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
+  for (int64_t row = 0; row < rows; row += most_rows) {
+    left.count = std::min(most_rows, rows - row);
+    share(left.count, kRows, least, [&](int64_t begin, int64_t end) { left.fill(a.from(row, 0), begin, end); });
+    for (int64_t column = 0; column < width; column += most_columns) {
+      right.count = std::min(most_columns, width - column);
+      share(right.count, kColumns, least, [&](int64_t begin, int64_t end) { right.fill(b.from(column, 0), begin, end); });
+      const int64_t across = (right.count + kBroad - 1) / kBroad, down = (left.count + kTall - 1) / kTall;
+      share(across * down, 1, least, [&](int64_t begin, int64_t end) {
+        [[maybe_unused]] const Engine engine;
+        for (int64_t piece = begin; piece < end; piece++) {
+          const int64_t i = piece / across * kTall, j = piece % across * kBroad;
+          multiply_piece<Engine>(left, right, y + (row + i) * width + column + j, width, finish.from(column + j), i, j);
+        }
+      });
+    }
+  }
 }
 
 }  // namespace mf

@@ -66,18 +66,6 @@ MF_OPERATOR(mf_linear) {
   return 0;
 }
 
-// x (N, K), dy (N, M) -> x.T @ dy (K, M); all fp32
-MF_OPERATOR(mf_linear_weight_gradient) {
-  const Array x = in[0], dy = in[1], dweight = in[2];
-  const int64_t rows = x.axis(0), inner = x.axis(-1), width = dy.axis(-1);
-  if (!are("float32", {x, dy, dweight}) || x.size() != rows * inner || dy.size() != rows * width ||
-      dweight.size() != inner * width)
-    return 1;
-  const Side<float> left = {x.as<float>(), 1, inner}, right = {dy.as<float>(), 1, width};
-  multiply(left, right, dweight.as<float>(), inner, rows, width, {});
-  return 0;
-}
-
 // ids int32, weight (N, K), scale (N,) fp32 -> (…, K) fp32
 MF_OPERATOR(mf_weight_only_rows) {
   const Array ids = in[0], weight = in[1], scale = in[2], y = in[3];

@@ -28,6 +28,8 @@ constexpr bool kMany = true;
 constexpr bool kMany = false;
 #endif
 
+MF_INLINE int64_t padded(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
+
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
 typedef uint32_t Bits __attribute__((vector_size(4 * kWidth)));

@@ -15,7 +15,6 @@ KERNEL(mf_decoder_layer);
 KERNEL(mf_self_attention_gradient);
 KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
-KERNEL(mf_linear_weight_gradient);
 KERNEL(mf_layer_norm);
 KERNEL(mf_layer_norm_gradient);
 KERNEL(mf_rms_norm);
@@ -132,7 +131,6 @@ int main() {
           expect(0, "outputs first", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, bias, y}));
           expect(0, "without bias", run(mf_linear, {x, {"float32", {k, n}}, y}));
           expect(0, "without bias", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, y}));
-          expect(0, "weight's gradient", run(mf_linear_weight_gradient, {x, y, {"float32", {k, n}}}));
         }
         const Tensor array = {"float32", {n, k}}, row = {"float32", {k}}, column = {"float32", {n}};
         expect(0, "norm", run(mf_layer_norm, {array, row, row, {"float32", {1}}, array, column, column}));

@@ -76,7 +76,7 @@ class Linear(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        fused = self.kernel is not None and not self.by_compiler and _are_plain(rows, self.weight)
+        fused = self.can_fuse(rows)
         shape = x.shape[:-1] + (self.out_features,)
         if fused and self.leave is None:
             return self.kernel(rows, self.weight, self.bias).reshape(shape)
@@ -95,6 +95,11 @@ class Linear(nn.Cell):
             plain = self.bias_kernel is None or y.dtype != mstype.float32 or self.by_compiler
             y = self.bias_add(y, bias) if plain else self.bias_kernel(y, bias)
         return y.reshape(shape)
+
+    def can_fuse(self, rows: Tensor) -> bool:
+        """Tell whether a kernel makes the product: in fp32, and not in training, where MindSpore's own is faster."""
+        usable = self.kernel is not None and not self.by_compiler and not self.training
+        return usable and _are_plain(rows, self.weight)
 
 
 class LayerNorm(nn.Cell):
@@ -187,9 +192,14 @@ class Embedding(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype)
-        if self.kernel is not None and not self.by_compiler and _are_plain(rows, self.weight):
+        if self.can_fuse(rows):
             logits = self.kernel(rows, self.weight, None)
         else:
             logits = ops.cast(self.product(rows, ops.cast(self.weight, self.dtype)), mstype.float32)
         logits = logits.reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
+
+    def can_fuse(self, rows: Tensor) -> bool:
+        """Tell whether a kernel makes the logits; see :meth:`Linear.can_fuse`."""
+        usable = self.kernel is not None and not self.by_compiler and not self.training
+        return usable and _are_plain(rows, self.weight)

@@ -25,30 +25,27 @@ def _like_first(first: Any, *_: Any) -> Any:
 
 _gelu_gradient = _operator("mf_gelu_gradient", _like_first, _like_first)
 _cross_entropy_gradient = _operator("mf_cross_entropy_gradient", _like_first, _like_first)
-
-
 _column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
-_linear_weight_gradient = _operator("mf_linear_weight_gradient", lambda x, dy: (x[1], dy[1]), _like_first)
+
+
+def _product_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return ops.MatMul(transpose_b=True)(dout, weight), ops.MatMul(transpose_a=True)(x, dout)
+
+
+def _product_outputs_first_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+    return ops.MatMul()(dout, weight), ops.MatMul(transpose_a=True)(dout, x)
 
 
 def _linear_backward(
     x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _product_outputs_first(dout, weight), _linear_weight_gradient(x, dout), _column_sums(dout, bias)
+    return (*_product_backward(x, weight, out, dout), _column_sums(dout, bias))
 
 
 def _linear_outputs_first_backward(
     x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return _product(dout, weight), _linear_weight_gradient(dout, x), _column_sums(dout, bias)
-
-
-def _product_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return _product_outputs_first(dout, weight), _linear_weight_gradient(x, dout)
-
-
-def _product_outputs_first_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return _product(dout, weight), _linear_weight_gradient(dout, x)
+    return (*_product_outputs_first_backward(x, weight, out, dout), _column_sums(dout, bias))
 
 
 _layer_norm_gradient = _operator(
