@@ -150,12 +150,13 @@ void multiply(Side<float> a, Side<T> b, float* y, int64_t rows, int64_t inner, i
   right.data = right_room.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
   for (int64_t row = 0; row < rows; row += most_rows) {
     left.count = std::min(most_rows, rows - row);
-    share(left.count, kRows, least, [&](int64_t begin, int64_t end) { left.fill(a.from(row, 0), begin, end); });
+    take_turns(left.count, kRows, least, [&](int64_t begin, int64_t end) { left.fill(a.from(row, 0), begin, end); });
     for (int64_t column = 0; column < width; column += most_columns) {
       right.count = std::min(most_columns, width - column);
-      share(right.count, kColumns, least, [&](int64_t begin, int64_t end) { right.fill(b.from(column, 0), begin, end); });
+      take_turns(right.count, kColumns, least,
+                 [&](int64_t begin, int64_t end) { right.fill(b.from(column, 0), begin, end); });
       const int64_t across = (right.count + kBroad - 1) / kBroad, down = (left.count + kTall - 1) / kTall;
-      share(across * down, 1, least, [&](int64_t begin, int64_t end) {
+      take_turns(across * down, 1, least, [&](int64_t begin, int64_t end) {
         [[maybe_unused]] const Engine engine;
         for (int64_t piece = begin; piece < end; piece++) {
           const int64_t i = piece / across * kTall, j = piece % across * kBroad;

@@ -48,10 +48,13 @@ inline bool are(const char* dtype, std::initializer_list<Array> arrays) {
   return true;
 }
 
-// Calls work(begin, end) for pieces of 0 … count, in several threads: each takes the next piece when it has done one, since
-// a processor's cores are seldom of one speed. The bounds are multiples of `step`. In the calling thread alone, and at
-// once, where the whole is less than `least`.
+// Calls work(begin, end) for pieces of 0 … count, one a thread; their bounds are multiples of `step`. In the calling
+// thread alone where the whole is less than `least`.
 void share(int64_t count, int64_t step, int64_t least, const std::function<void(int64_t, int64_t)>& work);
+
+// The same for pieces of `size`, of which each thread takes the next when it has done one: a processor's cores are seldom
+// of one speed. Where the work is reading memory, long pieces beside each other are read faster: see share.
+void take_turns(int64_t count, int64_t size, int64_t least, const std::function<void(int64_t, int64_t)>& work);
 
 }  // namespace mf
 

@@ -9,6 +9,7 @@ class Panels {
  public:
   static constexpr int64_t kRows = kMany ? 12 : kWidth == 8 ? 6 : 4, kColumns = 2 * kWidth;
   static constexpr int64_t kDeep = 384;
+  static_assert(kRows < kWidth || kRows % kWidth == 0, "lay() writes whole vectors");
   typedef float Cell;
 
   static int64_t left_cells(int64_t deep) { return kRows * deep + kWidth; }

@@ -93,18 +93,23 @@ MF_EXPORT void mf_set_threads(int count) { wanted = std::clamp(count, 1, 256); }
 namespace mf {
 
 void share(int64_t count, int64_t step, int64_t least, const std::function<void(int64_t, int64_t)>& work) {
-  constexpr int64_t kPieces = 4;  // of each thread
-  const int64_t threads = count < least ? 1 : std::min<int64_t>(wanted, (count + step - 1) / step);
-  if (threads > 1) {
-    const int64_t size = ((count + kPieces * threads - 1) / (kPieces * threads) + step - 1) / step * step;
-    std::atomic<int64_t> next{0};
-    const Work pieces = [&](int64_t) {
-      for (int64_t begin; (begin = next.fetch_add(size, std::memory_order_relaxed)) < count;)
-        work(begin, std::min(begin + size, count));
-    };
-    if (pool->run(int(threads), pieces)) return;
-  }
-  work(0, count);
+  const int64_t pieces = count < least ? 1 : std::min<int64_t>(wanted, (count + step - 1) / step);
+  const int64_t size = ((count + pieces - 1) / pieces + step - 1) / step * step;
+  const Work piece = [&](int64_t i) {
+    const int64_t begin = std::min(i * size, count);
+    work(begin, std::min(begin + size, count));
+  };
+  if (pieces <= 1 || !pool->run(int(pieces), piece)) work(0, count);
+}
+
+void take_turns(int64_t count, int64_t size, int64_t least, const std::function<void(int64_t, int64_t)>& work) {
+  const int64_t threads = count < least ? 1 : std::min<int64_t>(wanted, (count + size - 1) / size);
+  std::atomic<int64_t> next{0};
+  const Work pieces = [&](int64_t) {
+    for (int64_t begin; (begin = next.fetch_add(size, std::memory_order_relaxed)) < count;)
+      work(begin, std::min(begin + size, count));
+  };
+  if (threads <= 1 || !pool->run(int(threads), pieces)) work(0, count);
 }
 
 }  // namespace mf

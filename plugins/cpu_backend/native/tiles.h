@@ -1,5 +1,6 @@
 // Sums of products on the tiles of AMX, which multiply bfloat16 and sum in fp32. A weight in bfloat16 or int8 is one itself.
-// The significant bits of a float are those of three, which add up to it exactly: nothing is rounded but the sums.
+// The significant bits of a float are those of three, which add up to it exactly: nothing is rounded but the sums. What is
+// infinite becomes no number.
 #pragma once
 
 #include <immintrin.h>
@@ -8,9 +9,9 @@
 
 namespace mf {
 
-constexpr int64_t kTile = 16;             // rows of a tile, and words in each of them
+constexpr int64_t kTile = 16;              // rows of a tile, and words in each of them
 constexpr int64_t kWords = kTile * kTile;  // of a tile
-constexpr int64_t kPairs = 2 * kTile;     // numbers of the inner axis in a tile: a word is two of them
+constexpr int64_t kPairs = 2 * kTile;      // numbers of the inner axis in a tile: a word is two of them
 
 template <typename T>
 constexpr int kPieces = sizeof(T) == sizeof(float) ? 3 : 1;
