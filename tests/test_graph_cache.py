@@ -144,12 +144,12 @@ def test_other_kernels_and_weight_types_have_graphs_of_their_own(cache, monkeypa
 def test_no_graph_is_used_once_a_function_has_been_replaced(cache, monkeypatch):
     from mf_core.nn import layers
 
-    def never(rows, weight):
+    def never(layer, rows):
         return False
 
     before = generate(make())
     used = age(cache)
-    monkeypatch.setattr(layers, "_are_plain", never)
+    monkeypatch.setattr(layers, "_can_fuse", never)
     assert generate(make()) == before
     assert not used()
 

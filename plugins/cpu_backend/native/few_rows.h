@@ -51,10 +51,14 @@ MF_INLINE void product(const float* x, const T* weight, const float* scale, cons
   for (; n < end; n++) columns<1>(x, weight + n * inner, from(scale, n), from(bias, n), y + n, rows, inner, row);
 }
 
-// The same for a weight (inner, width): columns begin … end of y, which has the bias in it. Four rows of the weight at a
-// time are added to y; those that follow are fetched.
-MF_INLINE void add_product(const float* x, const float* weight, float* y, int64_t rows, int64_t inner, int64_t width,
-                           int64_t row, int64_t begin, int64_t end) {
+// The same for a weight (inner, width). Four rows of it at a time are added to y, which begins with the bias, if there is
+// one; those that follow are fetched.
+MF_INLINE void product_inputs_first(const float* x, const float* weight, const float* bias, float* y, int64_t rows,
+                                    int64_t inner, int64_t width, int64_t row, int64_t begin, int64_t end) {
+  for (int64_t r = 0; r < rows; r++) {
+    const size_t bytes = (end - begin) * sizeof(float);
+    bias ? memcpy(y + r * row + begin, bias + begin, bytes) : memset(y + r * row + begin, 0, bytes);
+  }
   int64_t k = 0;
   for (; k + 4 <= inner; k += 4) {
     const float* w = weight + k * width;

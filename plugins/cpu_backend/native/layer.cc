@@ -53,10 +53,7 @@ bool given(const Array& weight, const Array& scale, const Array& bias, bool outp
 // Columns begin … end of y = x (rows, inner) @ weight, with scale and bias; `row`: the distance between rows of y.
 void project(const Projection& p, const float* x, int64_t rows, float* y, int64_t row, int64_t begin, int64_t end) {
   if (!p.outputs_first) {
-    for (int64_t r = 0; r < rows; r++)
-      p.bias ? void(memcpy(y + r * row + begin, p.bias + begin, (end - begin) * sizeof(float)))
-             : void(memset(y + r * row + begin, 0, (end - begin) * sizeof(float)));
-    add_product(x, p.weight.as<const float>(), y, rows, p.inner, p.width, row, begin, end);
+    product_inputs_first(x, p.weight.as<const float>(), p.bias, y, rows, p.inner, p.width, row, begin, end);
   } else if (p.weight.is("int8")) {
     product(x, p.weight.as<const int8_t>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
   } else if (p.weight.is("bfloat16")) {

@@ -58,10 +58,8 @@ MF_OPERATOR(mf_linear) {
     multiply(left, right, out, rows, inner, width, {nullptr, bias.as<float>()});
     return 0;
   }
-  for (int64_t r = 0; r < rows; r++)
-    bias.data ? memcpy(out + r * width, bias.data, width * sizeof(float)) : memset(out + r * width, 0, width * sizeof(float));
   mf::share(width, kWidth, 256, [&](int64_t begin, int64_t end) {
-    add_product(x.as<float>(), weight.as<float>(), out, rows, inner, width, width, begin, end);
+    product_inputs_first(x.as<float>(), weight.as<float>(), bias.as<float>(), out, rows, inner, width, width, begin, end);
   });
   return 0;
 }

@@ -12,10 +12,10 @@ from .kernels import kernel
 from .operators import Operators
 
 
-def _are_plain(rows: Tensor, weight: Tensor) -> bool:
-    """Tell whether the kernels for fp32 take these."""
-    are: bool = rows.dtype == weight.dtype == mstype.float32
-    return are
+def _can_fuse(layer: Any, rows: Tensor) -> bool:
+    """Tell whether a layer's kernel makes its product: in fp32, but not in training, where MindSpore's is faster."""
+    usable: bool = layer.kernel is not None and not layer.by_compiler and not layer.training
+    return usable and rows.dtype == layer.weight.dtype == mstype.float32
 
 
 class Linear(nn.Cell):
@@ -76,7 +76,7 @@ class Linear(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
-        fused = self.can_fuse(rows)
+        fused = _can_fuse(self, rows)
         shape = x.shape[:-1] + (self.out_features,)
         if fused and self.leave is None:
             return self.kernel(rows, self.weight, self.bias).reshape(shape)
@@ -95,11 +95,6 @@ class Linear(nn.Cell):
             plain = self.bias_kernel is None or y.dtype != mstype.float32 or self.by_compiler
             y = self.bias_add(y, bias) if plain else self.bias_kernel(y, bias)
         return y.reshape(shape)
-
-    def can_fuse(self, rows: Tensor) -> bool:
-        """Tell whether a kernel makes the product: in fp32, and not in training, where MindSpore's own is faster."""
-        usable = self.kernel is not None and not self.by_compiler and not self.training
-        return usable and _are_plain(rows, self.weight)
 
 
 class LayerNorm(nn.Cell):
@@ -192,14 +187,9 @@ class Embedding(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype)
-        if self.can_fuse(rows):
+        if _can_fuse(self, rows):
             logits = self.kernel(rows, self.weight, None)
         else:
             logits = ops.cast(self.product(rows, ops.cast(self.weight, self.dtype)), mstype.float32)
         logits = logits.reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
-
-    def can_fuse(self, rows: Tensor) -> bool:
-        """Tell whether a kernel makes the logits; see :meth:`Linear.can_fuse`."""
-        usable = self.kernel is not None and not self.by_compiler and not self.training
-        return usable and _are_plain(rows, self.weight)
