@@ -17,7 +17,7 @@ width, H heads, V vocabulary:
 
 A step is largest when the backward pass begins, with all activations and no gradients, or when it ends, the other way
 round. Calibrated by runs on CPU: the share :data:`MISFIT` of the lesser of the two that is taken beside the greater,
-since what is freed has not the sizes of what is needed; how many arrays of each gradient a cluster's step holds; and
+since what is freed has not the sizes of what is needed, and less where gradients are exchanged after the graph; how many arrays of each gradient a cluster's step holds; and
 what compiled graphs take, see :mod:`mf_core.parallel.surroundings`.
 """
 
@@ -43,6 +43,8 @@ TABLE = 16
 KERNELS = {"gelu": "gelu", "fast_gelu": "swish", "silu": "swish"}
 #: Share of the lesser of activations and gradients that is taken beside the greater.
 MISFIT = 0.5
+#: The same, where copies exchange gradients once the backward pass has ended and its activations are free.
+MISFIT_EXCHANGED = 0.33
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Estimate:
         last = int(4 * self.trained * self._gradient_sets())
         begin, end = self._at_begin(), last + self._at_end()
         # Two graphs that take turns, one adding to the sums and one updating, leave each other none of the lesser.
-        misfit = 1 if step.accumulates else MISFIT
+        misfit = 1 if step.accumulates else MISFIT_EXCHANGED if self.layout.data > 1 else MISFIT
         most = max(begin, end) + int(misfit * min(begin, end))
         other = GraphSize().of(self.decoder, step, self.layout, self.layers) if step.on_host else buffers(self.layout)
         return Memory(weights, sums + last, states, most - last + self._tables(), other)
@@ -188,8 +190,8 @@ class Estimate:
         if self.layout.size == 1:
             return 1 + max(2 * accumulates, self.size < 4)
         if self.step.parallel.optimizer_shard and data > 1:
-            return 3 + accumulates + 4 / data
-        return 3 + accumulates + 2 * (data > 1)
+            return 2.5 + accumulates + 4 / data
+        return 3 + accumulates + 1.8 * (data > 1)
 
     # Activations ------------------------------------------------------------------------------------------------------
 
