@@ -9,7 +9,8 @@ width, H heads, V vocabulary:
 * a dropout keeps its mask, and attention's also what it gives;
 * the loss has five arrays ``(B, S, V)`` at once: logits, one-hot labels, their gradient, what that is multiplied by,
   and the operator's workspace; a kernel's has two, logits and their gradient, and an activation's keeps two;
-* while a layer goes backward, two arrays ``(B, S, F)`` or three ``(B, H, S, S)`` come on top;
+* while a layer goes backward, two arrays ``(B, S, F)``, one where the activation is a kernel, or three ``(B, H, S, S)``
+  come on top;
 * recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a gradient
   of their own, such as the softmax, are not computed anew, and what they need is kept;
 * on CPU, several of MindSpore's operators have a table of 16 bytes an element for as long as the graph lives: products
@@ -159,6 +160,8 @@ class Estimate:
         self.inner = self.size * self.tokens * decoder.inner // self.tensor
         by_kernel = KERNELS.get(decoder.activation) in step.kernels and self.size == 4
         self.kept_inner = 2 if by_kernel else decoder.kept
+        #: Arrays of the inner width that come on top as a layer goes backward; a kernel's output is free by then.
+        self.backward_inner = 1 if by_kernel else 2
         self.fused = step.fuses_attention(decoder)
         #: Numbers of ``(B, H, S, S)``; none where a kernel makes them again and again.
         self.scores = 0 if self.fused else step.micro_rows * decoder.heads * step.length**2 // self.tensor
@@ -245,7 +248,7 @@ class Estimate:
         scores = self.scores * (decoder.softmax_size or self.size)
         return before + max(
             self.kept() + loss,
-            attention + feed_forward + table + 2 * self.inner,
+            attention + feed_forward + table + self.backward_inner * self.inner,
             attention + table + 3 * self.wide + 3 * scores,
         )
 
