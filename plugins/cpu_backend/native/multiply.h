@@ -2,8 +2,12 @@
 // order in which they are read, and stay in the caches, while the sums of a few rows and columns are in registers.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <type_traits>
 
 #include "operator.h"
@@ -40,22 +44,30 @@ struct Finish {
   Finish from(int64_t column) const { return {scale ? scale + column : scale, bias ? bias + column : bias}; }
 };
 
-// Memory that a thread keeps for all products to come, from the beginning of a page.
+// Memory that a thread keeps for all products to come, in large pages where there are such.
 class Room {
  public:
   template <typename Cell>
   Cell* of(int64_t cells) {
-    constexpr size_t kPage = 4096;
-    const size_t bytes = cells * sizeof(Cell) + kPage;
+    constexpr size_t kPage = 2 << 20;
+    const size_t bytes = padded(cells * sizeof(Cell), kPage);
     if (bytes > size_) {
-      room_.reset(new char[bytes]);
+      size_ = 0;
+      room_.reset(std::aligned_alloc(kPage, bytes));
+      if (!room_) throw std::bad_alloc();
       size_ = bytes;
+#if defined(MADV_HUGEPAGE)
+      madvise(room_.get(), bytes, MADV_HUGEPAGE);
+#endif
     }
-    return reinterpret_cast<Cell*>((reinterpret_cast<uintptr_t>(room_.get()) + kPage - 1) / kPage * kPage);
+    return static_cast<Cell*>(room_.get());
   }
 
  private:
-  std::unique_ptr<char[]> room_;
+  struct Free {
+    void operator()(void* room) const { std::free(room); }
+  };
+  std::unique_ptr<void, Free> room_;
   size_t size_ = 0;
 };
 
@@ -103,7 +115,8 @@ inline int64_t most(int64_t bytes, int64_t step) {
 
 constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a piece of work
 
-// The piece of y that has the rows from i on and the columns from j on, of what is laid out.
+// The piece of y that has the rows from i on and the columns from j on, of what is laid out. A few rows stay in the first
+// cache while all columns of the piece pass by from the second.
 template <typename Engine, typename T>
 void multiply_piece(const Laid<Engine, false, float>& left, const Laid<Engine, true, T>& right, float* y, int64_t width,
                     const Finish& finish, int64_t i, int64_t j) {
@@ -113,8 +126,8 @@ void multiply_piece(const Laid<Engine, false, float>& left, const Laid<Engine, t
   for (int64_t k = 0; k < left.inner; k += Engine::kDeep) {
     const int64_t deep = std::min(Engine::kDeep, left.inner - k);
     const Finish last = k + deep == left.inner ? finish : Finish{};
-    for (int64_t n = 0; n < columns; n += kColumns)
-      for (int64_t m = 0; m < rows; m += kRows) {
+    for (int64_t m = 0; m < rows; m += kRows)
+      for (int64_t n = 0; n < columns; n += kColumns) {
         const int64_t some_rows = std::min(kRows, rows - m), some_columns = std::min(kColumns, columns - n);
         float* out = y + m * width + n;
         for (int64_t r = 0; r < some_rows; r++)

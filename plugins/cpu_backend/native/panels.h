@@ -21,7 +21,16 @@ class Panels {
   static void lay(Side<T> x, int64_t count, int64_t deep, Cell* out) {
     constexpr int64_t kAll = kRight ? kColumns : kRows;
     if (x.inner != 1) {
-      if (count < kAll) memset(out, 0, kAll * deep * sizeof(Cell));
+      if (count == kAll) {
+        for (int64_t k = 0; k < deep; k++, out += kAll) {
+          fetch<kAll * sizeof(T)>(x.at(0, k + 16));
+          int64_t i = 0;
+          MF_UNROLL for (; i + kWidth <= kAll; i += kWidth) store(out + i, load(x.at(i, k)));
+          MF_UNROLL for (; i < kAll; i++) out[i] = one(x.at(i, k));
+        }
+        return;
+      }
+      memset(out, 0, kAll * deep * sizeof(Cell));
       for (int64_t k = 0; k < deep; k++)
         for (int64_t i = 0; i < count; i++) out[k * kAll + i] = one(x.at(i, k));
       return;
@@ -47,12 +56,14 @@ class Panels {
   }
 
  private:
-  static constexpr int64_t kRun = 128;  // products that are summed by themselves first: shorter sums are rounded less
+  static constexpr int64_t kRun = 128;   // products that are summed by themselves first: shorter sums are rounded less
+  static constexpr int64_t kAhead = 24;  // numbers of each column that the second cache, or the third, gives meanwhile
 
   template <bool kFirst>
   MF_INLINE void sum_run(const Cell* left, const Cell* right, int64_t run, float* sums) {
     Floats low[kRows] = {}, high[kRows] = {};
     for (int64_t k = 0; k < run; k++) {
+      fetch<kColumns * sizeof(Cell)>(right + (k + kAhead) * kColumns);
       const Floats b = load(right + k * kColumns), c = load(right + k * kColumns + kWidth);
       MF_UNROLL for (int r = 0; r < kRows; r++) {
         const Floats a = all(left[k * kRows + r]);

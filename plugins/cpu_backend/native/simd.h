@@ -72,6 +72,12 @@ MF_INLINE float one(const int8_t* p) { return *p; }
 
 MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
 
+// Has the lines of the cache with these bytes brought, of what will be read soon. What is not there does no harm.
+template <int64_t kBytes>
+MF_INLINE void fetch(const void* data) {
+  MF_UNROLL for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(static_cast<const char*>(data) + i);
+}
+
 MF_INLINE Floats all(float x) { return x - Floats{}; }
 
 // The first `count` of a vector; the others are `rest`.
