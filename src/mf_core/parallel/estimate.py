@@ -18,8 +18,9 @@ width, H heads, V vocabulary:
 
 A step is largest when the backward pass begins, with all activations and no gradients, or when it ends, the other way
 round. Calibrated by runs on CPU: the share :data:`MISFIT` of the lesser of the two that is taken beside the greater,
-since what is freed has not the sizes of what is needed, and less where gradients are exchanged after the graph; how many arrays of each gradient a cluster's step holds; and
-what compiled graphs take, see :mod:`mf_core.parallel.surroundings`.
+since what is freed has not the sizes of what is needed, and less where gradients are exchanged after the graph; how
+many arrays of each gradient a cluster's step holds; and what compiled graphs take, see
+:mod:`mf_core.parallel.surroundings`.
 """
 
 from __future__ import annotations
