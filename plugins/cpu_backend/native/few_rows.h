@@ -15,8 +15,7 @@ MF_INLINE void tile(const float* x, const T* weight, const float* scale, const f
   Floats sums[R][C] = {};
   int64_t k = 0;
   for (; k + kWidth <= inner; k += kWidth) {
-    const char* next = reinterpret_cast<const char*>(weight + C * (inner + k));
-    for (size_t line = 0; line < C * kWidth * sizeof(T); line += 64) __builtin_prefetch(next + line);
+    fetch<C * kWidth * sizeof(T)>(weight + C * (inner + k));
     MF_UNROLL for (int c = 0; c < C; c++) {
       const Floats w = load(weight + c * inner + k);
       MF_UNROLL for (int r = 0; r < R; r++) sums[r][c] += load(x + r * inner + k) * w;
