@@ -31,6 +31,8 @@ KERNEL(mf_gelu);
 KERNEL(mf_gelu_gradient);
 KERNEL(mf_cross_entropy);
 KERNEL(mf_cross_entropy_gradient);
+KERNEL(mf_sum_of_squares);
+KERNEL(mf_adamw);
 extern "C" void mf_set_threads(int);
 extern "C" const char* mf_best_level();
 
@@ -144,6 +146,10 @@ int main() {
           expect(0, "rotary", run(turn, {x, {"int32", {1, n}, 5}, angles, angles, x}));
           expect(n > 5, "a position outside", run(turn, {x, {"int32", {1, n}, 6}, angles, angles, x}));
         }
+        const Tensor one = {"float32", {}}, four = {"float32", {4}}, single = {"float32", {1}};
+        expect(0, "squares", run(mf_sum_of_squares, {array, row, array, single}));
+        expect(0, "adamw", run(mf_adamw, {array, array, array, array, one, one, one, four, single}));
+        expect(k > 1, "another size", run(mf_adamw, {array, array, array, {"float32", {n}}, one, one, one, four, single}));
         expect(0, "bias", run(mf_bias_add, {array, row, array}));
         expect(0, "its gradient", run(mf_column_sums, {array, row, row}));
         expect(0, "softmax", run(mf_softmax, {array, array}));

@@ -343,6 +343,40 @@ def test_cross_entropy_and_its_gradient(rows, width):
     np.testing.assert_allclose(found, wanted * dout[:, None], rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("shape", [(1,), (3, 17), (300, 101)])
+def test_fused_adamw(shape):
+    weight, first, second, gradient = (random(*shape, seed=seed) for seed in range(4))
+    second = second**2
+    parameters = [Parameter(Tensor(array)) for array in (weight, first, second)]
+    numbers = Tensor(0.5, ms.float32), Tensor(3.0, ms.float32), Tensor(0.01, ms.float32)
+    update = kernel("fused_adamw")
+    update(*parameters, Tensor(gradient), *numbers, 0.9, 0.999, 1e-6, 0.1).asnumpy()
+    wide = gradient.astype(np.float64) * 0.5
+    m, v = 0.9 * first.astype(np.float64) + 0.1 * wide, 0.999 * second.astype(np.float64) + 0.001 * wide**2
+    step = m / (1 - 0.9**3) / (np.sqrt(v / (1 - 0.999**3)) + 1e-6)
+    wanted = weight - 0.01 * (0.1 * weight.astype(np.float64) + step), m, v
+    for parameter, array in zip(parameters, wanted, strict=True):
+        assert_close(parameter.asnumpy(), array)
+    infinite = Tensor(np.full(shape, np.inf, np.float32))
+    left_out = Tensor(0.5, ms.float32), Tensor(0.0, ms.float32), Tensor(0.01, ms.float32)
+    update(*parameters, infinite, *left_out, 0.9, 0.999, 1e-6, 0.1).asnumpy()
+    for parameter, array in zip(parameters, wanted, strict=True):
+        assert_close(parameter.asnumpy(), array)
+
+
+def test_the_sum_of_squares_is_that_of_any_number_of_threads():
+    arrays = [random(*shape, seed=seed) for seed, shape in enumerate([(1,), (3, 17), (300, 101), (70000,)])]
+    kernels.load()
+    found = []
+    for count in range(1, 5):
+        kernels.set_threads(count)
+        found.append(kernel("sum_of_squares")(tuple(map(Tensor, arrays))).asnumpy())
+    kernels.set_threads(core_count())
+    np.testing.assert_array_equal(found[1:], found[:-1])
+    np.testing.assert_allclose(found[0], [sum((a.astype(np.float64) ** 2).sum() for a in arrays)], rtol=1e-6)
+
+
 def test_what_does_not_fit_is_an_error():
     linear, ones = kernel("weight_only_linear"), lambda *shape: Tensor(np.ones(shape, np.float32))
     weight = Tensor(np.ones((5, 4), np.int8))
@@ -356,6 +390,10 @@ def test_what_does_not_fit_is_an_error():
         kernel("rotary")(ones(1, 1, 4), Tensor(np.array([[5]], np.int32)), ones(5, 2), ones(5, 2)).asnumpy()
     with pytest.raises((RuntimeError, ValueError)):
         kernel("self_attention")(ones(2, 3, 8), ones(2, 3, 8), ones(2, 3, 8), ones(1, 1, 3, 3), 3, 1.0).asnumpy()
+    number = Tensor(1.0, ms.float32)
+    with pytest.raises((RuntimeError, ValueError)):
+        weights = [Parameter(ones(4)) for _ in range(3)]
+        kernel("fused_adamw")(*weights, ones(5), number, number, number, 0.9, 0.999, 1e-6, 0.1).asnumpy()
     assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
 
 

@@ -14,11 +14,16 @@ where one is said, that works in compiled graphs and outside:
     ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of
     one type; ``epsilon`` is a number. Differentiable in both.
 
-``fused_adamw(weight, first, second, gradient, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
+``fused_adamw(weight, first, second, gradient, factor, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
     One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and
     ``second``, fp32 as ``gradient`` and of its shape: ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))``
-    with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``. ``number``, from 1, and
-    ``rate`` are fp32 scalars on the device; the others are numbers. Returns the weight.
+    with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``, for ``gradient * factor``.
+    ``factor``, ``number``, from 1, and ``rate`` are fp32 scalars on the device; the others are numbers. Where
+    ``number`` is 0 nothing changes. Returns something that is there when the update has been made: what reads the
+    weight after it in the same graph has to depend on that.
+
+``sum_of_squares(arrays) -> Tensor``
+    Of all numbers of some fp32 arrays together: ``(1,)``, fp32.
 
 ``layer_norm(x, weight, bias, epsilon) -> Tensor``
     ``(x - mean) / sqrt(variance + epsilon) * weight + bias`` over the last axis. ``x`` is ``(…, N)``, ``weight`` and
@@ -106,9 +111,9 @@ from ..backend import get_backend
 
 #: The names, in the order above.
 NAMES = (
-    "causal_attention", "rms_norm", "fused_adamw", "layer_norm", "bias_add", "softmax", "gelu", "swish", "rotary",
-    "cross_entropy", "self_attention", "cached_attention", "write_cache", "linear", "linear_outputs_first",
-    "weight_only_linear", "weight_only_rows", "decoder_layer",
+    "causal_attention", "rms_norm", "fused_adamw", "sum_of_squares", "layer_norm", "bias_add", "softmax", "gelu",
+    "swish", "rotary", "cross_entropy", "self_attention", "cached_attention", "write_cache", "linear",
+    "linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_layer",
 )  # fmt: skip
 
 logger = logging.getLogger("mf_core")

@@ -30,7 +30,11 @@ class Optimizer(nn.Cell):
 
     Attributes:
         updates: How many updates there have been: steps that were left out do not count.
+        fused: A kernel that updates a weight, or None. Where there is one, so is a method ``update_where``, which takes
+            whether to update as a tensor first, and needs no branch.
     """
+
+    fused: Any = None
 
     def __init__(
         self, weights: Sequence[Parameter], args: TrainingArguments, *, decays: Sequence[bool] | None = None
@@ -83,7 +87,8 @@ class AdamW(Optimizer):
         self.log1, self.log2 = (math.log(b) if b else -1e4 for b in (args.adam_beta1, args.adam_beta2))
         self.epsilon, self.decoupled = args.adam_epsilon, decoupled
         self.betas = (args.adam_beta1, args.adam_beta2)
-        self.fused = kernel("fused_adamw") if decoupled else None
+        if decoupled:
+            self.fused = kernel("fused_adamw")
         self.update = ops.operations.AdamWeightDecay()
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
@@ -94,13 +99,6 @@ class AdamW(Optimizer):
         ``(rate * sqrt(c2) / c1) * m / (sqrt(v) + eps * sqrt(c2))``.
         """
         number = self.next_update()
-        if self.fused is not None:
-            for i in range(self.count):
-                self.fused(
-                    self.weights[i], self.first[i], self.second[i], gradients[i] * factor, number, rate,
-                    self.betas[0], self.betas[1], self.epsilon, self.decays[i],
-                )  # fmt: skip
-            return number
         root = ops.sqrt(-ops.expm1(number * self.log2))
         scale = root / -ops.expm1(number * self.log1)
         for i in range(self.count):
@@ -113,6 +111,19 @@ class AdamW(Optimizer):
                 self.epsilon * root, decay / scale, gradient,
             )  # fmt: skip
         return number
+
+    def update_where(self, finite: Tensor, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
+        """Update the weights by the kernel if ``finite``; return something that is there when that has been done."""
+        more = ops.cast(finite, ms.int32)
+        number = ops.cast(ops.assign_add(self.updates, more) * more, ms.float32)
+        done: tuple[Tensor, ...] = ()
+        for i in range(self.count):
+            updated = self.fused(
+                self.weights[i], self.first[i], self.second[i], gradients[i], factor, number, rate,
+                self.betas[0], self.betas[1], self.epsilon, self.decays[i],
+            )  # fmt: skip
+            done = done + (updated,)
+        return ops.depend(number, done)
 
 
 class SGD(Optimizer):

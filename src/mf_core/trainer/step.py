@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn import set_random_key
+from ..nn.kernels import kernel
 from .arguments import TrainingArguments
 from .optimizers import Optimizer
 
@@ -64,6 +65,8 @@ class TrainStep(nn.Cell):
         objective = _Objective(network, self.scale if scaled else None, self.summed)
         self.gradient = ms.value_and_grad(objective, None, weights=self.weights, has_aux=True)
         self.seed = args.seed
+        self.fused = optimizer.fused is not None
+        self.squares_kernel = kernel("sum_of_squares")
 
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
@@ -129,22 +132,27 @@ class TrainStep(nn.Cell):
         if self.max_norm > 0:
             factor = ops.minimum(self.max_norm / (norm + 1e-6), factor)
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
-        if finite:
+        if self.fused:
+            norm = ops.depend(norm, self.optimizer.update_where(finite, gradients, factor, rate))
+        elif finite:
             self.optimizer(gradients, factor, rate)
         if self.scaled:
             self._adjust_scale(finite)
         if self.accumulates:
             for i in range(self.count):
-                ops.assign(self.sums[i], ops.zeros_like(self.sums[i]))
+                ops.assign(self.sums[i], ops.depend(ops.zeros_like(self.sums[i]), norm))
             ops.assign(self.loss_sum, Tensor(0.0, ms.float32))
             ops.assign(self.target_sum, Tensor(0.0, ms.float32))
         return loss, targets, norm
 
     def squares(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Return the sum of the squares of the whole gradient."""
-        total = Tensor(0.0, ms.float32)
-        for gradient in gradients:
-            total = total + ops.square(gradient).sum()
+        if self.squares_kernel is not None:
+            total = self.squares_kernel(gradients).reshape(())
+        else:
+            total = Tensor(0.0, ms.float32)
+            for gradient in gradients:
+                total = total + ops.square(gradient).sum()
         return total
 
     def _adjust_scale(self, finite: Tensor) -> Tensor:

@@ -31,17 +31,20 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 def fused_adamw(
-    weight: Any, first: Any, second: Any, gradient: Tensor, number: Tensor, rate: Tensor,
+    weight: Any, first: Any, second: Any, gradient: Tensor, factor: Tensor, number: Tensor, rate: Tensor,
     beta1: float, beta2: float, epsilon: float, decay: float,
 ) -> Tensor:  # fmt: skip
     """CANN's ``ApplyAdamWV2``, which adds one to the number of the update that it is given.
 
     It takes the rate as a number, which is brought to the host for that, once a parameter.
     """
-    earlier = (number - 1.0).reshape((1,))
-    return _ADAMW(
-        weight, first, second, second, gradient, earlier, float(rate), beta1, beta2, decay, epsilon, False, False
-    )[0]
+    if number > 0:
+        earlier = (number - 1.0).reshape((1,))
+        _ADAMW(
+            weight, first, second, second, gradient * factor, earlier, float(rate), beta1, beta2, decay, epsilon,
+            False, False,
+        )  # fmt: skip
+    return number
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -145,6 +145,8 @@ _weight_only_rows = _operator(
     "mf_weight_only_rows", lambda ids, weight, scale: (*ids, weight[1]), lambda ids, weight, scale: scale
 )
 _write_cache = _operator("mf_write_cache", _like_first, _like_first)
+_sum_of_squares = _operator("mf_sum_of_squares", lambda *_: (1,), _like_first)
+_adamw = _operator("mf_adamw", lambda *_: (1,), _like_first)
 _cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
 _decoder_layer = _operator(
     "mf_decoder_layer", lambda x, asking, bias, *_: (x[0], bias[2], x[2]), _like_first
@@ -224,6 +226,20 @@ def write_cache(cache: Any, slots: Tensor, new: Tensor) -> Tensor:
     return _write_cache(cache, slots, new)
 
 
+def sum_of_squares(arrays: tuple[Tensor, ...]) -> Tensor:
+    """Sum in blocks of one size, so that the result is that of any number of threads."""
+    return _sum_of_squares(*arrays)
+
+
+def fused_adamw(
+    weight: Any, first: Any, second: Any, gradient: Tensor, factor: Tensor, number: Tensor, rate: Tensor,
+    beta1: float, beta2: float, epsilon: float, decay: float,
+) -> Tensor:  # fmt: skip
+    """Write in place behind MindSpore's back, as :func:`write_cache` does."""
+    settings = Tensor([beta1, beta2, epsilon, decay], mstype.float32)
+    return _adamw(weight, first, second, gradient, factor, number, rate, settings)
+
+
 def self_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, num_heads: int, scale: float
 ) -> Tensor:
@@ -279,5 +295,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "self_attention": self_attention,
     "cached_attention": cached_attention,
     "write_cache": write_cache,
+    "sum_of_squares": sum_of_squares,
+    "fused_adamw": fused_adamw,
     "decoder_layer": decoder_layer,
 }
