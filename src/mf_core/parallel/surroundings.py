@@ -23,6 +23,7 @@ class GraphSize:
 
     Attributes:
         base: Of any step.
+        branch: How much of that is where a step that is not finite is left out by a branch, and not by a kernel.
         layer: Of a layer's forward and backward pass.
         unfused, dropout, recompute, select_recompute, cast: By how much a layer's grows, as a share of it, where its
             linears are not fused, with dropout, recomputation of all or of attention, and where the model computes in
@@ -34,6 +35,7 @@ class GraphSize:
     """
 
     base: int = 95_000_000
+    branch: int = 15_000_000
     base_together: int = 50_000_000
     base_positions: int = 50_000_000
     layer: int = 29_100_000
@@ -70,7 +72,8 @@ class GraphSize:
             share += self.together + self.positions * split
             return self.base_together + self.base_positions * split + int(self.layer * share * layers)
         graphs = 1 + step.accumulates  # one that adds to the sums, and one that takes the step
-        return self.base + int(self.layer * share * graphs * layers)
+        by_kernel = step.optim == "adamw" and "fused_adamw" in step.kernels
+        return self.base - self.branch * by_kernel + int(self.layer * share * graphs * layers)
 
 
 def buffers(layout: Layout) -> int:
