@@ -31,7 +31,7 @@ class Optimizer(nn.Cell):
     Attributes:
         updates: How many updates there have been: steps that were left out do not count.
         fused: A kernel that updates a weight, or None. Where there is one, so is a method ``update_where``, which takes
-            whether to update as a tensor first, and needs no branch.
+            whether to update as a tensor first.
     """
 
     fused: Any = None
@@ -114,8 +114,9 @@ class AdamW(Optimizer):
 
     def update_where(self, finite: Tensor, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
         """Update the weights by the kernel if ``finite``; return something that is there when that has been done."""
-        more = ops.cast(finite, ms.int32)
-        number = ops.cast(ops.assign_add(self.updates, more) * more, ms.float32)
+        number = Tensor(0.0, ms.float32)
+        if finite:  # the one branch: without any, MindSpore runs the graph aside, and who waits for it spins on a core
+            number = self.next_update()
         done: tuple[Tensor, ...] = ()
         for i in range(self.count):
             updated = self.fused(
