@@ -114,9 +114,7 @@ class AdamW(Optimizer):
 
     def update_where(self, finite: Tensor, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
         """Update the weights by the kernel if ``finite``; return something that is there when that has been done."""
-        number = Tensor(0.0, ms.float32)
-        if finite:  # the one branch: without any, MindSpore runs the graph aside, and who waits for it spins on a core
-            number = self.next_update()
+        number = ops.select(finite, ops.cast(self.updates + 1, ms.float32), Tensor(0.0, ms.float32))
         done: tuple[Tensor, ...] = ()
         for i in range(self.count):
             updated = self.fused(
@@ -124,7 +122,10 @@ class AdamW(Optimizer):
                 self.betas[0], self.betas[1], self.epsilon, self.decays[i],
             )  # fmt: skip
             done = done + (updated,)
-        return ops.depend(number, done)
+        number = ops.depend(number, done)
+        if number > 0:  # a branch: MindSpore runs graphs without any aside, and who waits for them spins on a core
+            self.next_update()
+        return number
 
 
 class SGD(Optimizer):
