@@ -123,7 +123,7 @@ class Update(nn.Cell):
 
     @ms.jit
     def construct(self, gradients, rate):
-        return self.optimizer(gradients, Tensor(1.0, ms.float32), rate)
+        return self.optimizer.update_where(Tensor(True), gradients, Tensor(1.0, ms.float32), rate)
 
 gradients = tuple(Tensor(np.ones(weight.shape, np.float32)) for weight in weights)
 Update()(gradients, Tensor(0.125, ms.float32)).asnumpy()

@@ -57,20 +57,20 @@ MF_OPERATOR(mf_sum_of_squares) {
   return 0;
 }
 
-// weight, first, second, and a gradient of their shape, factor, number and rate of one number each, and four numbers:
-// beta1, beta2, epsilon, decay; all fp32. The first three are written in place, unless number is less than 1.
+// finite bool; weight, first, second, and a gradient of their shape, factor, number and rate of one number each, and four
+// numbers: beta1, beta2, epsilon, decay; these fp32. The weight, first and second are written in place if finite.
 // -> number (1,)
 MF_OPERATOR(mf_adamw) {
-  const Array weight = in[0], first = in[1], second = in[2], gradient = in[3], factor = in[4], number = in[5],
-              rate = in[6], settings = in[7], out = in[8];
+  const Array finite = in[0], weight = in[1], first = in[2], second = in[3], gradient = in[4], factor = in[5],
+              number = in[6], rate = in[7], settings = in[8], out = in[9];
   const int64_t count = weight.size();
-  if (!are("float32", {weight, first, second, gradient, factor, number, rate, settings, out}) || first.size() != count ||
-      second.size() != count || gradient.size() != count || factor.size() != 1 || number.size() != 1 ||
-      rate.size() != 1 || settings.size() != 4 || out.size() != 1)
+  if (!are("float32", {weight, first, second, gradient, factor, number, rate, settings, out}) || !finite.is("bool") ||
+      first.size() != count || second.size() != count || gradient.size() != count || finite.size() != 1 ||
+      factor.size() != 1 || number.size() != 1 || rate.size() != 1 || settings.size() != 4 || out.size() != 1)
     return 1;
   const double step = *number.as<float>();
   *out.as<float>() = float(step);
-  if (!(step >= 1)) return 0;
+  if (!*finite.as<bool>()) return 0;
   const float* s = settings.as<float>();
   const auto left = [&](double beta) { return 1 - std::pow(beta, step); };  // of 1, by then
   const Update update = {

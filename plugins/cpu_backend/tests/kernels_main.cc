@@ -55,10 +55,11 @@ static int run(Kernel kernel, std::vector<Tensor> tensors) {
   for (Tensor& tensor : tensors) {
     int64_t count = 1;
     for (int64_t size : tensor.shape) count *= size;
-    const int64_t bytes = tensor.dtype == "int8" ? 1 : tensor.dtype == "bfloat16" ? 2 : 4;
+    const int64_t bytes = tensor.dtype == "int8" || tensor.dtype == "bool" ? 1 : tensor.dtype == "bfloat16" ? 2 : 4;
     void* data = malloc(count * bytes);
     for (int64_t i = 0; i < count; i++) {
-      if (bytes == 1) static_cast<int8_t*>(data)[i] = int8_t(i * 37 % 255 - 127);
+      if (tensor.dtype == "bool") *static_cast<bool*>(data) = true;
+      else if (bytes == 1) static_cast<int8_t*>(data)[i] = int8_t(i * 37 % 255 - 127);
       else if (bytes == 2) static_cast<uint16_t*>(data)[i] = 0x3f80;
       else if (!tensor.values.empty()) static_cast<int32_t*>(data)[i] = tensor.values[i];
       else if (tensor.dtype == "int32") static_cast<int32_t*>(data)[i] = int32_t(tensor.from + i % (tensor.below - tensor.from));
@@ -148,8 +149,9 @@ int main() {
         }
         const Tensor one = {"float32", {}}, four = {"float32", {4}}, single = {"float32", {1}};
         expect(0, "squares", run(mf_sum_of_squares, {array, row, array, single}));
-        expect(0, "adamw", run(mf_adamw, {array, array, array, array, one, one, one, four, single}));
-        expect(k > 1, "another size", run(mf_adamw, {array, array, array, {"float32", {n}}, one, one, one, four, single}));
+        expect(0, "adamw", run(mf_adamw, {{"bool", {}}, array, array, array, array, one, one, one, four, single}));
+        expect(k > 1, "another size",
+               run(mf_adamw, {{"bool", {}}, array, array, array, {"float32", {n}}, one, one, one, four, single}));
         expect(0, "bias", run(mf_bias_add, {array, row, array}));
         expect(0, "its gradient", run(mf_column_sums, {array, row, row}));
         expect(0, "softmax", run(mf_softmax, {array, array}));

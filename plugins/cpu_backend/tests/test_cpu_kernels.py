@@ -350,17 +350,19 @@ def test_fused_adamw(shape):
     second = second**2
     parameters = [Parameter(Tensor(array)) for array in (weight, first, second)]
     numbers = Tensor(0.5, ms.float32), Tensor(3.0, ms.float32), Tensor(0.01, ms.float32)
-    update = kernel("fused_adamw")
-    update(*parameters, Tensor(gradient), *numbers, 0.9, 0.999, 1e-6, 0.1).asnumpy()
+
+    def update(finite, gradient):
+        tuples = [(array,) for array in (*parameters, Tensor(gradient))]
+        kernel("fused_adamw")(Tensor(finite), *tuples, *numbers, 0.9, 0.999, 1e-6, (0.1,))[0].asnumpy()
+
+    update(True, gradient)
     wide = gradient.astype(np.float64) * 0.5
     m, v = 0.9 * first.astype(np.float64) + 0.1 * wide, 0.999 * second.astype(np.float64) + 0.001 * wide**2
     step = m / (1 - 0.9**3) / (np.sqrt(v / (1 - 0.999**3)) + 1e-6)
     wanted = weight - 0.01 * (0.1 * weight.astype(np.float64) + step), m, v
     for parameter, array in zip(parameters, wanted, strict=True):
         assert_close(parameter.asnumpy(), array)
-    infinite = Tensor(np.full(shape, np.inf, np.float32))
-    left_out = Tensor(0.5, ms.float32), Tensor(0.0, ms.float32), Tensor(0.01, ms.float32)
-    update(*parameters, infinite, *left_out, 0.9, 0.999, 1e-6, 0.1).asnumpy()
+    update(False, np.full(shape, np.inf, np.float32))
     for parameter, array in zip(parameters, wanted, strict=True):
         assert_close(parameter.asnumpy(), array)
 
@@ -392,8 +394,9 @@ def test_what_does_not_fit_is_an_error():
         kernel("self_attention")(ones(2, 3, 8), ones(2, 3, 8), ones(2, 3, 8), ones(1, 1, 3, 3), 3, 1.0).asnumpy()
     number = Tensor(1.0, ms.float32)
     with pytest.raises((RuntimeError, ValueError)):
-        weights = [Parameter(ones(4)) for _ in range(3)]
-        kernel("fused_adamw")(*weights, ones(5), number, number, number, 0.9, 0.999, 1e-6, 0.1).asnumpy()
+        arrays = [(Parameter(ones(4)),) for _ in range(3)]
+        numbers = number, number, number, 0.9, 0.999, 1e-6, (0.1,)
+        kernel("fused_adamw")(Tensor(True), *arrays, (ones(5),), *numbers)[0].asnumpy()
     assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
 
 

@@ -14,13 +14,14 @@ where one is said, that works in compiled graphs and outside:
     ``x / sqrt(mean(x ** 2) + epsilon) * weight`` over the last axis. ``x`` is ``(…, N)`` and ``weight`` ``(N,)``, of
     one type; ``epsilon`` is a number. Differentiable in both.
 
-``fused_adamw(weight, first, second, gradient, factor, number, rate, beta1, beta2, epsilon, decay) -> Tensor``
-    One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of the parameters ``weight``, ``first`` and
-    ``second``, fp32 as ``gradient`` and of its shape: ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))``
-    with ``m = first / (1 - beta1 ** number)`` and ``v = second / (1 - beta2 ** number)``, for ``gradient * factor``.
-    ``factor``, ``number``, from 1, and ``rate`` are fp32 scalars on the device; the others are numbers. Where
-    ``number`` is 0 nothing changes. Returns something that is there when the update has been made: what reads the
-    weight after it in the same graph has to depend on that.
+``fused_adamw(finite, weights, firsts, seconds, gradients, factor, number, rate, beta1, beta2, epsilon, decays)``
+    One AdamW update in place (Loshchilov and Hutter, 2019, algorithm 2) of parameters, tuples of which are ``weights``,
+    ``firsts`` and ``seconds``, fp32 as ``gradients`` and of their shapes:
+    ``weight -= rate * (decay * weight + m / (sqrt(v) + epsilon))`` with ``m = first / (1 - beta1 ** number)`` and
+    ``v = second / (1 - beta2 ** number)``, for ``gradient * factor``. Nothing changes unless ``finite``, a bool scalar
+    on the device, as are the fp32 ``factor``, ``number``, from 1, and ``rate``; the others are numbers, ``decays`` one
+    for each. Returns what is there when the update has been made: what reads the weights after it in the same graph has
+    to depend on that.
 
 ``sum_of_squares(arrays) -> Tensor``
     Of all numbers of some fp32 arrays together: ``(1,)``, fp32.

@@ -30,7 +30,7 @@ class Optimizer(nn.Cell):
 
     Attributes:
         updates: How many updates there have been: steps that were left out do not count.
-        fused: A kernel that updates a weight, or None. Where there is one, so is a method ``update_where``, which takes
+        fused: A kernel that updates weights, or None. Where there is one, so is a method ``update_where``, which takes
             whether to update as a tensor first.
     """
 
@@ -114,18 +114,15 @@ class AdamW(Optimizer):
 
     def update_where(self, finite: Tensor, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
         """Update the weights by the kernel if ``finite``; return something that is there when that has been done."""
-        number = ops.select(finite, ops.cast(self.updates + 1, ms.float32), Tensor(0.0, ms.float32))
-        done: tuple[Tensor, ...] = ()
-        for i in range(self.count):
-            updated = self.fused(
-                self.weights[i], self.first[i], self.second[i], gradients[i], factor, number, rate,
-                self.betas[0], self.betas[1], self.epsilon, self.decays[i],
-            )  # fmt: skip
-            done = done + (updated,)
-        number = ops.depend(number, done)
-        if number > 0:  # a branch: MindSpore runs graphs without any aside, and who waits for them spins on a core
+        number = ops.cast(self.updates + 1, ms.float32)
+        done = self.fused(
+            finite, self.weights, self.first, self.second, gradients, factor, number, rate, self.betas[0],
+            self.betas[1], self.epsilon, self.decays,
+        )  # fmt: skip
+        # Never a graph without a branch: MindSpore runs those aside, and who waits for them spins on a core.
+        if ops.depend(finite, done):
             self.next_update()
-        return number
+        return ops.depend(number, done)
 
 
 class SGD(Optimizer):

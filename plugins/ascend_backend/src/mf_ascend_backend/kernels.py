@@ -31,19 +31,21 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 def fused_adamw(
-    weight: Any, first: Any, second: Any, gradient: Tensor, factor: Tensor, number: Tensor, rate: Tensor,
-    beta1: float, beta2: float, epsilon: float, decay: float,
+    finite: Tensor, weights: tuple[Any, ...], firsts: tuple[Any, ...], seconds: tuple[Any, ...],
+    gradients: tuple[Tensor, ...], factor: Tensor, number: Tensor, rate: Tensor,
+    beta1: float, beta2: float, epsilon: float, decays: tuple[float, ...],
 ) -> Tensor:  # fmt: skip
     """CANN's ``ApplyAdamWV2``, which adds one to the number of the update that it is given.
 
     It takes the rate as a number, which is brought to the host for that, once a parameter.
     """
-    if number > 0:
+    if finite:
         earlier = (number - 1.0).reshape((1,))
-        _ADAMW(
-            weight, first, second, second, gradient * factor, earlier, float(rate), beta1, beta2, decay, epsilon,
-            False, False,
-        )  # fmt: skip
+        for i in range(len(weights)):
+            _ADAMW(
+                weights[i], firsts[i], seconds[i], seconds[i], gradients[i] * factor, earlier, float(rate),
+                beta1, beta2, decays[i], epsilon, False, False,
+            )  # fmt: skip
     return number
 
 

@@ -146,7 +146,7 @@ _weight_only_rows = _operator(
 )
 _write_cache = _operator("mf_write_cache", _like_first, _like_first)
 _sum_of_squares = _operator("mf_sum_of_squares", lambda *_: (1,), _like_first)
-_adamw = _operator("mf_adamw", lambda *_: (1,), _like_first)
+_adamw = _operator("mf_adamw", lambda *_: (1,), lambda finite, weight, *_: weight)
 _cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
 _decoder_layer = _operator(
     "mf_decoder_layer", lambda x, asking, bias, *_: (x[0], bias[2], x[2]), _like_first
@@ -232,12 +232,17 @@ def sum_of_squares(arrays: tuple[Tensor, ...]) -> Tensor:
 
 
 def fused_adamw(
-    weight: Any, first: Any, second: Any, gradient: Tensor, factor: Tensor, number: Tensor, rate: Tensor,
-    beta1: float, beta2: float, epsilon: float, decay: float,
-) -> Tensor:  # fmt: skip
+    finite: Tensor, weights: tuple[Any, ...], firsts: tuple[Any, ...], seconds: tuple[Any, ...],
+    gradients: tuple[Tensor, ...], factor: Tensor, number: Tensor, rate: Tensor,
+    beta1: float, beta2: float, epsilon: float, decays: tuple[float, ...],
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Write in place behind MindSpore's back, as :func:`write_cache` does."""
-    settings = Tensor([beta1, beta2, epsilon, decay], mstype.float32)
-    return _adamw(weight, first, second, gradient, factor, number, rate, settings)
+    done: tuple[Tensor, ...] = ()
+    for i in range(len(weights)):
+        settings = Tensor([beta1, beta2, epsilon, decays[i]], mstype.float32)
+        updated = _adamw(finite, weights[i], firsts[i], seconds[i], gradients[i], factor, number, rate, settings)
+        done = done + (updated,)
+    return done
 
 
 def self_attention(
