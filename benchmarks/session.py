@@ -21,7 +21,7 @@ class Settings:
         rounds: How often all engines take their turn.
         layers: Of the model of GPT-2 124M's width that text is generated with.
         new: Tokens generated for each prompt.
-        steps: Steps of training in a round, two to warm up included.
+        steps: Steps of training in a turn.
         plugins: Installed beside ours where listing is measured.
         stories: Held-out texts that int8 weights are judged by.
     """
@@ -29,7 +29,7 @@ class Settings:
     rounds: int = 5
     layers: int = 12
     new: int = 128
-    steps: int = 6
+    steps: int = 3
     plugins: int = 20
     stories: int = 128
 
@@ -39,7 +39,7 @@ class Settings:
         return "GPT-2 124M" if self.layers == 12 else f"{self.layers} layers of GPT-2 124M"
 
 
-QUICK = Settings(rounds=2, layers=4, new=32, steps=4, stories=32)
+QUICK = Settings(rounds=2, layers=4, new=32, stories=32)
 
 
 class Session:

@@ -1,18 +1,24 @@
 """Training: GPT-2 of two sizes, in fp32 with AdamW, beside torch eager and ``torch.compile``.
 
-Each engine runs in a process of its own, one after the other, in rounds. The first step is compilation, told apart.
+Each engine trains in a process of its own, and takes a few steps in its turn. The first is compilation, told apart.
 """
 
 from __future__ import annotations
 
 import resource
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
 
 from session import Session
-from table import Row
+from table import Figures, Row
+from workers import Worker
 
 SIZES = {
     "small": {"layers": 6, "width": 384, "heads": 6, "vocab": 8192, "length": 256, "rows": 8},
@@ -20,15 +26,49 @@ SIZES = {
 }
 
 
-def _data(size, steps):
+def _batches(size: dict) -> Iterator[Any]:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    shape = (size["rows"], size["length"] + 1)
-    return [rng.integers(0, size["vocab"] - 1, shape).astype(np.int32) for _ in range(steps)]
+    while True:
+        yield rng.integers(0, size["vocab"] - 1, (size["rows"], size["length"] + 1)).astype(np.int32)
 
 
-def _ours(size, steps):
+class _Turns:
+    """Training in a thread that takes steps when it is asked to.
+
+    Args:
+        train: Trains for ever; it calls :meth:`wait` before each step and :meth:`done` after it.
+    """
+
+    def __init__(self, train: Callable[[_Turns], None]) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._taken: SimpleQueue[float | Exception] = SimpleQueue()
+        Thread(target=self._run, args=(train,), daemon=True).start()
+
+    def _run(self, train: Callable[[_Turns], None]) -> None:
+        try:
+            train(self)
+        except Exception as error:  # raised where the step is asked for
+            self._taken.put(error)
+
+    def wait(self) -> None:
+        self._asked.get()
+        self._start = time.perf_counter()
+
+    def done(self) -> None:
+        self._taken.put(time.perf_counter() - self._start)
+
+    def step(self) -> float:
+        """Return the seconds of the next step."""
+        self._asked.put(None)
+        seconds = self._taken.get()
+        if isinstance(seconds, Exception):
+            raise seconds
+        return seconds
+
+
+def _ours(turns: _Turns, size: dict) -> None:
     from mf_core import Callback, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
     set_seed(0)
@@ -37,27 +77,26 @@ def _ours(size, steps):
         vocab_size=size["vocab"], hidden_size=size["width"], num_layers=size["layers"], num_heads=size["heads"],
         seq_length=size["length"], pad_token_id=size["vocab"] - 1, **off,
     ))  # fmt: skip
-    times = []
 
     class Clock(Callback):
         def on_step_begin(self, args, state, control, **kwargs):
-            times.append(time.perf_counter())
+            turns.wait()
 
         def on_step_end(self, args, state, control, loss=None, **kwargs):
             loss.asnumpy()  # wait for the step
-            times[-1] = time.perf_counter() - times[-1]
+            turns.done()
 
-    rows = [row for batch in _data(size, steps) for row in batch]
+    batches = _batches(size)
+    rows = [row for _ in range(8) for row in next(batches)]
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
-            output_dir=folder, batch_size=size["rows"], max_steps=steps, learning_rate=1e-4, logging_steps=steps,
+            output_dir=folder, batch_size=size["rows"], max_steps=10**6, learning_rate=1e-4, logging_steps=10**6,
             save_strategy="no",
         )  # fmt: skip
         Trainer(args, task="text_generation", model=model, train_dataset=rows, callbacks=Clock()).train()
-    return times
 
 
-def _torch(size, steps, compiled):
+def _torch(turns: _Turns, size: dict, compiled: bool) -> None:
     import torch
     import transformers
 
@@ -74,42 +113,41 @@ def _torch(size, steps, compiled):
         return torch.nn.functional.cross_entropy(logits.reshape(-1, size["vocab"]), ids[:, 1:].reshape(-1))
 
     run = torch.compile(loss_of) if compiled else loss_of
-    times = []
-    for batch in _data(size, steps):
-        start = time.perf_counter()
+    for batch in _batches(size):
+        turns.wait()
         loss = run(torch.tensor(batch).long())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         loss.item()
-        times.append(time.perf_counter() - start)
-    return times
+        turns.done()
 
 
-def ours(size: str, steps: int) -> Callable[[], dict]:
-    return _measured(lambda: _ours(SIZES[size], steps), size)
+def ours(size: str) -> Callable[[int], dict]:
+    return _answers(lambda turns: _ours(turns, SIZES[size]))
 
 
-def eager(size: str, steps: int) -> Callable[[], dict]:
-    return _measured(lambda: _torch(SIZES[size], steps, compiled=False), size)
+def eager(size: str) -> Callable[[int], dict]:
+    return _answers(lambda turns: _torch(turns, SIZES[size], compiled=False))
 
 
-def compiled(size: str, steps: int) -> Callable[[], dict]:
-    return _measured(lambda: _torch(SIZES[size], steps, compiled=True), size)
+def compiled(size: str) -> Callable[[int], dict]:
+    return _answers(lambda turns: _torch(turns, SIZES[size], compiled=True))
 
 
-def _measured(run: Callable[[], list[float]], size: str) -> Callable[[], dict]:
-    """Return what answers with tokens a second, the seconds of the first step, and the peak of memory in GB."""
+def _answers(train: Callable[[_Turns], None]) -> Callable[[int], dict]:
+    """Return what takes steps, and answers with the seconds of each and the peak of memory until then in GB."""
+    turns = _Turns(train)
 
-    def answer() -> dict:
-        times = run()
-        tokens = SIZES[size]["rows"] * SIZES[size]["length"]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-        return {"speed": tokens / statistics.median(times[2:]), "first": times[0], "peak": peak}
+    def answer(steps: int) -> dict:
+        seconds = [turns.step() for _ in range(steps)]
+        return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
 
     return answer
 
+
+_WARM_UP = 3  # steps
 
 ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": "train:compiled"}
 
@@ -117,17 +155,33 @@ ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": 
 def measure(session: Session, size: str) -> list[Row]:
     """Return the rows of a size: speed and the peak of memory."""
     settings = session.settings
-    rounds = -(-settings.rounds // 2)  # one is long
-    name, (first, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
-    figures = session.fresh(name, rounds, ENGINES, size=size, steps=settings.steps)
+    name, (mine, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
+    tokens = SIZES[size]["rows"] * SIZES[size]["length"]
+    first: dict[str, dict | None] = {}
+    answers: dict[str, list[dict]] = {engine: [] for engine in ENGINES}
+    with ExitStack() as stack:
+        engines = {
+            engine: stack.enter_context(Worker(target, size=size)) for engine, target in ENGINES.items()
+        }  # fmt: skip
+        for engine, worker in engines.items():
+            print(f"{engine}: compiles, warms up", file=sys.stderr, flush=True)
+            first[engine] = worker.ask(steps=_WARM_UP)
+        for _ in session.rounds(name, settings.rounds * 2):
+            for engine, worker in engines.items():
+                answer = worker.ask(steps=settings.steps)
+                answers[engine] += [answer] if answer else []
+        failures = {engine: worker.failure for engine, worker in engines.items()}
     what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
-    note = f"first step {figures(first, 'first')} s"
-    speed = [
-        Row(name, what, "tokens/s", figures(first, "speed"), figures(peer, "speed"), 1.0, note=note) for peer in peers
-    ]
+    note = f"first step {first[mine]['seconds'][0]:.1f} s" if first[mine] else ""
+    speeds, peaks = {}, {}
+    for engine, given in answers.items():
+        each_speed = [tokens / statistics.median(answer["seconds"]) for answer in given]
+        speeds[engine] = Figures(engine, each_speed, failures[engine])
+        peaks[engine] = Figures(engine, [answer["peak"] for answer in given], failures[engine])
+    speed = [Row(name, what, "tokens/s", speeds[mine], speeds[peer], 1.0, note=note) for peer in peers]
     memory = [
-        Row(name, "peak of memory of it", "GB", figures(first, "peak"), figures(peer, "peak"),
-            1.2 if peer == "torch eager" else None, higher=False)
+        Row(name, "peak of memory of it", "GB", peaks[mine], peaks[peer], 1.2 if peer == "torch eager" else None,
+            higher=False)
         for peer in peers
     ]  # fmt: skip
     return speed + memory
