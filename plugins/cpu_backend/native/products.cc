@@ -64,6 +64,16 @@ MF_OPERATOR(mf_linear) {
   return 0;
 }
 
+// x (M, K), y (M, N) -> x^T y (K, N): what products with a weight leave as its gradient; all fp32
+MF_OPERATOR(mf_product_rows_summed) {
+  const Array x = in[0], y = in[1], out = in[2];
+  const int64_t rows = x.axis(0), height = x.axis(1), width = y.axis(1);
+  if (!are("float32", {x, y, out}) || y.axis(0) != rows || out.size() != height * width) return 1;
+  const Side<float> left = {x.as<float>(), 1, height}, right = {y.as<float>(), 1, width};
+  multiply(left, right, out.as<float>(), height, rows, width, {});
+  return 0;
+}
+
 // ids int32, weight (N, K), scale (N,) fp32 -> (…, K) fp32
 MF_OPERATOR(mf_weight_only_rows) {
   const Array ids = in[0], weight = in[1], scale = in[2], y = in[3];

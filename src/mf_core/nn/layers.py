@@ -13,8 +13,8 @@ from .operators import Operators
 
 
 def _can_fuse(layer: Any, rows: Tensor) -> bool:
-    """Tell whether a layer's kernel makes its product: in fp32, but not in training, where MindSpore's is faster."""
-    usable: bool = layer.kernel is not None and not layer.by_compiler and not layer.training
+    """Tell whether a layer's kernel makes its product, which is of fp32."""
+    usable: bool = layer.kernel is not None and not layer.by_compiler
     return usable and rows.dtype == layer.weight.dtype == mstype.float32
 
 

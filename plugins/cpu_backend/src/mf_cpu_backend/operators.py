@@ -28,12 +28,18 @@ _cross_entropy_gradient = _operator("mf_cross_entropy_gradient", _like_first, _l
 _column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
 
 
+
+_product = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first)
+_product_outputs_first = _operator("mf_linear_outputs_first", lambda x, weight: (x[0], weight[0]), _like_first)
+_product_rows_summed = _operator("mf_product_rows_summed", lambda x, y: (x[1], y[1]), _like_first)
+
+
 def _product_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return ops.MatMul(transpose_b=True)(dout, weight), ops.MatMul(transpose_a=True)(x, dout)
+    return _product_outputs_first(dout, weight), _product_rows_summed(x, dout)
 
 
 def _product_outputs_first_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return ops.MatMul()(dout, weight), ops.MatMul(transpose_a=True)(dout, x)
+    return _product(dout, weight), _product_rows_summed(dout, x)
 
 
 def _linear_backward(
@@ -134,8 +140,8 @@ _linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _lik
 _linear_outputs_first = _operator(
     "mf_linear_outputs_first", lambda x, weight, bias: (x[0], weight[0]), _like_first, _linear_outputs_first_backward
 )
-_product = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first, _product_backward)
-_product_outputs_first = _operator(
+_unbiased = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first, _product_backward)
+_unbiased_outputs_first = _operator(
     "mf_linear_outputs_first", lambda x, weight: (x[0], weight[0]), _like_first, _product_outputs_first_backward
 )
 _weight_only_linear = _operator(
@@ -200,12 +206,12 @@ def softmax(x: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Read the weight once for a few rows, and lay it out for many."""
-    return _product(x, weight) if bias is None else _linear(x, weight, bias)
+    return _unbiased(x, weight) if bias is None else _linear(x, weight, bias)
 
 
 def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Read the weight once for a few rows, and lay it out for many."""
-    return _product_outputs_first(x, weight) if bias is None else _linear_outputs_first(x, weight, bias)
+    return _unbiased_outputs_first(x, weight) if bias is None else _linear_outputs_first(x, weight, bias)
 
 
 def weight_only_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
