@@ -1,4 +1,4 @@
-"""Training: GPT-2 of two sizes, in fp32 with AdamW, beside torch eager and ``torch.compile``.
+"""Training: GPT-2 of two sizes with AdamW: in fp32 beside torch eager and ``torch.compile``, in bf16 beside autocast.
 
 Each engine trains in a process of its own, and takes a few steps in its turn. The first is compilation, told apart.
 """
@@ -68,7 +68,7 @@ class _Turns:
         return seconds
 
 
-def _ours(turns: _Turns, size: dict) -> None:
+def _ours(turns: _Turns, size: dict, dtype: str) -> None:
     from mf_core import Callback, GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
     set_seed(0)
@@ -91,12 +91,12 @@ def _ours(turns: _Turns, size: dict) -> None:
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder, batch_size=size["rows"], max_steps=10**6, learning_rate=1e-4, logging_steps=10**6,
-            save_strategy="no",
+            save_strategy="no", dtype=dtype,
         )  # fmt: skip
         Trainer(args, task="text_generation", model=model, train_dataset=rows, callbacks=Clock()).train()
 
 
-def _torch(turns: _Turns, size: dict, compiled: bool) -> None:
+def _torch(turns: _Turns, size: dict, compiled: bool, rounded: bool = False) -> None:
     import torch
     import transformers
 
@@ -115,7 +115,8 @@ def _torch(turns: _Turns, size: dict, compiled: bool) -> None:
     run = torch.compile(loss_of) if compiled else loss_of
     for batch in _batches(size):
         turns.wait()
-        loss = run(torch.tensor(batch).long())
+        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            loss = run(torch.tensor(batch).long())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -124,12 +125,20 @@ def _torch(turns: _Turns, size: dict, compiled: bool) -> None:
         turns.done()
 
 
-def ours(size: str) -> Callable[[int], dict]:
-    return _answers(lambda turns: _ours(turns, SIZES[size]))
+def ours(size: str, dtype: str = "float32") -> Callable[[int], dict]:
+    return _answers(lambda turns: _ours(turns, SIZES[size], dtype))
+
+
+def ours_rounded(size: str) -> Callable[[int], dict]:
+    return ours(size, "bfloat16")
 
 
 def eager(size: str) -> Callable[[int], dict]:
     return _answers(lambda turns: _torch(turns, SIZES[size], compiled=False))
+
+
+def autocast(size: str) -> Callable[[int], dict]:
+    return _answers(lambda turns: _torch(turns, SIZES[size], compiled=False, rounded=True))
 
 
 def compiled(size: str) -> Callable[[int], dict]:
@@ -149,13 +158,23 @@ def _answers(train: Callable[[_Turns], None]) -> Callable[[int], dict]:
 
 _WARM_UP = 3  # steps
 
-ENGINES = {"ours": "train:ours", "torch eager": "train:eager", "torch.compile": "train:compiled"}
+ENGINES = {
+    "ours": "train:ours", "ours, bf16": "train:ours_rounded",
+    "torch eager": "train:eager", "torch.compile": "train:compiled", "torch autocast to bf16": "train:autocast",
+}  # fmt: skip
+# Ours, what it is compared with, and the least ratio asked for; then the most of memory.
+_PAIRS = (
+    ("ours", "torch eager", 1.0, 1.2),
+    ("ours", "torch.compile", 1.0, None),
+    ("ours, bf16", "torch eager", 1.0, None),
+    ("ours, bf16", "torch autocast to bf16", None, None),
+)
 
 
 def measure(session: Session, size: str) -> list[Row]:
     """Return the rows of a size: speed and the peak of memory."""
     settings = session.settings
-    name, (mine, *peers) = "train" if size == "small" else f"train-{size}", ENGINES
+    name = "train" if size == "small" else f"train-{size}"
     tokens = SIZES[size]["rows"] * SIZES[size]["length"]
     first: dict[str, dict | None] = {}
     answers: dict[str, list[dict]] = {engine: [] for engine in ENGINES}
@@ -171,17 +190,20 @@ def measure(session: Session, size: str) -> list[Row]:
                 answer = worker.ask(steps=settings.steps)
                 answers[engine] += [answer] if answer else []
         failures = {engine: worker.failure for engine, worker in engines.items()}
-    what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}, fp32".format(**SIZES[size])
-    note = f"first step {first[mine]['seconds'][0]:.1f} s" if first[mine] else ""
-    speeds, peaks = {}, {}
+    what = "train {layers}x{width}, vocabulary {vocab}, {rows}x{length}".format(**SIZES[size])
+    speeds, peaks, notes = {}, {}, {}
     for engine, given in answers.items():
         each_speed = [tokens / statistics.median(answer["seconds"]) for answer in given]
         speeds[engine] = Figures(engine, each_speed, failures[engine])
         peaks[engine] = Figures(engine, [answer["peak"] for answer in given], failures[engine])
-    speed = [Row(name, what, "tokens/s", speeds[mine], speeds[peer], 1.0, note=note) for peer in peers]
+        begun = first[engine]
+        notes[engine] = f"first step {begun['seconds'][0]:.1f} s" if begun else ""
+    speed = [
+        Row(name, what, "tokens/s", speeds[mine], speeds[peer], least, note=notes[mine])
+        for mine, peer, least, _ in _PAIRS
+    ]  # fmt: skip
     memory = [
-        Row(name, "peak of memory of it", "GB", peaks[mine], peaks[peer], 1.2 if peer == "torch eager" else None,
-            higher=False)
-        for peer in peers
+        Row(name, "peak of memory of it", "GB", peaks[mine], peaks[peer], most, higher=False)
+        for mine, peer, _, most in _PAIRS
     ]  # fmt: skip
     return speed + memory

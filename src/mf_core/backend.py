@@ -99,6 +99,17 @@ class DeviceBackend(ABC):
             )
         return asked
 
+    def activation_dtype(self, dtype: str) -> str:
+        """Return the type of what layers hand on where a model computes in ``dtype``.
+
+        It is another where the backend has no operators of that type but for its kernels of linear layers: those round
+        what they read to bfloat16, and hand on fp32.
+
+        Raises:
+            BackendError: The kernels are not there.
+        """
+        return dtype
+
     def describe(self) -> str:
         """Return one line for people: device, threads, type."""
         return f"{self.name}, {self.default_dtype}"

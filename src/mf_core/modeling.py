@@ -17,7 +17,7 @@ from .checkpoint import Checkpoint, locate  # noqa: E402
 from .errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
 from .files import CONFIG_FILE, write_json  # noqa: E402
 from .nn.dropout import number_sites  # noqa: E402
-from .nn.init import initializing, ms_dtype, skip_init  # noqa: E402
+from .nn.init import initializing, skip_init  # noqa: E402
 from .nn.kernels import kernel  # noqa: E402
 from .nn.layers import Embedding, Linear  # noqa: E402
 from .nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
@@ -53,6 +53,7 @@ class PretrainedModel(nn.Cell):
     Attributes:
         config: The configuration.
         compute_dtype: Name of the type that the backend chose to compute in.
+        activation_dtype: Name of the type of what layers hand on; another where only products are computed in it.
         name_or_path: The checkpoint whose weights the model was given, as it was named; None if there is none.
         lora_config: Settings of the LoRA adapters that the model has; None if there are none.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
@@ -83,6 +84,7 @@ class PretrainedModel(nn.Cell):
         super().__init__()
         self.config = config
         self.compute_dtype = backend.compute_dtype(config)
+        self.activation_dtype = backend.activation_dtype(self.compute_dtype)
 
     def post_init(self) -> None:
         """Load the checkpoint that the configuration names, if it names one, and leave training mode."""
@@ -158,8 +160,9 @@ class PretrainedModel(nn.Cell):
         if why is not None:
             raise UnsupportedError(f"weights cannot be held in {weight_dtype}", value=weight_dtype, why=why)
         backend = get_backend()
-        by_kernel = kernel("weight_only_linear") is not None and self.compute_dtype == "float32"
-        if weight_dtype not in (*backend.dtypes, "int8") and not by_kernel:
+        by_kernel = kernel("weight_only_linear") is not None and self.activation_dtype == "float32"
+        tensors = weight_dtype in backend.dtypes and backend.activation_dtype(weight_dtype) == weight_dtype
+        if not (by_kernel or tensors or weight_dtype == "int8"):
             raise UnsupportedError(
                 f"the {backend.name} backend holds no weights in {weight_dtype} here", value=weight_dtype,
                 why="it computes with them in kernels of its own, in float32",
@@ -307,10 +310,12 @@ class PretrainedModel(nn.Cell):
             BackendError: The backend has not got it.
         """
         config = self.config.replace(compute_dtype=dtype)
-        self.compute_dtype = get_backend().compute_dtype(config)
+        backend = get_backend()
+        self.compute_dtype = backend.compute_dtype(config)
+        self.activation_dtype = backend.activation_dtype(self.compute_dtype)
         for _, cell in self.cells_and_names():
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
-                cell.dtype = ms_dtype(self.compute_dtype)
+                cell.compute_in(self.compute_dtype)
 
     def flops_per_token(self, length: int) -> int:
         """Return the floating-point operations of training on one token in a row of ``length``.

@@ -117,8 +117,8 @@ constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a
 
 // The piece of y that has the rows from i on and the columns from j on, of what is laid out. A few rows stay in the first
 // cache while all columns of the piece pass by from the second.
-template <typename Engine, typename T>
-void multiply_piece(const Laid<Engine, false, float>& left, const Laid<Engine, true, T>& right, float* y, int64_t width,
+template <typename Engine, typename L, typename R>
+void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true, R>& right, float* y, int64_t width,
                     const Finish& finish, int64_t i, int64_t j) {
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   const int64_t rows = std::min(kTall, left.count - i), columns = std::min(kBroad, right.count - j);
@@ -139,12 +139,12 @@ void multiply_piece(const Laid<Engine, false, float>& left, const Laid<Engine, t
 }
 
 // y (rows, width) = a (rows, inner) @ b (inner, width), with scales and bias. Threads lay out parts of both sides, and then
-// share the pieces of y among them. Tiles serve weights of few bits alone: the six products of pieces that fp32 needs on
-// both sides take longer than vectors do where a processor slows them down to save power.
-template <typename T>
-void multiply(Side<float> a, Side<T> b, float* y, int64_t rows, int64_t inner, int64_t width, Finish finish) {
+// share the pieces of y among them. Tiles serve right sides of few bits alone: the six products of pieces that fp32 needs
+// on both sides take longer than vectors do where a processor slows them down to save power.
+template <typename L, typename R>
+void multiply(Side<L> a, Side<R> b, float* y, int64_t rows, int64_t inner, int64_t width, Finish finish) {
 #if defined(__AMX_BF16__)
-  typedef std::conditional_t<std::is_same_v<T, float>, Panels, Tiles> Engine;
+  typedef std::conditional_t<std::is_same_v<R, float>, Panels, Tiles<kPieces<L>>> Engine;
 #else
   typedef Panels Engine;
 #endif
@@ -153,8 +153,8 @@ void multiply(Side<float> a, Side<T> b, float* y, int64_t rows, int64_t inner, i
   static_assert(kTall % kRows == 0 && kBroad % kColumns == 0, "");
   static thread_local Room left_room, right_room;
   const int64_t least = rows * inner * width < 65536 ? INT64_MAX : 2;
-  Laid<Engine, false, float> left = {nullptr, inner, 0};
-  Laid<Engine, true, T> right = {nullptr, inner, 0};
+  Laid<Engine, false, L> left = {nullptr, inner, 0};
+  Laid<Engine, true, R> right = {nullptr, inner, 0};
   const int64_t left_bytes = left.cells() * left.parts() * sizeof(Cell) / kRows;
   const int64_t right_bytes = right.cells() * right.parts() * sizeof(Cell) / kColumns;
   const int64_t most_rows = std::min(padded(rows, kTall), most(left_bytes, kTall));

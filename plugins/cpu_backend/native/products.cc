@@ -1,4 +1,6 @@
 // Products of rows with a weight, of few and of many.
+#include <type_traits>
+
 #include "few_rows.h"
 #include "multiply.h"
 #include "operator.h"
@@ -12,49 +14,41 @@ constexpr int64_t kFewNarrow = 16;  // of a weight in fewer bits
 
 bool fits(const Array& bias, int64_t width) { return !bias.data || (bias.is("float32") && bias.size() == width); }
 
-// Where there is no bias it has no data.
-template <typename T>
-int run(const float* scale, const Array& x, const Array& weight, const Array& bias, const Array& y) {
+// The product with a weight (N, K) of R, of which a few rows are exact. Where there is no bias it has no data.
+template <typename L, typename R>
+int product_outputs_first(const float* scale, const Array& x, const Array& weight, const Array& bias, const Array& y) {
+  typedef std::conditional_t<std::is_same_v<R, Near>, float, R> Exact;
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
   if (!are("float32", {x, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
-  const T* values = weight.as<T>();
   if (rows > (scale ? kFewNarrow : kFew)) {
+    const Side<R> right = {weight.as<R>(), inner, 1};
     const Finish finish = {scale, bias.as<float>()};
-    multiply<T>({x.as<float>(), inner, 1}, {values, inner, 1}, y.as<float>(), rows, inner, width, finish);
+    multiply(Side<L>{x.as<L>(), inner, 1}, right, y.as<float>(), rows, inner, width, finish);
     return 0;
   }
   share(width, 4, 256, [&](int64_t begin, int64_t end) {
-    product(x.as<float>(), values, scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
+    product(x.as<float>(), weight.as<Exact>(), scale, bias.as<float>(), y.as<float>(), rows, inner, width, begin, end);
   });
   return 0;
 }
 
-}  // namespace
-
-// x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32
-MF_OPERATOR(mf_weight_only_linear) {
-  const Array x = in[0], weight = in[1], scale = in[2], bias = in[3], y = in[4];
-  if (!scale.is("float32") || scale.size() != weight.axis(0)) return 1;
-  if (weight.is("int8")) return run<int8_t>(scale.as<float>(), x, weight, bias, y);
-  if (weight.is("bfloat16")) return run<Bfloat>(scale.as<float>(), x, weight, bias, y);
-  return 1;
-}
-
 // x (…, K), weight (N, K), and maybe bias (N,) -> (…, N); all fp32
-MF_OPERATOR(mf_linear_outputs_first) {
+template <typename T>
+int linear_outputs_first(const Arrays& in) {
   const Array weight = in[1], bias = in.count == 4 ? in[2] : Array{};
   if (!weight.is("float32")) return 1;
-  return run<float>(nullptr, in[0], weight, bias, in[in.count - 1]);
+  return product_outputs_first<T, T>(nullptr, in[0], weight, bias, in[in.count - 1]);
 }
 
 // x (…, K), weight (K, N), and maybe bias (N,) -> (…, N); all fp32
-MF_OPERATOR(mf_linear) {
+template <typename T>
+int linear(const Arrays& in) {
   const Array x = in[0], weight = in[1], bias = in.count == 4 ? in[2] : Array{}, y = in[in.count - 1];
   const int64_t rows = x.rows(1), inner = weight.axis(0), width = weight.axis(1);
   if (!are("float32", {x, weight, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
   float* out = y.as<float>();
   if (rows > kFew) {
-    const Side<float> left = {x.as<float>(), inner, 1}, right = {weight.as<float>(), 1, width};
+    const Side<T> left = {x.as<T>(), inner, 1}, right = {weight.as<T>(), 1, width};
     multiply(left, right, out, rows, inner, width, {nullptr, bias.as<float>()});
     return 0;
   }
@@ -64,15 +58,36 @@ MF_OPERATOR(mf_linear) {
   return 0;
 }
 
-// x (M, K), y (M, N) -> x^T y (K, N): what products with a weight leave as its gradient; all fp32
-MF_OPERATOR(mf_product_rows_summed) {
+// x (M, K), y (M, N) -> x^T y (K, N): the gradient of a weight, of what a product read and of its result's; all fp32
+template <typename T>
+int product_of_columns(const Arrays& in) {
   const Array x = in[0], y = in[1], out = in[2];
   const int64_t rows = x.axis(0), height = x.axis(1), width = y.axis(1);
   if (!are("float32", {x, y, out}) || y.axis(0) != rows || out.size() != height * width) return 1;
-  const Side<float> left = {x.as<float>(), 1, height}, right = {y.as<float>(), 1, width};
+  const Side<T> left = {x.as<T>(), 1, height}, right = {y.as<T>(), 1, width};
   multiply(left, right, out.as<float>(), height, rows, width, {});
   return 0;
 }
+
+}  // namespace
+
+// x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32
+MF_OPERATOR(mf_weight_only_linear) {
+  const Array x = in[0], weight = in[1], scale = in[2], bias = in[3], y = in[4];
+  if (!scale.is("float32") || scale.size() != weight.axis(0)) return 1;
+  if (weight.is("int8")) return product_outputs_first<float, int8_t>(scale.as<float>(), x, weight, bias, y);
+  if (weight.is("bfloat16")) return product_outputs_first<float, Bfloat>(scale.as<float>(), x, weight, bias, y);
+  return 1;
+}
+
+MF_OPERATOR(mf_linear_outputs_first) { return linear_outputs_first<float>(in); }
+MF_OPERATOR(mf_linear) { return linear<float>(in); }
+MF_OPERATOR(mf_product_of_columns) { return product_of_columns<float>(in); }
+
+// The same of what is rounded to bfloat16, summed in fp32.
+MF_OPERATOR(mf_bfloat16_linear_outputs_first) { return linear_outputs_first<Near>(in); }
+MF_OPERATOR(mf_bfloat16_linear) { return linear<Near>(in); }
+MF_OPERATOR(mf_bfloat16_product_of_columns) { return product_of_columns<Near>(in); }
 
 // ids int32, weight (N, K), scale (N,) fp32 -> (…, K) fp32
 MF_OPERATOR(mf_weight_only_rows) {

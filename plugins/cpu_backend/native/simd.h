@@ -39,6 +39,11 @@ struct Bfloat {
   uint16_t bits;
 };
 
+// A float that is rounded to the nearest bfloat16 as it is read.
+struct Near {
+  float exact;
+};
+
 template <typename To, typename From>
 MF_INLINE To same_bits(From from) {
   static_assert(sizeof(To) == sizeof(From), "");
@@ -66,9 +71,25 @@ MF_INLINE Floats load(const int8_t* p) {
   return __builtin_convertvector(v, Floats);
 }
 
+MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
+  return same_bits<Floats>((same_bits<Ints>(yes) & condition) | (same_bits<Ints>(no) & ~condition));
+}
+
+MF_INLINE Floats all(float x) { return x - Floats{}; }
+
+// The nearest bfloat16; of two, the even one.
+MF_INLINE Floats nearest(Floats x) {
+  const Bits bits = same_bits<Bits>(x);
+  const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+  return choose(x == x, same_bits<Floats>(rounded), all(NAN));
+}
+
+MF_INLINE Floats load(const Near* p) { return nearest(load(&p->exact)); }
+
 MF_INLINE float one(const float* p) { return *p; }
 MF_INLINE float one(const Bfloat* p) { return same_bits<float>(uint32_t(p->bits) << 16); }
 MF_INLINE float one(const int8_t* p) { return *p; }
+MF_INLINE float one(const Near* p) { return nearest(all(p->exact))[0]; }
 
 MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
 
@@ -77,8 +98,6 @@ template <int64_t kBytes>
 MF_INLINE void fetch(const void* data) {
   MF_UNROLL for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(static_cast<const char*>(data) + i);
 }
-
-MF_INLINE Floats all(float x) { return x - Floats{}; }
 
 // The first `count` of a vector; the others are `rest`.
 MF_INLINE Floats take(const float* p, int64_t count, float rest = 0) {
@@ -115,10 +134,6 @@ MF_INLINE void turn(Vector (&rows)[kWidth]) {
       if (!(i & S)) exchange<S>(rows[i], rows[i + S], std::make_integer_sequence<int, kWidth>());
     turn<2 * S>(rows);
   }
-}
-
-MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
-  return same_bits<Floats>((same_bits<Ints>(yes) & condition) | (same_bits<Ints>(no) & ~condition));
 }
 
 MF_INLINE Floats larger(Floats a, Floats b) { return choose(a > b, a, b); }

@@ -1,9 +1,11 @@
-// Sums of products on the tiles of AMX, which multiply bfloat16 and sum in fp32. A weight in bfloat16 or int8 is one itself.
-// The significant bits of a float are those of three, which add up to it exactly: nothing is rounded but the sums. What is
-// infinite becomes no number.
+// Sums of products on the tiles of AMX, which multiply bfloat16 and sum in fp32. A weight in bfloat16 or int8 is one itself,
+// and so is what is rounded as it is read. The significant bits of a float are those of three, which add up to it exactly:
+// nothing is rounded but the sums. What is infinite becomes no number there.
 #pragma once
 
 #include <immintrin.h>
+
+#include <type_traits>
 
 #include "simd.h"
 
@@ -14,7 +16,7 @@ constexpr int64_t kWords = kTile * kTile;  // of a tile
 constexpr int64_t kPairs = 2 * kTile;      // numbers of the inner axis in a tile: a word is two of them
 
 template <typename T>
-constexpr int kPieces = sizeof(T) == sizeof(float) ? 3 : 1;
+constexpr int kPieces = std::is_same_v<T, float> ? 3 : 1;
 
 // Has the compiler write what is there before an instruction on tiles, which it does not know to read it.
 MF_INLINE void written(const void* data) { asm volatile("" : : "r"(data) : "memory"); }
@@ -64,8 +66,9 @@ MF_INLINE void lay_tile(const T* x, int64_t step, int64_t count, int64_t deep, u
   }
 }
 
-// Sums of a left side in fp32 and a right one in bfloat16 or int8, in four tiles. What a thread sets up before it works
-// with tiles is taken down after.
+// Sums of a left side of so many pieces and a right one of one, in four tiles. What a thread sets up before it works with
+// tiles is taken down after.
+template <int kLeft>
 class Tiles {
  public:
   static constexpr int64_t kRows = 2 * kTile, kColumns = 2 * kTile, kDeep = 512;
@@ -83,7 +86,7 @@ class Tiles {
   }
   ~Tiles() { _tile_release(); }
 
-  static int64_t left_cells(int64_t deep) { return kPieces<float> * right_cells(deep); }
+  static int64_t left_cells(int64_t deep) { return kLeft * right_cells(deep); }
   static int64_t right_cells(int64_t deep) { return 2 * ((deep + kPairs - 1) / kPairs) * kWords; }
 
   // Two tiles' rows or columns: tile by tile along the inner axis, and then the second ones. The words of a left tile
@@ -114,7 +117,7 @@ class Tiles {
     for (int64_t k = 0; k < deep; k += kPairs, b += kWords, d += kWords) {
       _tile_loadd(6, b, kRow);
       _tile_loadd(7, d, kRow);
-      for (int piece = 0; piece < kPieces<float>; piece++, a += kWords, c += kWords) {
+      for (int piece = 0; piece < kLeft; piece++, a += kWords, c += kWords) {
         _tile_loadd(4, a, kRow);
         _tile_loadd(5, c, kRow);
         _tile_dpbf16ps(0, 4, 6);

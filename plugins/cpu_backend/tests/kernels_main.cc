@@ -31,6 +31,10 @@ KERNEL(mf_gelu);
 KERNEL(mf_gelu_gradient);
 KERNEL(mf_cross_entropy);
 KERNEL(mf_cross_entropy_gradient);
+KERNEL(mf_bfloat16_linear);
+KERNEL(mf_bfloat16_linear_outputs_first);
+KERNEL(mf_product_of_columns);
+KERNEL(mf_bfloat16_product_of_columns);
 KERNEL(mf_sum_of_squares);
 KERNEL(mf_adamw);
 extern "C" void mf_set_threads(int);
@@ -130,10 +134,19 @@ int main() {
         }
         for (int64_t rows : {1, 3, 19, 70}) {
           const Tensor x = {"float32", {rows, k}}, bias = {"float32", {n}}, y = {"float32", {rows, n}};
-          expect(0, "fp32", run(mf_linear, {x, {"float32", {k, n}}, bias, y}));
-          expect(0, "outputs first", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, bias, y}));
-          expect(0, "without bias", run(mf_linear, {x, {"float32", {k, n}}, y}));
-          expect(0, "without bias", run(mf_linear_outputs_first, {x, {"float32", {n, k}}, y}));
+          const Tensor weight = {"float32", {k, n}}, turned = {"float32", {n, k}};
+          for (Kernel product : {mf_linear, mf_bfloat16_linear}) {
+            expect(0, "linear", run(product, {x, weight, bias, y}));
+            expect(0, "without bias", run(product, {x, weight, y}));
+          }
+          for (Kernel product : {mf_linear_outputs_first, mf_bfloat16_linear_outputs_first}) {
+            expect(0, "outputs first", run(product, {x, turned, bias, y}));
+            expect(0, "without bias", run(product, {x, turned, y}));
+          }
+          for (Kernel product : {mf_product_of_columns, mf_bfloat16_product_of_columns}) {
+            expect(0, "a weight's gradient", run(product, {x, y, weight}));
+            expect(1, "of other rows", run(product, {x, {"float32", {rows + 1, n}}, weight}));
+          }
         }
         const Tensor array = {"float32", {n, k}}, row = {"float32", {k}}, column = {"float32", {n}};
         expect(0, "norm", run(mf_layer_norm, {array, row, row, {"float32", {1}}, array, column, column}));

@@ -12,6 +12,7 @@ import pytest
 from mf_cpu_backend import kernels
 from mf_cpu_backend.cores import core_count
 from mindspore import Parameter, Tensor, ops
+from mindspore.common import np_dtype
 
 from mf_core import get_backend
 
@@ -195,25 +196,47 @@ def assert_close(found, wanted, rtol=2e-5):
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("name", ["linear", "linear_outputs_first"])
+@pytest.mark.parametrize("name", ["linear", "linear_outputs_first", "bfloat16_linear", "bfloat16_linear_outputs_first"])
 @pytest.mark.parametrize(("rows", "inner", "width"), PRODUCTS)
 def test_linear_and_its_gradients(name, rows, inner, width):
     x, weight, bias = random(rows, inner), random(inner, width, seed=1), random(width, seed=2)
-    stored = weight.T.copy() if name == "linear_outputs_first" else weight
-    wide = x.astype(np.float64)
-    assert_close(kernel(name)(*map(Tensor, (x, stored, bias))).asnumpy(), wide @ weight + bias)
-    (dx, dweight, dbias), dout = gradients(kernel(name), x, stored, bias)
-    assert_close(dx, dout @ weight.astype(np.float64).T)
-    assert_close(dweight.T if name == "linear_outputs_first" else dweight, wide.T @ dout)
+
+    def stored(weight):
+        return weight.T.copy() if name.endswith("outputs_first") else weight
+
+    def product(a, b, axis):
+        few = a.shape[0] <= 8 and axis != 0  # what a weight is read once for is not rounded
+        rounded = name.startswith("bfloat16") and not few
+        return np.matmul(*(nearest(each) if rounded else each.astype(np.float64) for each in (a, b)))
+
+    def check_gradients(dx, dweight, dout):
+        assert_close(dx, product(dout, weight.T, 1))
+        assert_close(stored(dweight), product(x.T, dout, 0))
+
+    assert_close(kernel(name)(*map(Tensor, (x, stored(weight), bias))).asnumpy(), product(x, weight, 1) + bias)
+    (dx, dweight, dbias), dout = gradients(kernel(name), x, stored(weight), bias)
+    check_gradients(dx, dweight, dout)
     assert_close(dbias, dout.astype(np.float64).sum(0))
 
     def without_bias(x, weight):
         return kernel(name)(x, weight, None)
 
-    assert_close(without_bias(Tensor(x), Tensor(stored)).asnumpy(), wide @ weight)
-    (dx, dweight), dout = gradients(without_bias, x, stored)
-    assert_close(dx, dout @ weight.astype(np.float64).T)
-    assert_close(dweight.T if name == "linear_outputs_first" else dweight, wide.T @ dout)
+    assert_close(without_bias(Tensor(x), Tensor(stored(weight))).asnumpy(), product(x, weight, 1))
+    (dx, dweight), dout = gradients(without_bias, x, stored(weight))
+    check_gradients(dx, dweight, dout)
+
+
+def nearest(x):
+    """Return what is nearest to ``x`` of what bfloat16 can hold, in fp64."""
+    return x.astype(np_dtype.bfloat16).astype(np.float64)
+
+
+@pytest.mark.parametrize("x", [np.inf, -np.inf, np.nan, 3.3e38, 3.4e38, 1e-40, -0.0, 1 + 2**-8, 1 + 3 * 2**-8])
+def test_what_is_rounded_to_bfloat16(x):
+    row = np.zeros((16, 16), np.float32)
+    row[3, 5] = x
+    found = kernel("bfloat16_linear")(Tensor(np.eye(16, dtype=np.float32)), Tensor(row), None).asnumpy()
+    np.testing.assert_allclose(found[3, 5], nearest(row)[3, 5], rtol=0, atol=1.2e-38)  # tiles take subnormals for 0
 
 
 @pytest.mark.usefixtures("threads")

@@ -98,10 +98,22 @@ def test_half_precision_is_computed_when_asked_for(model):
     assert 0 < difference < 0.05
 
 
-def test_a_type_the_device_has_not_is_refused():
-    with pytest.raises(BackendError, match="cannot compute in bfloat16") as caught:
+def test_a_type_the_device_has_not_is_refused(monkeypatch):
+    monkeypatch.setenv("MF_KERNELS", "0")
+    with pytest.raises(BackendError, match="computes in bfloat16 by its native kernels alone") as caught:
         GPT2LMHeadModel(GPT2Config(**SMALL, compute_dtype="bfloat16"))
-    assert "float32, float16" in caught.value.hint
+    assert caught.value.why == "they are turned off by MF_KERNELS=0"
+
+
+def test_bfloat16_rounds_what_products_read(model):
+    set_seed(3)
+    rounded = GPT2LMHeadModel(GPT2Config(**SMALL, initializer_range=0.1, compute_dtype="bf16"))
+    ids = ms.Tensor(ids_of(2, 8))
+    logits, exact = rounded(ids), model(ids).asnumpy()
+    assert (rounded.compute_dtype, rounded.activation_dtype, logits.dtype) == ("bfloat16", "float32", ms.float32)
+    assert 1e-4 < np.abs(logits.asnumpy() - exact).max() < 0.05 * np.abs(exact).max()
+    rounded.set_compute_dtype("float32")
+    assert np.abs(rounded(ids).asnumpy() - exact).max() < 1e-5
 
 
 def test_the_default_type_gives_way_to_the_devices_and_is_said(caplog):

@@ -38,7 +38,7 @@ class DecodeStep(nn.Cell):
         layers, heads, size = model.cache_shape
         self.model = model
         self.batch, self.heads, self.capacity = batch, heads, capacity
-        dtype = ms_dtype(model.compute_dtype)
+        dtype = ms_dtype(model.activation_dtype)
 
         def caches(kind: str) -> ParameterTuple:
             return ParameterTuple([

@@ -144,7 +144,7 @@ def merge_lora(model: PretrainedModel) -> None:
     for name, layer in layers.items():
         ops.assign(layer.weight, _merged(layer))
         base: Linear = layer.__dict__["base"]
-        base.dtype = layer.dtype
+        base.compute_in(layer.compute_dtype)
         base.set_train(layer.training)
         replace_cell(model, name, base)
     for parameter in model.__dict__.pop("trained_before_lora"):

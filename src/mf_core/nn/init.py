@@ -11,6 +11,8 @@ import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore import dtype as mstype
 
+from ..backend import get_backend
+
 _skip: ContextVar[bool] = ContextVar("mf_core_skip_init", default=False)
 
 
@@ -50,6 +52,11 @@ def _tensor(array: np.ndarray, dtype: str) -> Tensor:
     tensor = Tensor.from_numpy(array)
     wanted = ms_dtype(dtype)
     return tensor if tensor.dtype == wanted else tensor.astype(wanted)
+
+
+def activation_dtype(name: str) -> Any:
+    """Return MindSpore's type of what layers hand on that compute in a type, as the backend in use has it."""
+    return ms_dtype(get_backend().activation_dtype(name))
 
 
 def ms_dtype(name: str) -> Any:

@@ -74,6 +74,10 @@ where one is said, that works in compiled graphs and outside:
 ``linear_outputs_first(x, weight, bias) -> Tensor``
     The same with ``weight`` ``(M, K)``.
 
+``bfloat16_linear(x, weight, bias) -> Tensor``, ``bfloat16_linear_outputs_first(x, weight, bias) -> Tensor``
+    The same two, of what is rounded to the nearest bfloat16 first, in the backward pass too; sums are fp32, and so are
+    all arrays. Products of few rows may be exact instead.
+
 ``weight_only_linear(x, weight, scale, bias) -> Tensor``
     ``x @ (weight * scale).T + bias``. ``x`` is ``(N, K)`` fp32; ``weight`` is ``(M, K)`` int8 or bf16,
     ``scale`` ``(M,)``, one of each of its rows, and ``bias`` ``(M,)``, both fp32. Returns ``(N, M)`` fp32.
@@ -114,7 +118,8 @@ from ..backend import get_backend
 NAMES = (
     "causal_attention", "rms_norm", "fused_adamw", "sum_of_squares", "layer_norm", "bias_add", "softmax", "gelu",
     "swish", "rotary", "cross_entropy", "self_attention", "cached_attention", "write_cache", "linear",
-    "linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_layer",
+    "linear_outputs_first", "bfloat16_linear", "bfloat16_linear_outputs_first", "weight_only_linear",
+    "weight_only_rows", "decoder_layer",
 )  # fmt: skip
 
 logger = logging.getLogger("mf_core")
@@ -144,6 +149,12 @@ def kernel(name: str) -> Callable[..., Any] | None:
         why = "turned off by MF_KERNELS=0" if off else own
         logger.info("%s: %s", name, why)
     return found
+
+
+def product_kernel(dtype: str, *, outputs_first: bool) -> Callable[..., Any] | None:
+    """Return the kernel of a product that is computed in ``dtype``, with a weight that is stored so, or None."""
+    rounds = get_backend().activation_dtype(dtype) != dtype
+    return kernel(f"{'bfloat16_' if rounds else ''}linear{'_outputs_first' if outputs_first else ''}")
 
 
 def in_use() -> frozenset[str]:

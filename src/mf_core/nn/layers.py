@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from .init import ms_dtype, parameter
-from .kernels import kernel
+from .init import activation_dtype, ms_dtype, parameter
+from .kernels import kernel, product_kernel
 from .operators import Operators
 
 
 def _can_fuse(layer: Any, rows: Tensor) -> bool:
-    """Tell whether a layer's kernel makes its product, which is of fp32."""
+    """Tell whether a layer's kernel makes its product, of fp32 arrays."""
     usable: bool = layer.kernel is not None and not layer.by_compiler
     return usable and rows.dtype == layer.weight.dtype == mstype.float32
 
@@ -57,16 +57,23 @@ class Linear(nn.Cell):
         shape = (out_features, in_features) if outputs_first else (in_features, out_features)
         self.weight = parameter(shape, ("normal", std), param_dtype)
         self.bias = parameter((out_features,), 0.0, param_dtype) if bias else None
-        self.dtype = ms_dtype(dtype)
+        self.compute_dtype = dtype
+        self.dtype = activation_dtype(dtype)
+        self.kernel: Any = product_kernel(dtype, outputs_first=outputs_first)
         self.enter: nn.Cell | None = None
         self.leave: nn.Cell | None = None
         self.make_operators()
+
+    def compute_in(self, dtype: str) -> None:
+        """Make the product in a type, by its name, from now on; the weight stays as it is."""
+        self.compute_dtype = dtype
+        self.dtype = activation_dtype(dtype)
+        self.kernel = product_kernel(dtype, outputs_first=self.outputs_first)
 
     def make_operators(self) -> None:
         """Make the layer's operators."""
         self.bias_add = ops.BiasAdd()
         self.by_compiler = False
-        self.kernel: Any = kernel("linear_outputs_first" if self.outputs_first else "linear")
         self.bias_kernel: Any = kernel("bias_add")
         self.matmul: Any = None if self.outputs_first else ops.MatMul()
         self.matmul_outputs_first: Any = ops.MatMul(transpose_b=True) if self.outputs_first else None
@@ -154,14 +161,21 @@ class Embedding(nn.Cell):
     ) -> None:
         super().__init__()
         self.weight = parameter((num_embeddings, size), ("normal", std), param_dtype)
-        self.dtype = ms_dtype(dtype)
+        self.compute_dtype = dtype
+        self.dtype = activation_dtype(dtype)
+        self.kernel: Any = product_kernel(dtype, outputs_first=True)
         self.start: int | None = None
         self.leave: nn.Cell | None = None
         self.enter: nn.Cell | None = None
         self.gather: nn.Cell | None = None
         self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
-        self.kernel: Any = kernel("linear_outputs_first")
         self.by_compiler = False
+
+    def compute_in(self, dtype: str) -> None:
+        """Compute in a type, by its name, from now on; the weight stays as it is."""
+        self.compute_dtype = dtype
+        self.dtype = activation_dtype(dtype)
+        self.kernel = product_kernel(dtype, outputs_first=True)
 
     def construct(self, ids: Tensor) -> Tensor:
         """Return ``(…, size)`` for ids ``(…)``."""

@@ -15,6 +15,7 @@ from mindspore import dtype as mstype
 from mindspore.common import np_dtype
 
 from .cells import replace_cell
+from .init import activation_dtype
 from .kernels import kernel
 from .layers import Embedding, Linear
 
@@ -90,6 +91,10 @@ class _Held(nn.Cell):
         self.bias, self.no_bias, self.dtype = bias, Tensor(np.zeros(len(weight), np.float32)), dtype
         self.kernel = kernel("weight_only_linear")
         self.matmul, self.bias_add = ops.MatMul(transpose_b=True), ops.BiasAdd()
+
+    def compute_in(self, dtype: str) -> None:
+        """Compute in a type, by its name, from now on; the weight stays as it is."""
+        self.dtype = activation_dtype(dtype)
 
     def product(self, x: Tensor) -> Tensor:
         """``(…, K)`` to ``(…, N)``."""

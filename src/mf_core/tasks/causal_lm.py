@@ -132,7 +132,7 @@ class CausalLMRecipe(TrainingRecipe):
         spread = self.model.spread
         if spread is not None and spread.config.use_seq_parallel:
             positions //= spread.layout.tensor
-        return ops.zeros((rows, positions, self.model.config.hidden_size), getattr(ms, self.model.compute_dtype))
+        return ops.zeros((rows, positions, self.model.config.hidden_size), getattr(ms, self.model.activation_dtype))
 
     def metrics(self, loss: float) -> Mapping[str, float]:
         """Return the perplexity."""

@@ -51,7 +51,8 @@ class TrainingArguments(Settings):
         max_nan_steps: Steps in a row whose loss or gradient is not finite that are left out; one more ends the run.
 
         dtype: Type to compute in; None: the model's own. The weights that are trained are fp32 in any case. With
-            ``"float16"`` the loss is scaled, and the scale moves as overflows come or stay away.
+            ``"float16"`` the loss is scaled, and the scale moves as overflows come or stay away. With ``"bfloat16"`` a
+            step on a CPU with AMX takes about half the time.
         initial_loss_scale: Where that scale begins.
         recompute: Compute activations anew in the backward pass rather than keep them.
         seed: Of dropout, and of global generators that the dataset may draw from.

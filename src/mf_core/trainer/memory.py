@@ -31,7 +31,7 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
     spread = model.spread
     layout = Layout() if spread is None else spread.layout
     step = Step(
-        rows, length, 4 if model.compute_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
+        rows, length, 4 if model.activation_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
         parallel=ParallelConfig() if spread is None else spread.config,
         recompute=RecomputeConfig(recompute=args.recompute), on_host=get_backend().name == "cpu",
         kernels=in_use(),

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class CPUBackend(DeviceBackend):
-    """MindSpore on the CPU: always there, computes in fp32.
+    """MindSpore on the CPU: always there, computes in fp32 unless asked for another type.
+
+    In bfloat16 the products of linear layers are of numbers that are rounded to it, summed in fp32, and everything else
+    is fp32: MindSpore has no bfloat16 operators here. It is faster where the processor has AMX.
 
     Environment variables:
         MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give. MindSpore
@@ -41,11 +44,12 @@ class CPUBackend(DeviceBackend):
 
     name: ClassVar[str] = "cpu"
     default_dtype: ClassVar[str] = "float32"
-    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16")  # MindSpore 2.10 has no bfloat16 matmul on CPU
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
     kernels: ClassVar[tuple[str, ...]] = (
         "layer_norm", "rms_norm", "bias_add", "softmax", "gelu", "swish", "rotary", "cross_entropy", "self_attention",
-        "cached_attention", "write_cache", "linear", "linear_outputs_first", "weight_only_linear", "weight_only_rows",
-        "decoder_layer", "sum_of_squares", "fused_adamw",
+        "cached_attention", "write_cache", "linear", "linear_outputs_first", "bfloat16_linear",
+        "bfloat16_linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_layer", "sum_of_squares",
+        "fused_adamw",
     )  # fmt: skip
     keeps_graphs: ClassVar[bool] = True
 
@@ -97,6 +101,19 @@ class CPUBackend(DeviceBackend):
         ):
             with suppress(RuntimeError):  # raised when the user has set it already, and then it is theirs
                 set_threads(count)
+
+    def activation_dtype(self, dtype: str) -> str:
+        """See the base class."""
+        if dtype != "bfloat16":
+            return dtype
+        from mf_core.nn.kernels import kernel
+
+        if kernel("bfloat16_linear") is None:
+            raise BackendError(
+                "the cpu backend computes in bfloat16 by its native kernels alone", value=dtype,
+                why=unavailable() or "they are turned off by MF_KERNELS=0", hint="compute_dtype='float32'",
+            )
+        return "float32"
 
     def describe(self) -> str:
         """See the base class."""

@@ -28,32 +28,53 @@ _cross_entropy_gradient = _operator("mf_cross_entropy_gradient", _like_first, _l
 _column_sums = _operator("mf_column_sums", lambda x, bias: bias, _like_first)
 
 
+def _linears(kind: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Return products with weights whose inputs come first, and whose outputs do.
 
-_product = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first)
-_product_outputs_first = _operator("mf_linear_outputs_first", lambda x, weight: (x[0], weight[0]), _like_first)
-_product_rows_summed = _operator("mf_product_rows_summed", lambda x, y: (x[1], y[1]), _like_first)
+    Args:
+        kind: What the names of the library's operators begin with.
+    """
+    linear, outputs_first = f"mf_{kind}linear", f"mf_{kind}linear_outputs_first"
+    product = _operator(linear, lambda x, weight: (x[0], weight[1]), _like_first)
+    product_outputs_first = _operator(outputs_first, lambda x, weight: (x[0], weight[0]), _like_first)
+    product_of_columns = _operator(f"mf_{kind}product_of_columns", lambda x, y: (x[1], y[1]), _like_first)
+
+    def backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return product_outputs_first(dout, weight), product_of_columns(x, dout)
+
+    def backward_outputs_first(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
+        return product(dout, weight), product_of_columns(dout, x)
+
+    def backward_biased(
+        x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return (*backward(x, weight, out, dout), _column_sums(dout, bias))
+
+    def backward_outputs_first_biased(
+        x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return (*backward_outputs_first(x, weight, out, dout), _column_sums(dout, bias))
+
+    plain = (
+        _operator(linear, lambda x, weight: (x[0], weight[1]), _like_first, backward),
+        _operator(outputs_first, lambda x, weight: (x[0], weight[0]), _like_first, backward_outputs_first),
+    )
+    biased = (
+        _operator(linear, lambda x, weight, bias: (x[0], weight[1]), _like_first, backward_biased),
+        _operator(outputs_first, lambda x, weight, bias: (x[0], weight[0]), _like_first, backward_outputs_first_biased),
+    )
+
+    def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return plain[0](x, weight) if bias is None else biased[0](x, weight, bias)
+
+    def run_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return plain[1](x, weight) if bias is None else biased[1](x, weight, bias)
+
+    return run, run_outputs_first
 
 
-def _product_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return _product_outputs_first(dout, weight), _product_rows_summed(x, dout)
-
-
-def _product_outputs_first_backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
-    return _product(dout, weight), _product_rows_summed(dout, x)
-
-
-def _linear_backward(
-    x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return (*_product_backward(x, weight, out, dout), _column_sums(dout, bias))
-
-
-def _linear_outputs_first_backward(
-    x: Tensor, weight: Tensor, bias: Tensor, out: Tensor, dout: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    return (*_product_outputs_first_backward(x, weight, out, dout), _column_sums(dout, bias))
-
-
+_linear, _linear_outputs_first = _linears("")
+_bfloat16_linear, _bfloat16_linear_outputs_first = _linears("bfloat16_")
 _layer_norm_gradient = _operator(
     "mf_layer_norm_gradient", lambda x, weight, *_: (x, weight, weight), lambda x, *_: (x, x, x)
 )
@@ -136,14 +157,6 @@ _swish = _operator("mf_swish", _like_first, _like_first, _swish_backward)
 _rotary = _operator("mf_rotary", _like_first, _like_first, _rotary_backward)
 _bias_add = _operator("mf_bias_add", _like_first, _like_first, _bias_add_backward)
 _softmax = _operator("mf_softmax", _like_first, _like_first, _softmax_backward)
-_linear = _operator("mf_linear", lambda x, weight, bias: (x[0], weight[1]), _like_first, _linear_backward)
-_linear_outputs_first = _operator(
-    "mf_linear_outputs_first", lambda x, weight, bias: (x[0], weight[0]), _like_first, _linear_outputs_first_backward
-)
-_unbiased = _operator("mf_linear", lambda x, weight: (x[0], weight[1]), _like_first, _product_backward)
-_unbiased_outputs_first = _operator(
-    "mf_linear_outputs_first", lambda x, weight: (x[0], weight[0]), _like_first, _product_outputs_first_backward
-)
 _weight_only_linear = _operator(
     "mf_weight_only_linear", lambda x, weight, scale, bias: (*x[:-1], weight[0]), _like_first
 )
@@ -202,16 +215,6 @@ def bias_add(x: Tensor, bias: Tensor) -> Tensor:
 def softmax(x: Tensor) -> Tensor:
     """Keep what is returned for the gradient."""
     return _softmax(x)
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Read the weight once for a few rows, and lay it out for many."""
-    return _unbiased(x, weight) if bias is None else _linear(x, weight, bias)
-
-
-def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Read the weight once for a few rows, and lay it out for many."""
-    return _unbiased_outputs_first(x, weight) if bias is None else _linear_outputs_first(x, weight, bias)
 
 
 def weight_only_linear(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -299,8 +302,10 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "rotary": rotary,
     "bias_add": bias_add,
     "softmax": softmax,
-    "linear": linear,
-    "linear_outputs_first": linear_outputs_first,
+    "linear": _linear,
+    "linear_outputs_first": _linear_outputs_first,
+    "bfloat16_linear": _bfloat16_linear,
+    "bfloat16_linear_outputs_first": _bfloat16_linear_outputs_first,
     "weight_only_linear": weight_only_linear,
     "weight_only_rows": weight_only_rows,
     "self_attention": self_attention,
