@@ -101,6 +101,15 @@ struct Laid {
   }
   // Lays out begin … end.
   void fill(Side<T> x, int64_t begin, int64_t end) const {
+    if constexpr (std::is_same_v<Engine, Panels>)
+      if (x.inner != 1) {
+        const int64_t many = (std::min(end, count) - begin) / kEach, apart = parts() * cells();
+        for (int64_t k = 0; k < inner; k += Engine::kDeep) {
+          const int64_t deep = std::min(Engine::kDeep, inner - k);
+          Engine::template lay_beside<kRight>(x.from(begin, k), many, deep, at(begin, k), apart);
+        }
+        begin += many * kEach;
+      }
     for (int64_t i = begin; i < end; i += kEach)
       for (int64_t k = 0; k < inner; k += Engine::kDeep)
         Engine::template lay<kRight>(x.from(i, k), std::min(kEach, count - i), std::min(Engine::kDeep, inner - k), at(i, k));
@@ -163,10 +172,11 @@ void multiply(Side<L> a, Side<R> b, float* y, int64_t rows, int64_t inner, int64
   right.data = right_room.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
   for (int64_t row = 0; row < rows; row += most_rows) {
     left.count = std::min(most_rows, rows - row);
-    take_turns(left.count, kRows, least, [&](int64_t begin, int64_t end) { left.fill(a.from(row, 0), begin, end); });
+    take_turns(left.count, a.inner == 1 ? kRows : kTall, least,
+               [&](int64_t begin, int64_t end) { left.fill(a.from(row, 0), begin, end); });
     for (int64_t column = 0; column < width; column += most_columns) {
       right.count = std::min(most_columns, width - column);
-      take_turns(right.count, kColumns, least,
+      take_turns(right.count, b.inner == 1 ? kColumns : kBroad / 2, least,
                  [&](int64_t begin, int64_t end) { right.fill(b.from(column, 0), begin, end); });
       const int64_t across = (right.count + kBroad - 1) / kBroad, down = (left.count + kTall - 1) / kTall;
       take_turns(across * down, 1, least, [&](int64_t begin, int64_t end) {

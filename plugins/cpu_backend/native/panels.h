@@ -21,15 +21,6 @@ class Panels {
   static void lay(Side<T> x, int64_t count, int64_t deep, Cell* out) {
     constexpr int64_t kAll = kRight ? kColumns : kRows;
     if (x.inner != 1) {
-      if (count == kAll) {
-        for (int64_t k = 0; k < deep; k++, out += kAll) {
-          fetch<kAll * sizeof(T)>(x.at(0, k + 16));
-          int64_t i = 0;
-          MF_UNROLL for (; i + kWidth <= kAll; i += kWidth) store(out + i, load(x.at(i, k)));
-          MF_UNROLL for (; i < kAll; i++) out[i] = one(x.at(i, k));
-        }
-        return;
-      }
       memset(out, 0, kAll * deep * sizeof(Cell));
       for (int64_t k = 0; k < deep; k++)
         for (int64_t i = 0; i < count; i++) out[k * kAll + i] = one(x.at(i, k));
@@ -45,6 +36,23 @@ class Panels {
       }
       for (; k < deep; k++)
         for (int64_t r = i; r < std::min(i + kWidth, kAll); r++) out[k * kAll + r] = r < count ? one(x.at(r, k)) : 0;
+    }
+  }
+
+  // The same of `many` times so many rows or columns as are laid out together, where the inner axis does not come first:
+  // what lies beside each other is read together. `apart` is how far they are from each other when they are laid out.
+  template <bool kRight, typename T>
+  static void lay_beside(Side<T> x, int64_t many, int64_t deep, Cell* out, int64_t apart) {
+    constexpr int64_t kAll = kRight ? kColumns : kRows;
+    for (int64_t k = 0; k < deep; k++, out += kAll) {
+      for (int64_t i = 0; i < many * kAll; i += 64 / sizeof(T)) fetch<64>(x.at(i, k + 8));
+      for (int64_t n = 0; n < many; n++) {
+        const T* from = x.at(n * kAll, k);
+        Cell* to = out + n * apart;
+        int64_t i = 0;
+        MF_UNROLL for (; i + kWidth <= kAll; i += kWidth) store(to + i, load(from + i));
+        MF_UNROLL for (; i < kAll; i++) to[i] = one(from + i);
+      }
     }
   }
 
