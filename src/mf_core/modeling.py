@@ -309,10 +309,10 @@ class PretrainedModel(nn.Cell):
         Raises:
             BackendError: The backend has not got it.
         """
-        config = self.config.replace(compute_dtype=dtype)
         backend = get_backend()
-        self.compute_dtype = backend.compute_dtype(config)
-        self.activation_dtype = backend.activation_dtype(self.compute_dtype)
+        chosen = backend.compute_dtype(self.config.replace(compute_dtype=dtype))
+        self.activation_dtype = backend.activation_dtype(chosen)
+        self.compute_dtype = chosen
         for _, cell in self.cells_and_names():
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.compute_in(self.compute_dtype)

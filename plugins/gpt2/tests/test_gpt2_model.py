@@ -112,6 +112,8 @@ def test_bfloat16_rounds_what_products_read(model):
     logits, exact = rounded(ids), model(ids).asnumpy()
     assert (rounded.compute_dtype, rounded.activation_dtype, logits.dtype) == ("bfloat16", "float32", ms.float32)
     assert 1e-4 < np.abs(logits.asnumpy() - exact).max() < 0.05 * np.abs(exact).max()
+    new = rounded.generate(ids, max_new_tokens=8, do_sample=False)
+    assert np.asarray(new)[:, 8].tolist() == rounded(ids).asnumpy()[:, -1].argmax(-1).tolist()
     rounded.set_compute_dtype("float32")
     assert np.abs(rounded(ids).asnumpy() - exact).max() < 1e-5
 

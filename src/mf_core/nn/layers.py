@@ -15,7 +15,7 @@ from .operators import Operators
 def _can_fuse(layer: Any, rows: Tensor) -> bool:
     """Tell whether a layer's kernel makes its product, of fp32 arrays."""
     usable: bool = layer.kernel is not None and not layer.by_compiler
-    return usable and rows.dtype == layer.weight.dtype == mstype.float32
+    return usable and rows.dtype == mstype.float32
 
 
 class Linear(nn.Cell):
@@ -83,22 +83,22 @@ class Linear(nn.Cell):
         if self.enter is not None:
             x = self.enter(x)
         rows = ops.cast(x, self.dtype).reshape((-1, self.in_features))
+        weight = ops.cast(self.weight, self.dtype)
+        bias = None if self.bias is None else ops.cast(self.bias, self.dtype)
         fused = _can_fuse(self, rows)
         shape = x.shape[:-1] + (self.out_features,)
         if fused and self.leave is None:
-            return self.kernel(rows, self.weight, self.bias).reshape(shape)
+            return self.kernel(rows, weight, bias).reshape(shape)
         if fused:
-            y = self.kernel(rows, self.weight, None)
+            y = self.kernel(rows, weight, None)
         else:
-            weight = ops.cast(self.weight, self.dtype)
             y = self.matmul(rows, weight) if self.matmul is not None else self.matmul_outputs_first(rows, weight)
         if self.leave is not None:
             y = self.leave(y.reshape(shape))
             shape = y.shape
             y = y.reshape((-1, self.out_features))
-        if self.bias is not None:
+        if bias is not None:
             # Not y + bias: the gradient of that, a sum over rows, is computed last of all and keeps every y alive.
-            bias = ops.cast(self.bias, self.dtype)
             plain = self.bias_kernel is None or y.dtype != mstype.float32 or self.by_compiler
             y = self.bias_add(y, bias) if plain else self.bias_kernel(y, bias)
         return y.reshape(shape)
@@ -200,10 +200,10 @@ class Embedding(nn.Cell):
         """
         if self.enter is not None:
             x = self.enter(x)
-        rows = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype)
+        rows, weight = ops.cast(x.reshape((-1, x.shape[-1])), self.dtype), ops.cast(self.weight, self.dtype)
         if _can_fuse(self, rows):
-            logits = self.kernel(rows, self.weight, None)
+            logits = self.kernel(rows, weight, None)
         else:
-            logits = ops.cast(self.product(rows, ops.cast(self.weight, self.dtype)), mstype.float32)
+            logits = ops.cast(self.product(rows, weight), mstype.float32)
         logits = logits.reshape(x.shape[:-1] + (self.weight.shape[0],))
         return self.gather(logits) if whole and self.gather is not None else logits
