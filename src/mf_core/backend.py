@@ -103,10 +103,7 @@ class DeviceBackend(ABC):
         """Return the type of what layers hand on where a model computes in ``dtype``.
 
         It is another where the backend has no operators of that type but for its kernels of linear layers: those round
-        what they read to bfloat16, and hand on fp32.
-
-        Raises:
-            BackendError: The kernels are not there.
+        what they read to bfloat16, and hand on fp32. Without them a model is refused.
         """
         return dtype
 

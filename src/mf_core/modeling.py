@@ -18,7 +18,7 @@ from .errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingEr
 from .files import CONFIG_FILE, write_json  # noqa: E402
 from .nn.dropout import number_sites  # noqa: E402
 from .nn.init import initializing, skip_init  # noqa: E402
-from .nn.kernels import kernel  # noqa: E402
+from .nn.kernels import kernel, product_kernel  # noqa: E402
 from .nn.layers import Embedding, Linear  # noqa: E402
 from .nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
 from .weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
@@ -311,8 +311,8 @@ class PretrainedModel(nn.Cell):
         """
         backend = get_backend()
         chosen = backend.compute_dtype(self.config.replace(compute_dtype=dtype))
-        self.activation_dtype = backend.activation_dtype(chosen)
-        self.compute_dtype = chosen
+        product_kernel(chosen, outputs_first=False)  # raises before anything has changed
+        self.compute_dtype, self.activation_dtype = chosen, backend.activation_dtype(chosen)
         for _, cell in self.cells_and_names():
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.compute_in(self.compute_dtype)

@@ -100,7 +100,7 @@ def test_half_precision_is_computed_when_asked_for(model):
 
 def test_a_type_the_device_has_not_is_refused(monkeypatch):
     monkeypatch.setenv("MF_KERNELS", "0")
-    with pytest.raises(BackendError, match="computes in bfloat16 by its native kernels alone") as caught:
+    with pytest.raises(BackendError, match="computes in bfloat16 by its kernels alone") as caught:
         GPT2LMHeadModel(GPT2Config(**SMALL, compute_dtype="bfloat16"))
     assert caught.value.why == "they are turned off by MF_KERNELS=0"
 

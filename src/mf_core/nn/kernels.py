@@ -113,6 +113,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import get_backend
+from ..errors import BackendError
 
 #: The names, in the order above.
 NAMES = (
@@ -152,9 +153,22 @@ def kernel(name: str) -> Callable[..., Any] | None:
 
 
 def product_kernel(dtype: str, *, outputs_first: bool) -> Callable[..., Any] | None:
-    """Return the kernel of a product that is computed in ``dtype``, with a weight that is stored so, or None."""
-    rounds = get_backend().activation_dtype(dtype) != dtype
-    return kernel(f"{'bfloat16_' if rounds else ''}linear{'_outputs_first' if outputs_first else ''}")
+    """Return the kernel of a product that is computed in ``dtype``, with a weight that is stored so, or None.
+
+    Raises:
+        BackendError: The backend has no operators of the type, and the kernel is not there.
+    """
+    backend = get_backend()
+    rounds = backend.activation_dtype(dtype) != dtype
+    found = kernel(f"{'bfloat16_' if rounds else ''}linear{'_outputs_first' if outputs_first else ''}")
+    if rounds and found is None:
+        off = os.environ.get("MF_KERNELS") == "0"
+        raise BackendError(
+            f"the {backend.name} backend computes in {dtype} by its kernels alone", value=dtype,
+            why="they are turned off by MF_KERNELS=0" if off else "they are not there",
+            hint=f"compute_dtype={backend.default_dtype!r}, or see `mf doctor --backend {backend.name}`",
+        )
+    return found
 
 
 def in_use() -> frozenset[str]:

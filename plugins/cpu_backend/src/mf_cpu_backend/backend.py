@@ -104,16 +104,7 @@ class CPUBackend(DeviceBackend):
 
     def activation_dtype(self, dtype: str) -> str:
         """See the base class."""
-        if dtype != "bfloat16":
-            return dtype
-        from mf_core.nn.kernels import kernel
-
-        if kernel("bfloat16_linear") is None:
-            raise BackendError(
-                "the cpu backend computes in bfloat16 by its native kernels alone", value=dtype,
-                why=unavailable() or "they are turned off by MF_KERNELS=0", hint="compute_dtype='float32'",
-            )
-        return "float32"
+        return "float32" if dtype == "bfloat16" else dtype
 
     def describe(self) -> str:
         """See the base class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,16 @@ from mindspore import dtype as mstype
 from .kernels import library
 
 _LIBRARY = library()[1]
+_NUMBERS = itertools.count()
 
 
 def _operator(
     name: str, shape: Callable[..., Any], dtype: Callable[..., Any], gradient: Callable[..., Any] | None = None
 ) -> Any:
-    return ops.Custom(f"{_LIBRARY}:{name}", out_shape=shape, out_dtype=dtype, func_type="aot", bprop=gradient)
+    operator = ops.Custom(f"{_LIBRARY}:{name}", out_shape=shape, out_dtype=dtype, func_type="aot", bprop=gradient)
+    # MindSpore takes two with the same attributes for one, whatever they infer and however they are differentiated.
+    operator.add_prim_attr("number", next(_NUMBERS))
+    return operator
 
 
 def _like_first(first: Any, *_: Any) -> Any:
@@ -34,9 +39,15 @@ def _linears(kind: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     Args:
         kind: What the names of the library's operators begin with.
     """
-    linear, outputs_first = f"mf_{kind}linear", f"mf_{kind}linear_outputs_first"
-    product = _operator(linear, lambda x, weight: (x[0], weight[1]), _like_first)
-    product_outputs_first = _operator(outputs_first, lambda x, weight: (x[0], weight[0]), _like_first)
+
+    def inputs_first(gradient: Callable[..., Any] | None = None) -> Any:
+        return _operator(f"mf_{kind}linear", lambda x, weight, *_: (x[0], weight[1]), _like_first, gradient)
+
+    def outputs_first(gradient: Callable[..., Any] | None = None) -> Any:
+        name = f"mf_{kind}linear_outputs_first"
+        return _operator(name, lambda x, weight, *_: (x[0], weight[0]), _like_first, gradient)
+
+    product, product_outputs_first = inputs_first(), outputs_first()
     product_of_columns = _operator(f"mf_{kind}product_of_columns", lambda x, y: (x[1], y[1]), _like_first)
 
     def backward(x: Tensor, weight: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,22 +66,17 @@ def _linears(kind: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     ) -> tuple[Tensor, Tensor, Tensor]:
         return (*backward_outputs_first(x, weight, out, dout), _column_sums(dout, bias))
 
-    plain = (
-        _operator(linear, lambda x, weight: (x[0], weight[1]), _like_first, backward),
-        _operator(outputs_first, lambda x, weight: (x[0], weight[0]), _like_first, backward_outputs_first),
-    )
-    biased = (
-        _operator(linear, lambda x, weight, bias: (x[0], weight[1]), _like_first, backward_biased),
-        _operator(outputs_first, lambda x, weight, bias: (x[0], weight[0]), _like_first, backward_outputs_first_biased),
-    )
+    plain, biased = inputs_first(backward), inputs_first(backward_biased)
+    plain_outputs_first = outputs_first(backward_outputs_first)
+    biased_outputs_first = outputs_first(backward_outputs_first_biased)
 
-    def run(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return plain[0](x, weight) if bias is None else biased[0](x, weight, bias)
+    def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return plain(x, weight) if bias is None else biased(x, weight, bias)
 
-    def run_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return plain[1](x, weight) if bias is None else biased[1](x, weight, bias)
+    def linear_outputs_first(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return plain_outputs_first(x, weight) if bias is None else biased_outputs_first(x, weight, bias)
 
-    return run, run_outputs_first
+    return linear, linear_outputs_first
 
 
 _linear, _linear_outputs_first = _linears("")
