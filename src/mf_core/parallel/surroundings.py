@@ -41,7 +41,7 @@ class GraphSize:
     layer: int = 29_100_000
     unfused: float = 0.25
     dropout: float = 0.7
-    recompute: float = 0.45
+    recompute: float = 0.35
     select_recompute: float = 0.3
     cast: float = 0.4
     fused: float = 0.15

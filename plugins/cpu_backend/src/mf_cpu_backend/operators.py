@@ -8,6 +8,7 @@ from typing import Any
 
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
+from mindspore.ops.signature import make_sig, sig_rw
 
 from .kernels import library
 
@@ -172,6 +173,11 @@ _weight_only_rows = _operator(
 _write_cache = _operator("mf_write_cache", _like_first, _like_first)
 _sum_of_squares = _operator("mf_sum_of_squares", lambda *_: (1,), _like_first)
 _adamw = _operator("mf_adamw", lambda *_: (1,), lambda finite, weight, *_: weight)
+# What it writes it is to be given itself: of a parameter that is read alone, MindSpore may hand on a copy.
+_adamw.add_prim_attr("side_effect_mem", True)
+_adamw.set_signatures(
+    tuple(make_sig(f"input{i}", sig_rw.RW_WRITE if i in (1, 2, 3) else sig_rw.RW_READ) for i in range(9))
+)
 _cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
 _decoder_layer = _operator(
     "mf_decoder_layer", lambda x, asking, bias, *_: (x[0], bias[2], x[2]), _like_first
@@ -251,7 +257,7 @@ def fused_adamw(
     gradients: tuple[Tensor, ...], factor: Tensor, number: Tensor, rate: Tensor,
     beta1: float, beta2: float, epsilon: float, decays: tuple[float, ...],
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Write in place behind MindSpore's back, as :func:`write_cache` does."""
+    """Write in place, as MindSpore is told."""
     done: tuple[Tensor, ...] = ()
     for i in range(len(weights)):
         settings = Tensor([beta1, beta2, epsilon, decays[i]], mstype.float32)
