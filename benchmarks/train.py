@@ -179,9 +179,7 @@ def measure(session: Session, size: str) -> list[Row]:
     first: dict[str, dict | None] = {}
     answers: dict[str, list[dict]] = {engine: [] for engine in ENGINES}
     with ExitStack() as stack:
-        engines = {
-            engine: stack.enter_context(Worker(target, size=size)) for engine, target in ENGINES.items()
-        }  # fmt: skip
+        engines = {engine: stack.enter_context(Worker(target, size=size)) for engine, target in ENGINES.items()}
         for engine, worker in engines.items():
             print(f"{engine}: compiles, warms up", file=sys.stderr, flush=True)
             first[engine] = worker.ask(steps=_WARM_UP)

@@ -141,8 +141,7 @@ def kernel(name: str) -> Callable[..., Any] | None:
     """
     if name not in NAMES:
         raise ValueError(f"there is no kernel {name!r}; there are {', '.join(NAMES)}")
-    backend = get_backend()
-    off = os.environ.get("MF_KERNELS") == "0"
+    backend, off = get_backend(), _turned_off()
     found = None if off else backend.capability(name)
     if name not in _said:
         _said.add(name)
@@ -162,13 +161,16 @@ def product_kernel(dtype: str, *, outputs_first: bool) -> Callable[..., Any] | N
     rounds = backend.activation_dtype(dtype) != dtype
     found = kernel(f"{'bfloat16_' if rounds else ''}linear{'_outputs_first' if outputs_first else ''}")
     if rounds and found is None:
-        off = os.environ.get("MF_KERNELS") == "0"
         raise BackendError(
             f"the {backend.name} backend computes in {dtype} by its kernels alone", value=dtype,
-            why="they are turned off by MF_KERNELS=0" if off else "they are not there",
+            why="they are turned off by MF_KERNELS=0" if _turned_off() else "they are not there",
             hint=f"compute_dtype={backend.default_dtype!r}, or see `mf doctor --backend {backend.name}`",
         )
     return found
+
+
+def _turned_off() -> bool:
+    return os.environ.get("MF_KERNELS") == "0"
 
 
 def in_use() -> frozenset[str]:
