@@ -1,6 +1,7 @@
 // Attention in blocks of queries: the scores of one block at a time are all that is held of them. What the bias hides on
 // either side of a block is not computed. Keys and values are given beside each other, or put into a cache first.
 #include "attention.h"
+#include "panels.h"
 
 namespace {
 
@@ -11,13 +12,29 @@ constexpr int64_t kFew = 8;     // queries that are not worth packing keys for
 
 // What a thread holds of one head.
 struct Scratch {
-  int64_t width, places;
+  int64_t width, places, row = -1;
   std::vector<float> key, value, query, scores, out;
+  std::vector<Range> seen;  // by each block of queries in `row` of the batch
 
   Scratch(const Attention& a)
       : width(padded(a.size, kWidth)), places(padded(a.keys, kPanel)), key(places * width), value(places * width),
         query(kBlock * width), scores(kBlock * places), out(kBlock * width) {}
+
+  void look(const Attention& a, int64_t b) {
+    if (row == b) return;
+    row = b;
+    seen.clear();
+    for (int64_t first = 0; first < a.queries; first += kBlock)
+      seen.push_back(visible(a, b, first, std::min(kBlock, a.queries - first)));
+  }
 };
+
+// The rows of a head in panels of kPanel rows each: (panels, size, kPanel). Rows that are none are zeros.
+void pack_panels(const float* x, int64_t x_row, int64_t rows, int64_t size, float* y) {
+  static_assert(kPanel == Panels::kColumns, "");
+  for (int64_t i = 0; i < rows; i += kPanel)
+    Panels::lay<true>(Side<float>{x + i * x_row, x_row, 1}, std::min(kPanel, rows - i), size, y + i * size);
+}
 
 // y (count, places) = rows (count, width) @ the packed columns; only the panels of the range.
 MF_INLINE void products(const Scratch& s, const float* rows, const float* columns, int64_t size, Range seen,
@@ -27,7 +44,7 @@ MF_INLINE void products(const Scratch& s, const float* rows, const float* column
 }
 
 // Scores by key, not by query.
-MF_INLINE Matrix across(const float* scores, const Scratch& s) { return {scores, 1, s.places}; }
+MF_INLINE Side<float> across(const float* scores, const Scratch& s) { return {scores, 1, s.places}; }
 
 // Heads begin … end, counted over the batch.
 void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
@@ -35,6 +52,7 @@ void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t
   int64_t packed = -1;
   for (int64_t n = begin; n < end; n++) {
     const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
+    s.look(a, b);
     if (packed != b * a.groups + g) {
       packed = b * a.groups + g;
       pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
@@ -42,7 +60,7 @@ void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t
     }
     for (int64_t first = 0; first < a.queries; first += kBlock) {
       const int64_t count = std::min(kBlock, a.queries - first);
-      const Range seen = visible(a, b, first, count);
+      const Range seen = s.seen[first / kBlock];
       pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
       products(s, s.query.data(), s.key.data(), a.size, seen, count, s.scores.data());
       float totals[kBlock];
@@ -77,12 +95,13 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
     pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
     pack_panels(a.value.at(b, g, 0), a.value.row, a.keys, a.size, values.data());
     pack(a.key.at(b, g, 0), a.key.row, a.keys, a.size, rows.data(), s.width);
+    s.look(a, b);
     std::fill(dkey.begin(), dkey.end(), 0.0f);
     std::fill(dvalue.begin(), dvalue.end(), 0.0f);
     for (int64_t h = g * shared; h < (g + 1) * shared; h++)
       for (int64_t first = 0; first < a.queries; first += kBlock) {
         const int64_t count = std::min(kBlock, a.queries - first);
-        const Range seen = visible(a, b, first, count);
+        const Range seen = s.seen[first / kBlock];
         const int64_t wide = seen.end - seen.begin;
         pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
         pack(dout.at(b, h, first), dout.row, count, a.size, given.data(), s.width);
@@ -104,7 +123,7 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
           });
         }
         const int64_t place = seen.begin * s.width;
-        const Matrix each = {dweights, s.places, 1};
+        const Side<float> each = {dweights, s.places, 1};
         block_product(across(weights, s), given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width, true);
         block_product(across(dweights, s), s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width, true);
         block_product(each, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width, false);

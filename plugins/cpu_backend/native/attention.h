@@ -33,26 +33,27 @@ struct Range {
   int64_t begin, end;
 };
 
-// What the queries from `first` on see of the keys, in whole panels.
+// What the queries from `first` on see of the keys, in whole vectors from a whole panel on.
 MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count) {
   Range seen = {a.keys, 0};
-  for (int64_t i = first; i < first + count; i++) {
-    const float* bias = a.bias_of(b, i);
-    for (int64_t c = a.keys; c > seen.end; c--)
-      if (bias[c - 1] > -1e4f) seen.end = c;
-    for (int64_t c = 0; c < seen.begin; c++)
-      if (bias[c] > -1e4f) seen.begin = c;
-  }
+  by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
+    Floats most = all(-INFINITY);
+    for (int64_t i = first; i < first + count; i++) most = larger(take(a.bias_of(b, i) + c, some, -INFINITY), most);
+    if (largest(most) > -1e4f) seen = {std::min(seen.begin, c), c + some};
+  });
   seen.begin = std::min(seen.begin, seen.end) / kPanel * kPanel;
   return seen;
 }
 
 // The exponentials of one query's scores, with scale and bias; returns their sum.
 MF_INLINE float weigh(const Attention& a, const float* bias, float* scores, int64_t count) {
+  Floats most = all(-INFINITY);
   by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
-    put(scores + i, take(scores + i, some) * a.scale + take(bias + i, some), some);
+    const Floats score = take(scores + i, some) * a.scale + take(bias + i, some, -INFINITY);
+    most = larger(score, most);
+    put(scores + i, score, some);
   });
-  return powers(scores, scores, count);
+  return powers(scores, scores, count, largest(most));
 }
 
 MF_INLINE float dot(const float* a, const float* b, int64_t size) {

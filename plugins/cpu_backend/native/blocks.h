@@ -1,6 +1,7 @@
 // Products of matrices that fit into the caches, with their sums in registers. Rows are padded to whole vectors.
 #pragma once
 
+#include "side.h"
 #include "simd.h"
 
 namespace mf {
@@ -8,17 +9,8 @@ namespace mf {
 constexpr int64_t kPanel = 2 * kWidth;        // columns of a product that are summed at a time
 constexpr int64_t kRows = kMany ? 8 : 4;      // and rows
 
-// A matrix with any distance between its rows and between its columns.
-struct Matrix {
-  const float* data;
-  int64_t row, column;
-
-  const float* at(int64_t i, int64_t j) const { return data + i * row + j * column; }
-  Matrix from(int64_t i) const { return {at(i, 0), row, column}; }
-};
-
 template <int R, int C>
-MF_INLINE void block_tile(Matrix a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t inner, bool add) {
+MF_INLINE void block_tile(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t inner, bool add) {
   Floats sums[R][C];
   MF_UNROLL for (int r = 0; r < R; r++)
     MF_UNROLL for (int c = 0; c < C; c++) sums[r][c] = add ? load(y + r * y_row + c * kWidth) : Floats{};
@@ -35,15 +27,15 @@ MF_INLINE void block_tile(Matrix a, const float* b, int64_t b_row, float* y, int
 }
 
 template <int C>
-MF_INLINE void block_columns(Matrix a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
+MF_INLINE void block_columns(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, bool add) {
   int64_t r = 0;
-  for (; r + kRows <= rows; r += kRows) block_tile<kRows, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);
-  for (; r < rows; r++) block_tile<1, C>(a.from(r), b, b_row, y + r * y_row, y_row, inner, add);
+  for (; r + kRows <= rows; r += kRows) block_tile<kRows, C>(a.from(r, 0), b, b_row, y + r * y_row, y_row, inner, add);
+  for (; r < rows; r++) block_tile<1, C>(a.from(r, 0), b, b_row, y + r * y_row, y_row, inner, add);
 }
 
 // y (rows, width) = a (rows, inner) @ b (inner, width), or that much more with `add`; width is of whole vectors.
-MF_INLINE void block_product(Matrix a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
+MF_INLINE void block_product(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, int64_t width, bool add) {
   int64_t n = 0;
   for (; n + kPanel <= width; n += kPanel) block_columns<2>(a, b + n, b_row, y + n, y_row, rows, inner, add);
@@ -56,13 +48,6 @@ MF_INLINE void pack(const float* x, int64_t x_row, int64_t rows, int64_t size, f
     memcpy(y + i * width, x + i * x_row, size * sizeof(float));
     memset(y + i * width + size, 0, (width - size) * sizeof(float));
   }
-}
-
-// The columns of as many rows, in panels of kPanel rows each: (panels, size, kPanel). Rows that are none are zeros.
-MF_INLINE void pack_panels(const float* x, int64_t x_row, int64_t rows, int64_t size, float* y) {
-  for (int64_t first = 0; first < rows; first += kPanel, y += size * kPanel)
-    for (int64_t k = 0; k < size; k++)
-      for (int64_t i = 0; i < kPanel; i++) y[k * kPanel + i] = first + i < rows ? x[(first + i) * x_row + k] : 0;
 }
 
 }  // namespace mf

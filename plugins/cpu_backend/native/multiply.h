@@ -13,23 +13,8 @@
 #include "operator.h"
 #include "simd.h"
 
-namespace mf {
-
-// A side of a product: its rows (of a left side) or columns, each with the numbers of the inner axis, which is summed
-// over. One of the distances between two of either is 1.
-template <typename T>
-struct Side {
-  const T* data;
-  int64_t outer, inner;
-
-  const T* at(int64_t i, int64_t k) const { return data + i * outer + k * inner; }
-  Side from(int64_t i, int64_t k) const { return {at(i, k), outer, inner}; }
-};
-
-}  // namespace mf
-
-// Each sums kRows by kColumns products at a time, over kDeep numbers of the inner axis, from what it has laid out: `lay`
-// does that for `count` rows or columns with `deep` numbers, in so many `cells`.
+// Each of these sums kRows by kColumns products at a time, over kDeep numbers of the inner axis, from what it has laid out:
+// `lay` does that for `count` rows or columns with `deep` numbers, in so many `cells`. One of a side's two distances is 1.
 #include "panels.h"
 #if defined(__AMX_BF16__)
 #include "tiles.h"

@@ -189,9 +189,8 @@ MF_INLINE float largest(const float* x, int64_t count) {
   return largest(most);
 }
 
-// The exponentials of x less the largest, into y, which may be x; returns their sum.
-MF_INLINE float powers(const float* x, float* y, int64_t count) {
-  const float top = largest(x, count);
+// The exponentials of x less `top`, its largest, into y, which may be x; returns their sum.
+MF_INLINE float powers(const float* x, float* y, int64_t count, float top) {
   Floats sums = {};
   by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
     const Floats power = exp(take(x + i, some, -INFINITY) - top);

@@ -7,6 +7,7 @@
 
 #include <type_traits>
 
+#include "side.h"
 #include "simd.h"
 
 namespace mf {

@@ -169,7 +169,7 @@ void column_sums(const float* x, float* sums, int64_t rows, int64_t width, int64
 void softmax(const float* x, float* y, int64_t width, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     float* out = y + n * width;
-    const float factor = 1 / powers(x + n * width, out, width);
+    const float factor = 1 / powers(x + n * width, out, width, largest(x + n * width, width));
     by_vector(0, width,
                [&](int64_t i, int64_t count) MF_INLINED { put(out + i, take(out + i, count) * factor, count); });
   }
