@@ -1,14 +1,73 @@
 // Attention in blocks of queries: the scores of one block at a time are all that is held of them. What the bias hides on
 // either side of a block is not computed. Keys and values are given beside each other, or put into a cache first.
 #include "attention.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "blocks.h"
 #include "panels.h"
 
 namespace {
 
 using namespace mf;
 
-constexpr int64_t kBlock = 32;  // queries
-constexpr int64_t kFew = 8;     // queries that are not worth packing keys for
+constexpr int64_t kBlock = 32;      // queries
+constexpr int64_t kFewQueries = 8;  // are not worth packing keys for: these are read where they are
+constexpr int64_t kLeast = 32768;   // numbers that are worth another thread
+
+struct Range {
+  int64_t begin, end;
+};
+
+// What the queries from `first` on see of the keys, in whole vectors from a whole panel on.
+MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count) {
+  Range seen = {a.keys, 0};
+  by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
+    Floats most = all(-INFINITY);
+    for (int64_t i = first; i < first + count; i++) most = larger(take(a.bias_of(b, i) + c, some, -INFINITY), most);
+    if (largest(most) > -1e4f) seen = {std::min(seen.begin, c), c + some};
+  });
+  seen.begin = std::min(seen.begin, seen.end) / kPanel * kPanel;
+  return seen;
+}
+
+// The exponentials of one query's scores, with scale and bias; returns their sum.
+MF_INLINE float weigh(const Attention& a, const float* bias, float* scores, int64_t count) {
+  Floats most = all(-INFINITY);
+  by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
+    const Floats score = take(scores + i, some) * a.scale + take(bias + i, some, -INFINITY);
+    most = larger(score, most);
+    put(scores + i, score, some);
+  });
+  return powers(scores, scores, count, largest(most));
+}
+
+MF_INLINE float dot(const float* a, const float* b, int64_t size) {
+  Floats sums = {};
+  by_vector(0, size, [&](int64_t i, int64_t some) MF_INLINED { sums += take(a + i, some) * take(b + i, some); });
+  return sum(sums);
+}
+
+// What the heads begin … end, counted over the batch, see: for few queries.
+void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
+  std::vector<float> scores(a.keys);
+  for (int64_t n = begin; n < end; n++) {
+    const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
+    for (int64_t i = 0; i < a.queries; i++) {
+      const Range seen = visible(a, b, i, 1);
+      const float *key = a.key.at(b, g, 0), *value = a.value.at(b, g, 0), *query = a.query.at(b, h, i);
+      float *row = out.at(b, h, i), *weights = scores.data();
+      for (int64_t c = seen.begin; c < seen.end; c++) weights[c] = dot(query, key + c * a.key.row, a.size);
+      const float total = weigh(a, a.bias_of(b, i) + seen.begin, weights + seen.begin, seen.end - seen.begin);
+      memset(row, 0, a.size * sizeof(float));
+      for (int64_t c = seen.begin; c < seen.end; c++)
+        by_vector(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
+          put(row + k, take(row + k, some) + weights[c] / total * take(value + c * a.value.row + k, some), some);
+        });
+    }
+  }
+}
 
 // What a thread holds of one head.
 struct Scratch {
@@ -174,13 +233,33 @@ bool given(const mf::Arrays& in, Attention* a) {
 
 }  // namespace
 
+void mf::see(const Attention& a, int64_t batch, const Heads<float>& out) {
+  share(batch * a.heads, 1, 2, [&](int64_t begin, int64_t end) {
+    a.queries <= kFewQueries ? forward_few(a, out, begin, end) : forward(a, out, begin, end);
+  });
+}
+
+bool mf::put_rows(const Array& slots, const Heads<const float>& rows, int64_t batch, int64_t heads, int64_t count,
+                  const Array& cache) {
+  const int64_t size = cache.axis(-1);
+  const int32_t* slot = slots.as<int32_t>();
+  for (int64_t i = 0; i < batch * heads * count; i++)
+    if (slot[i] < 0 || slot[i] >= cache.axis(0)) return false;
+  share(batch * heads, 1, kLeast / (count * size + 1) + 2, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n++)
+      for (int64_t i = 0; i < count; i++)
+        memcpy(cache.as<float>() + slot[n * count + i] * size, rows.at(n / heads, n % heads, i), size * sizeof(float));
+  });
+  return true;
+}
+
 // query (B, S, H * D), key and value (B, T, G * D), bias (B or 1, 1, S, T), heads (1,) int32, scale (1,) -> like query
 MF_OPERATOR(mf_self_attention) {
   Attention a;
   const Array out = in[6];
   if (!given(in, &a) || !out.is("float32") || out.size() != in[0].size()) return 1;
   const Heads<float> to = like<float>(a.query, out);
-  mf::share(in[0].axis(0) * a.heads, 1, 2, [&](int64_t begin, int64_t end) { forward(a, to, begin, end); });
+  see(a, in[0].axis(0), to);
   return 0;
 }
 
@@ -228,8 +307,6 @@ MF_OPERATOR(mf_cached_attention) {
                        bias.as<float>(), length * places, query.axis(2) / size, groups, size, length, places,
                        *scale.as<float>()};
   const Heads<float> to = like<float>(a.query, out);
-  mf::share(batch * a.heads, 1, 2, [&](int64_t begin, int64_t end) {
-    length <= kFew ? forward_few(a, to, begin, end) : forward(a, to, begin, end);
-  });
+  see(a, batch, to);
   return 0;
 }

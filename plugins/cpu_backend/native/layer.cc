@@ -1,16 +1,19 @@
-// A whole layer of a decoder for a few tokens: norm, queries, keys and values, attention over the cache, output, norm and
-// the feed-forward layers, each after the other with all threads, and each weight read once.
+// A whole layer of a decoder: norm, queries, keys and values, attention over the cache, output, norm and the feed-forward
+// layers, each after the other with all threads. For a few tokens each weight is read once, a part of it by each thread.
+#include <algorithm>
+
 #include "attention.h"
 #include "few_rows.h"
+#include "products.h"
+#include "room.h"
 #include "rows.h"
-
-#include <memory>
 
 namespace {
 
 using namespace mf;
 
-constexpr int64_t kLeast = 256;  // columns of a product that are worth another thread
+constexpr int64_t kLeast = 256;           // columns of a product that are worth another thread
+constexpr int64_t kLeastNumbers = 16384;  // numbers that are
 
 // What there is not is given as int32, which none of these can be.
 bool absent(const Array& array) { return array.is("int32"); }
@@ -28,50 +31,61 @@ struct Norm {
 };
 
 void normalize(const Norm& norm, const float* x, float* y, int64_t rows, int64_t width) {
-  for (int64_t n = 0; n < rows; n++) {
-    const float* from = x + n * width;
-    norm.bias ? layer_norm_row(from, norm.weight, norm.bias, norm.epsilon, y + n * width, width)
-              : rms_norm_row(from, norm.weight, norm.epsilon, y + n * width, width);
-  }
+  share(rows, 1, kLeastNumbers / width, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n++) {
+      const float* from = x + n * width;
+      norm.bias ? layer_norm_row(from, norm.weight, norm.bias, norm.epsilon, y + n * width, width)
+                : rms_norm_row(from, norm.weight, norm.epsilon, y + n * width, width);
+    }
+  });
 }
 
 struct Projection {
-  Array weight;
+  Weight weight;
   const float *scale, *bias;  // either may be null
-  bool outputs_first;
   int64_t inner, width;
+
+  bool is_for_many(int64_t rows) const { return rows > weight.few(); }
 };
 
-bool given(const Array& weight, const Array& scale, const Array& bias, bool outputs_first, Projection* p) {
-  if (weight.rank != 2) return false;
-  *p = {weight, floats(scale), floats(bias), outputs_first, weight.axis(outputs_first ? 1 : 0),
-        weight.axis(outputs_first ? 0 : 1)};
-  const bool known = weight.is("float32") || (outputs_first && (weight.is("int8") || weight.is("bfloat16")));
-  return known && may_hold(scale, p->width) && may_hold(bias, p->width) && (outputs_first || absent(scale));
+bool given(const Array& numbers, const Array& scale, const Array& bias, bool outputs_first, Projection* p) {
+  const Weight weight = {numbers, outputs_first};
+  if (!weight.is_known()) return false;
+  *p = {weight, floats(scale), floats(bias), weight.inner(), weight.width()};
+  return may_hold(scale, p->width) && may_hold(bias, p->width) && (outputs_first || absent(scale));
 }
 
-// Columns begin … end of y = x (rows, inner) @ weight, with scale and bias; `row`: the distance between rows of y.
-void project(const Projection& p, const float* x, int64_t rows, float* y, int64_t row, int64_t begin, int64_t end) {
-  if (!p.outputs_first) {
-    product_inputs_first(x, p.weight.as<const float>(), p.bias, y, rows, p.inner, p.width, row, begin, end);
-  } else if (p.weight.is("int8")) {
-    product(x, p.weight.as<const int8_t>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
-  } else if (p.weight.is("bfloat16")) {
-    product(x, p.weight.as<const Bfloat>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+// y = x (rows, inner) @ weight, with scale and bias, and with the residual unless it is null; `row`: the distance between
+// rows of y.
+void project_many(const Projection& p, const float* x, int64_t rows, float* y, int64_t row, const float* residual) {
+  multiply_many(x, p.weight, rows, y, row, {p.scale, p.bias, residual});
+}
+
+// Columns begin … end of the same, without a residual: for few rows.
+void project_few(const Projection& p, const float* x, int64_t rows, float* y, int64_t row, int64_t begin, int64_t end) {
+  const Array& numbers = p.weight.numbers;
+  if (!p.weight.outputs_first) {
+    product_inputs_first(x, numbers.as<const float>(), p.bias, y, rows, p.inner, p.width, row, begin, end);
+  } else if (numbers.is("int8")) {
+    product(x, numbers.as<const int8_t>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+  } else if (numbers.is("bfloat16")) {
+    product(x, numbers.as<const Bfloat>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
   } else {
-    product(x, p.weight.as<const float>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
+    product(x, numbers.as<const float>(), p.scale, p.bias, y, rows, p.inner, row, begin, end);
   }
 }
 
-// Columns begin … end of y = residual + x @ weight.
-void project_onto(const Projection& p, const float* residual, const float* x, int64_t rows, float* y, int64_t begin,
-                  int64_t end) {
-  project(p, x, rows, y, p.width, begin, end);
-  for (int64_t r = 0; r < rows; r++)
-    by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
-      float* out = y + r * p.width + i;
-      put(out, take(out, count) + take(residual + r * p.width + i, count), count);
-    });
+// y = residual + x @ weight.
+void project_onto(const Projection& p, const float* residual, const float* x, int64_t rows, float* y) {
+  if (p.is_for_many(rows)) return project_many(p, x, rows, y, p.width, residual);
+  share(p.width, kWidth, kLeast, [&](int64_t begin, int64_t end) {
+    project_few(p, x, rows, y, p.width, begin, end);
+    for (int64_t r = 0; r < rows; r++)
+      by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+        float* out = y + r * p.width + i;
+        put(out, take(out, count) + take(residual + r * p.width + i, count), count);
+      });
+  });
 }
 
 struct Layer {
@@ -92,18 +106,26 @@ struct Layer {
 
 // Queries, keys and values of each token beside each other.
 void make_inputs(const Layer& l, const float* normed, float* mixed) {
-  share(l.mixed(), kWidth, kLeast, [&](int64_t begin, int64_t end) {
+  const int64_t all = l.batch * l.length, row = l.mixed();
+  const auto rows = [&](int i) { return i == 0 && l.asking ? l.batch * l.queries : all; };
+  const auto x = [&](int i) { return i == 0 && l.asking ? l.asking : normed; };
+  if (l.inputs[0].is_for_many(all)) {
     int64_t first = 0;
-    for (int i = 0; i < l.input_count; first += l.inputs[i++].width) {
-      const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, l.inputs[i].width);
-      if (from >= to) continue;
-      const bool asks = i == 0 && l.asking;
-      project(l.inputs[i], asks ? l.asking : normed, l.batch * (asks ? l.queries : l.length), mixed + first, l.mixed(),
-              from, to);
-    }
-  });
+    for (int i = 0; i < l.input_count; first += l.inputs[i++].width)
+      project_many(l.inputs[i], x(i), rows(i), mixed + first, row, nullptr);
+  } else {
+    share(row, kWidth, kLeast, [&](int64_t begin, int64_t end) {
+      int64_t first = 0;
+      for (int i = 0; i < l.input_count; first += l.inputs[i++].width) {
+        const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, l.inputs[i].width);
+        if (from < to) project_few(l.inputs[i], x(i), rows(i), mixed + first, row, from, to);
+      }
+    });
+  }
   if (l.positions)  // keys come after the queries, as if they were more heads
-    turn({mixed, l.cos, l.sin, l.positions, mixed, l.heads + l.groups, l.size / 2, l.mixed(), 1}, 0, l.batch * l.length);
+    share(all, 1, kLeastNumbers / row, [&](int64_t begin, int64_t end) {
+      turn({mixed, l.cos, l.sin, l.positions, mixed, l.heads + l.groups, l.size / 2, row, 1}, begin, end);
+    });
 }
 
 // What each query sees of the cache, after the new keys and values have been put there; false where a slot is none of it.
@@ -118,46 +140,55 @@ bool attend(const Layer& l, float* mixed, float* seen) {
   const Attention a = {part(0, l.queries), stacked(l.keys, l.groups, l.places), stacked(l.values, l.groups, l.places),
                        l.bias.as<const float>(), l.queries * l.places, l.heads, l.groups, l.size, l.queries, l.places,
                        l.scale};
-  const Heads<float> out = {seen, l.queries * l.heads * l.size, l.size, l.heads * l.size};
-  share(l.batch * l.heads, 1, 2, [&](int64_t begin, int64_t end) { forward_few(a, out, begin, end); });
+  see(a, l.batch, {seen, l.queries * l.heads * l.size, l.size, l.heads * l.size});
   return true;
+}
+
+// The activation of a part of a row, times `up` where there is such.
+void activate(const Layer& l, float* gate, const float* up, int64_t begin, int64_t end) {
+  by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
+    const Floats v = take(gate + i, count), active = l.is_gelu ? gelu(v) : swish(v, l.beta);
+    put(gate + i, up ? active * take(up + i, count) : active, count);
+  });
 }
 
 // The activation of the first projection, times the second where there is one.
 void feed(const Layer& l, const float* normed, float* gate, float* up, int64_t rows) {
+  if (l.ups[0].is_for_many(rows)) {
+    project_many(l.ups[0], normed, rows, gate, l.inner, nullptr);
+    if (up) project_many(l.ups[1], normed, rows, up, l.inner, nullptr);
+    share(rows * l.inner, kWidth, kLeastNumbers, [&](int64_t begin, int64_t end) { activate(l, gate, up, begin, end); });
+    return;
+  }
   share(l.inner, kWidth, kLeast, [&](int64_t begin, int64_t end) {
-    project(l.ups[0], normed, rows, gate, l.inner, begin, end);
-    if (l.up_count == 2) project(l.ups[1], normed, rows, up, l.inner, begin, end);
-    for (int64_t r = 0; r < rows; r++)
-      by_vector(begin, end, [&](int64_t i, int64_t count) MF_INLINED {
-        float* out = gate + r * l.inner + i;
-        const Floats v = take(out, count), active = l.is_gelu ? gelu(v) : swish(v, l.beta);
-        put(out, l.up_count == 2 ? active * take(up + r * l.inner + i, count) : active, count);
-      });
+    project_few(l.ups[0], normed, rows, gate, l.inner, begin, end);
+    if (up) project_few(l.ups[1], normed, rows, up, l.inner, begin, end);
+    for (int64_t r = 0; r < rows; r++) activate(l, gate + r * l.inner, up ? up + r * l.inner : up, begin, end);
   });
 }
 
 bool run(const Layer& l, float* y) {
+  static thread_local Room room;
   const int64_t rows = l.batch * l.queries, all = l.batch * l.length, width = l.width;
-  const std::unique_ptr<float[]> room(
-      new float[(all + 3 * rows) * width + all * l.mixed() + rows * (l.heads * l.size + 2 * l.inner)]);
-  float *normed = room.get(), *first = normed + all * width, *attended = first + rows * width,
-        *again = attended + rows * width, *mixed = again + rows * width, *seen = mixed + all * l.mixed(),
-        *gate = seen + rows * l.heads * l.size, *up = gate + rows * l.inner;
+  const int64_t seen_width = l.heads * l.size, late = l.up_count == 2 ? l.inner : 0;
+  float* normed = room.of<float>((all + 3 * rows) * width + all * l.mixed() + rows * (seen_width + l.inner + late));
+  float *last = normed + all * width, *attended = last + rows * width, *again = attended + rows * width,
+        *mixed = again + rows * width, *seen = mixed + all * l.mixed(), *gate = seen + rows * seen_width,
+        *up = late ? gate + rows * l.inner : nullptr;
   normalize(l.norms[0], l.x, normed, all, width);
   make_inputs(l, normed, mixed);
   if (!attend(l, mixed, seen)) return false;
-  for (int64_t b = 0; b < l.batch; b++)  // of the last tokens, those that ask
-    memcpy(first + b * l.queries * width,
-           l.residual(l.x, normed) + ((b + 1) * l.length - l.queries) * width, l.queries * width * sizeof(float));
-  share(width, kWidth, kLeast, [&](int64_t begin, int64_t end) {
-    project_onto(l.output, first, seen, rows, attended, begin, end);
-  });
+  const float* residual = l.residual(l.x, normed);
+  if (l.queries < l.length) {  // of the last tokens, those that ask
+    for (int64_t b = 0; b < l.batch; b++)
+      memcpy(last + b * l.queries * width, residual + ((b + 1) * l.length - l.queries) * width,
+             l.queries * width * sizeof(float));
+    residual = last;
+  }
+  project_onto(l.output, residual, seen, rows, attended);
   normalize(l.norms[1], attended, again, rows, width);
   feed(l, again, gate, up, rows);
-  share(width, kWidth, kLeast, [&](int64_t begin, int64_t end) {
-    project_onto(l.down, l.residual(attended, again), gate, rows, y, begin, end);
-  });
+  project_onto(l.down, l.residual(attended, again), gate, rows, y);
   return true;
 }
 
@@ -181,7 +212,7 @@ bool given(const Arrays& in, Layer* l) {
   l->asking = floats(asking), l->queries = l->asking ? asking.axis(1) : l->length;
   l->bias = bias, l->slots = slots, l->keys = keys, l->values = values;
   l->places = bias.axis(3), l->size = keys.axis(1);
-  if (l->batch < 1 || l->places < 1 || l->size < 1 || l->queries < 1 || l->queries > l->length) return false;
+  if (l->batch < 1 || l->width < 1 || l->places < 1 || l->size < 1 || l->queries < 1 || l->queries > l->length) return false;
   l->groups = keys.axis(0) / (l->batch * l->places);
   if (l->asking && (!are("float32", {asking}) || asking.rank != 3 || asking.axis(0) != l->batch || asking.axis(2) != l->width))
     return false;

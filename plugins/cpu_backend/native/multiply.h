@@ -2,15 +2,11 @@
 // order in which they are read, and stay in the caches, while the sums of a few rows and columns are in registers.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <type_traits>
 
 #include "operator.h"
+#include "room.h"
 #include "simd.h"
 
 // Each of these sums kRows by kColumns products at a time, over kDeep numbers of the inner axis, from what it has laid out:
@@ -22,50 +18,17 @@
 
 namespace mf {
 
-// What becomes of the sums of each column; either may be null.
-struct Finish {
-  const float *scale, *bias;
-
-  Finish from(int64_t column) const { return {scale ? scale + column : scale, bias ? bias + column : bias}; }
-};
-
-// Memory that a thread keeps for all products to come, in large pages where there are such.
-class Room {
- public:
-  template <typename Cell>
-  Cell* of(int64_t cells) {
-    constexpr size_t kPage = 2 << 20;
-    const size_t bytes = padded(cells * sizeof(Cell), kPage);
-    if (bytes > size_) {
-      size_ = 0;
-      room_.reset(std::aligned_alloc(kPage, bytes));
-      if (!room_) throw std::bad_alloc();
-      size_ = bytes;
-#if defined(MADV_HUGEPAGE)
-      madvise(room_.get(), bytes, MADV_HUGEPAGE);
-#endif
-    }
-    return static_cast<Cell*>(room_.get());
-  }
-
- private:
-  struct Free {
-    void operator()(void* room) const { std::free(room); }
-  };
-  std::unique_ptr<void, Free> room_;
-  size_t size_ = 0;
-};
-
 // Puts the sums over a part of the inner axis into y, to those of the parts before unless it is the first.
-MF_INLINE void put_sums(const float* sums, int64_t sums_row, float* y, int64_t width, int64_t rows, int64_t columns,
+MF_INLINE void put_sums(const float* sums, int64_t sums_row, float* y, int64_t row, int64_t rows, int64_t columns,
                         bool first, const Finish& finish) {
   for (int64_t r = 0; r < rows; r++)
     by_vector(0, columns, [&](int64_t n, int64_t count) MF_INLINED {
       Floats sum = take(sums + r * sums_row + n, count);
-      if (!first) sum += take(y + r * width + n, count);
+      if (!first) sum += take(y + r * row + n, count);
       if (finish.scale) sum *= take(finish.scale + n, count);
       if (finish.bias) sum += take(finish.bias + n, count);
-      put(y + r * width + n, sum, count);
+      if (finish.residual) sum += take(finish.residual + r * row + n, count);
+      put(y + r * row + n, sum, count);
     });
 }
 
@@ -112,7 +75,7 @@ constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a
 // The piece of y that has the rows from i on and the columns from j on, of what is laid out. A few rows stay in the first
 // cache while all columns of the piece pass by from the second.
 template <typename Engine, typename L, typename R>
-void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true, R>& right, float* y, int64_t width,
+void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true, R>& right, float* y, int64_t row,
                     const Finish& finish, int64_t i, int64_t j) {
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   const int64_t rows = std::min(kTall, left.count - i), columns = std::min(kBroad, right.count - j);
@@ -123,20 +86,21 @@ void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true,
     for (int64_t m = 0; m < rows; m += kRows)
       for (int64_t n = 0; n < columns; n += kColumns) {
         const int64_t some_rows = std::min(kRows, rows - m), some_columns = std::min(kColumns, columns - n);
-        float* out = y + m * width + n;
+        float* out = y + m * row + n;
         for (int64_t r = 0; r < some_rows; r++)
-          for (int64_t c = 0; c < some_columns; c += 16) __builtin_prefetch(out + r * width + c, 1);
+          for (int64_t c = 0; c < some_columns; c += 16) __builtin_prefetch(out + r * row + c, 1);
         Engine::sum(left.at(i + m, k), right.at(j + n, k), deep, sums);
-        put_sums(sums, kColumns, out, width, some_rows, some_columns, k == 0, last.from(n));
+        put_sums(sums, kColumns, out, row, some_rows, some_columns, k == 0, last.from(n, m * row + n));
       }
   }
 }
 
-// y (rows, width) = a (rows, inner) @ b (inner, width), with scales and bias. Threads lay out parts of both sides, and then
-// share the pieces of y among them. Tiles serve right sides of few bits alone: the six products of pieces that fp32 needs
-// on both sides take longer than vectors do where a processor slows them down to save power.
+// y (rows, width) = a (rows, inner) @ b (inner, width), finished; rows of y are y_row apart. Threads lay out parts of both
+// sides, and then share the pieces of y among them, those of the same columns first. Tiles serve right sides of few bits
+// alone: the six products of pieces that fp32 needs on both sides take longer than vectors do where a processor slows them
+// down to save power.
 template <typename L, typename R>
-void multiply(Side<L> a, Side<R> b, float* y, int64_t rows, int64_t inner, int64_t width, Finish finish) {
+void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, Finish finish) {
 #if defined(__AMX_BF16__)
   typedef std::conditional_t<std::is_same_v<R, float>, Panels, Tiles<kPieces<L>>> Engine;
 #else
@@ -167,8 +131,8 @@ void multiply(Side<L> a, Side<R> b, float* y, int64_t rows, int64_t inner, int64
       take_turns(across * down, 1, least, [&](int64_t begin, int64_t end) {
         [[maybe_unused]] const Engine engine;
         for (int64_t piece = begin; piece < end; piece++) {
-          const int64_t i = piece / across * kTall, j = piece % across * kBroad;
-          multiply_piece<Engine>(left, right, y + (row + i) * width + column + j, width, finish.from(column + j), i, j);
+          const int64_t i = piece % down * kTall, j = piece / down * kBroad, place = (row + i) * y_row + column + j;
+          multiply_piece<Engine>(left, right, y + place, y_row, finish.from(column + j, place), i, j);
         }
       });
     }

@@ -1,7 +1,7 @@
 // Sums of products in registers of vectors.
 #pragma once
 
-#include "side.h"
+#include "sides.h"
 #include "simd.h"
 
 namespace mf {

@@ -3,14 +3,25 @@
 
 #include "few_rows.h"
 #include "multiply.h"
-#include "operator.h"
+#include "products.h"
 
 namespace {
 
 using namespace mf;
 
-constexpr int64_t kFew = 8;         // rows by which a weight is read once, and not laid out first
-constexpr int64_t kFewNarrow = 16;  // of a weight in fewer bits
+// y = x (rows, inner) @ weight (inner, width)
+template <typename T>
+void multiply_inputs_first(const T* x, const T* weight, int64_t rows, int64_t inner, int64_t width, float* y, int64_t y_row,
+                           const Finish& finish) {
+  multiply(Side<T>{x, inner, 1}, Side<T>{weight, 1, width}, y, y_row, rows, inner, width, finish);
+}
+
+// The same for a weight (width, inner).
+template <typename L, typename R>
+void multiply_outputs_first(const L* x, const R* weight, int64_t rows, int64_t inner, int64_t width, float* y,
+                            int64_t y_row, const Finish& finish) {
+  multiply(Side<L>{x, inner, 1}, Side<R>{weight, inner, 1}, y, y_row, rows, inner, width, finish);
+}
 
 bool fits(const Array& bias, int64_t width) { return !bias.data || (bias.is("float32") && bias.size() == width); }
 
@@ -21,9 +32,8 @@ int product_outputs_first(const float* scale, const Array& x, const Array& weigh
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
   if (!are("float32", {x, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
   if (rows > (scale ? kFewNarrow : kFew)) {
-    const Side<R> right = {weight.as<R>(), inner, 1};
-    const Finish finish = {scale, bias.as<float>()};
-    multiply(Side<L>{x.as<L>(), inner, 1}, right, y.as<float>(), rows, inner, width, finish);
+    const Finish finish = {scale, bias.as<float>(), nullptr};
+    multiply_outputs_first(x.as<L>(), weight.as<R>(), rows, inner, width, y.as<float>(), width, finish);
     return 0;
   }
   share(width, 4, 256, [&](int64_t begin, int64_t end) {
@@ -48,8 +58,7 @@ int linear(const Arrays& in) {
   if (!are("float32", {x, weight, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
   float* out = y.as<float>();
   if (rows > kFew) {
-    const Side<T> left = {x.as<T>(), inner, 1}, right = {weight.as<T>(), 1, width};
-    multiply(left, right, out, rows, inner, width, {nullptr, bias.as<float>()});
+    multiply_inputs_first(x.as<T>(), weight.as<T>(), rows, inner, width, out, width, {nullptr, bias.as<float>(), nullptr});
     return 0;
   }
   mf::share(width, kWidth, 256, [&](int64_t begin, int64_t end) {
@@ -65,11 +74,25 @@ int product_of_columns(const Arrays& in) {
   const int64_t rows = x.axis(0), height = x.axis(1), width = y.axis(1);
   if (!are("float32", {x, y, out}) || y.axis(0) != rows || out.size() != height * width) return 1;
   const Side<T> left = {x.as<T>(), 1, height}, right = {y.as<T>(), 1, width};
-  multiply(left, right, out.as<float>(), height, rows, width, {});
+  multiply(left, right, out.as<float>(), width, height, rows, width, {});
   return 0;
 }
 
 }  // namespace
+
+void mf::multiply_many(const float* x, const Weight& weight, int64_t rows, float* y, int64_t y_row, const Finish& finish) {
+  const Array& numbers = weight.numbers;
+  const int64_t inner = weight.inner(), width = weight.width();
+  if (!weight.outputs_first) {
+    multiply_inputs_first(x, numbers.as<float>(), rows, inner, width, y, y_row, finish);
+  } else if (numbers.is("int8")) {
+    multiply_outputs_first(x, numbers.as<int8_t>(), rows, inner, width, y, y_row, finish);
+  } else if (numbers.is("bfloat16")) {
+    multiply_outputs_first(x, numbers.as<Bfloat>(), rows, inner, width, y, y_row, finish);
+  } else {
+    multiply_outputs_first(x, numbers.as<float>(), rows, inner, width, y, y_row, finish);
+  }
+}
 
 // x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32
 MF_OPERATOR(mf_weight_only_linear) {

@@ -7,7 +7,7 @@
 
 #include <type_traits>
 
-#include "side.h"
+#include "sides.h"
 #include "simd.h"
 
 namespace mf {

@@ -16,9 +16,6 @@ from .norms import RMSNorm
 from .rotary import Rotary
 from .weight_only import WeightOnlyLinear
 
-#: A kernel that reads each weight once is as fast for so many rows as any; for more, those of single layers are faster.
-_FEW_ROWS = 8
-
 
 @dataclass(frozen=True)
 class LayerParts:
@@ -102,8 +99,8 @@ class DecoderLayer(nn.Cell):
         return tuple(map(_norm, parts.norms)), projections, angles, beta, parts.scale, parts.normed_residual
 
     def can_fuse(self, x: Tensor, slots: Tensor | None) -> bool:
-        """Tell whether a kernel takes this pass: over a cache, of a few rows, ``x``, ``(B, S, E)``, in fp32."""
-        if slots is None or self.training or x.dtype != mstype.float32 or x.shape[0] * x.shape[1] > _FEW_ROWS:
+        """Tell whether a kernel takes this pass: over a cache, of ``x``, ``(B, S, E)``, in fp32."""
+        if slots is None or self.training or x.dtype != mstype.float32:
             return False
         return self.fused is not None
 

@@ -87,7 +87,7 @@ where one is said, that works in compiled graphs and outside:
 
 ``decoder_layer(x, asking, bias, slots, keys, values, norms, projections, rotary, beta, scale, normed_residual) ->
 Tensor``
-    A pass of decoding through a whole layer, for a few rows: what :class:`mf_core.nn.DecoderLayer` computes of its
+    A pass of decoding through a whole layer: what :class:`mf_core.nn.DecoderLayer` computes of its
     parts. ``x`` is ``(B, S, E)``; ``bias``, ``slots``, ``keys``, ``values`` and ``scale`` are those of
     ``cached_attention``, and G divides H. Queries are made of ``asking``, ``(B, Q, E)`` for the last Q tokens, where it
     is not None; Q is S else. Returns ``(B, Q, E)``.
