@@ -48,8 +48,10 @@ struct Projection {
   bool is_for_many(int64_t rows) const { return rows > weight.few(); }
 };
 
-bool given(const Array& numbers, const Array& scale, const Array& bias, bool outputs_first, Projection* p) {
-  const Weight weight = {numbers, outputs_first};
+// `mark`: 1 for outputs first, and 2 for a rounded product.
+bool given(const Array& numbers, const Array& scale, const Array& bias, int32_t mark, Projection* p) {
+  const bool outputs_first = mark & 1;
+  const Weight weight = {numbers, outputs_first, (mark & 2) != 0};
   if (!weight.is_known()) return false;
   *p = {weight, floats(scale), floats(bias), weight.inner(), weight.width()};
   return may_hold(scale, p->width) && may_hold(bias, p->width) && (outputs_first || absent(scale));
@@ -264,8 +266,9 @@ bool given(const Arrays& in, Layer* l) {
 // x (B, S, E), asking (B, Q, E), bias (B, 1, Q, C), slots (B * G * S,) int32, keys and values (B * G * C, D), positions
 // (B, S) int32, cosines and sines (L, D / 2), numbers (scale, the norms' epsilons, the swish's beta), form int32 (how many
 // projections make queries, keys and values, how many the feed-forward layer's inner numbers, whether GELU is between
-// them, whether residuals are normed, and of each projection whether its weight has outputs first), the norms' weights and
-// biases (E,), and weight, scale and bias of each projection in the order of use -> (B, Q, E)
+// them, whether residuals are normed, and of each projection 1 where its weight has outputs first, and 2 more where it is
+// of what is rounded), the norms' weights and biases (E,), and weight, scale and bias of each projection in the order of
+// use -> (B, Q, E)
 MF_OPERATOR(mf_decoder_layer) {
   Layer layer;
   if (in.count < 16 || !given(in, &layer)) return 1;

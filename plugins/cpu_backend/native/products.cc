@@ -81,17 +81,20 @@ int product_of_columns(const Arrays& in) {
 }  // namespace
 
 void mf::multiply_many(const float* x, const Weight& weight, int64_t rows, float* y, int64_t y_row, const Finish& finish) {
-  const Array& numbers = weight.numbers;
   const int64_t inner = weight.inner(), width = weight.width();
-  if (!weight.outputs_first) {
-    multiply_inputs_first(x, numbers.as<float>(), rows, inner, width, y, y_row, finish);
-  } else if (numbers.is("int8")) {
-    multiply_outputs_first(x, numbers.as<int8_t>(), rows, inner, width, y, y_row, finish);
-  } else if (numbers.is("bfloat16")) {
-    multiply_outputs_first(x, numbers.as<Bfloat>(), rows, inner, width, y, y_row, finish);
-  } else {
-    multiply_outputs_first(x, numbers.as<float>(), rows, inner, width, y, y_row, finish);
-  }
+  const auto inputs_first = [&](const auto* x, const auto* numbers) {
+    multiply_inputs_first(x, numbers, rows, inner, width, y, y_row, finish);
+  };
+  const auto outputs_first = [&](const auto* x, const auto* numbers) {
+    multiply_outputs_first(x, numbers, rows, inner, width, y, y_row, finish);
+  };
+  const Array& numbers = weight.numbers;
+  const Near* near = reinterpret_cast<const Near*>(x);
+  if (numbers.is("int8")) return outputs_first(x, numbers.as<int8_t>());
+  if (numbers.is("bfloat16")) return outputs_first(x, numbers.as<Bfloat>());
+  if (weight.outputs_first)
+    return weight.rounded ? outputs_first(near, numbers.as<Near>()) : outputs_first(x, numbers.as<float>());
+  weight.rounded ? inputs_first(near, numbers.as<Near>()) : inputs_first(x, numbers.as<float>());
 }
 
 // x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32

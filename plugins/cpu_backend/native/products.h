@@ -12,12 +12,13 @@ constexpr int64_t kFewNarrow = 16;  // of a weight in fewer bits
 // A weight, (in, out) fp32 or, with outputs first, (out, in) fp32, int8 or bfloat16.
 struct Weight {
   Array numbers;
-  bool outputs_first;
+  bool outputs_first, rounded;  // rounded: products of many rows are of what is rounded to bfloat16; the weight is fp32
 
   int64_t inner() const { return numbers.axis(outputs_first ? 1 : 0); }
   int64_t width() const { return numbers.axis(outputs_first ? 0 : 1); }
   bool is_known() const {
-    return numbers.rank == 2 && (numbers.is("float32") || (outputs_first && (numbers.is("int8") || numbers.is("bfloat16"))));
+    const bool narrow = numbers.is("int8") || numbers.is("bfloat16");
+    return numbers.rank == 2 && (numbers.is("float32") || (narrow && outputs_first && !rounded));
   }
   int64_t few() const { return numbers.is("float32") ? kFew : kFewNarrow; }
 };

@@ -154,5 +154,5 @@ def _norm(cell: nn.Cell) -> tuple[Any, ...]:
 
 def _projection(cell: nn.Cell) -> tuple[Any, ...]:
     if type(cell) is WeightOnlyLinear:
-        return cell.weight, cell.scale, cell.bias, True
-    return cell.weight, None, cell.bias, cell.outputs_first
+        return cell.weight, cell.scale, cell.bias, True, False
+    return cell.weight, None, cell.bias, cell.outputs_first, cell.compute_dtype == "bfloat16"

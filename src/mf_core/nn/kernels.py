@@ -87,19 +87,20 @@ where one is said, that works in compiled graphs and outside:
 
 ``decoder_layer(x, asking, bias, slots, keys, values, norms, projections, rotary, beta, scale, normed_residual) ->
 Tensor``
-    A pass of decoding through a whole layer: what :class:`mf_core.nn.DecoderLayer` computes of its
-    parts. ``x`` is ``(B, S, E)``; ``bias``, ``slots``, ``keys``, ``values`` and ``scale`` are those of
-    ``cached_attention``, and G divides H. Queries are made of ``asking``, ``(B, Q, E)`` for the last Q tokens, where it
-    is not None; Q is S else. Returns ``(B, Q, E)``.
+    A pass of decoding through a whole layer: what :class:`mf_core.nn.DecoderLayer` computes of its parts. ``x`` is
+    ``(B, S, E)``; ``bias``, ``slots``, ``keys``, ``values`` and ``scale`` are those of ``cached_attention``, and G
+    divides H. Queries are made of ``asking``, ``(B, Q, E)`` for the last Q tokens, where it is not None; Q is S else.
+    Returns ``(B, Q, E)``.
 
     ``norms`` are two, each ``(weight, bias, epsilon)``; a norm whose bias is None is an RMS norm. ``projections`` are
     those that make queries, keys and values, of which there may be one for all three, beside each other; that of what
     was seen; those that make the inner numbers; and that of these: ``((…,), output, (…,), down)``. Where two make the
     inner numbers, the second's are multiplied by the activation of the first's. Each is ``(weight, weight_scale, bias,
-    outputs_first)``: the weight is ``(in, out)`` fp32 or, with ``outputs_first``, ``(out, in)`` fp32, int8 or bf16;
-    its scale ``(out,)`` and its bias ``(out,)`` may be None. ``rotary`` is None or ``(position_ids, cos, sin)``, as
-    for ``rotary``. The activation is ``swish`` with ``beta`` or, where that is None, ``gelu``. Residuals are what goes
-    into the norms or, with ``normed_residual``, what comes out of them.
+    outputs_first, rounded)``: the weight is ``(in, out)`` fp32 or, with ``outputs_first``, ``(out, in)`` fp32, int8 or
+    bf16; its scale ``(out,)`` and its bias ``(out,)`` may be None. With ``rounded``, of fp32 alone, products are those
+    of ``bfloat16_linear``. ``rotary`` is None or ``(position_ids, cos, sin)``, as for ``rotary``. The activation is
+    ``swish`` with ``beta`` or, where that is None, ``gelu``. Residuals are what goes into the norms or, with
+    ``normed_residual``, what comes out of them.
 
 Environment variables:
     MF_KERNELS: ``0`` turns all of them off.

@@ -295,8 +295,8 @@ def decoder_layer(
     form = [len(inputs), len(ups), int(beta is None), int(normed_residual)]
     arrays: tuple[Tensor, ...] = (first, nothing if first_bias is None else first_bias)
     arrays += (second, nothing if second_bias is None else second_bias)
-    for weight, weight_scale, weight_bias, outputs_first in each:
-        form += [int(outputs_first)]
+    for weight, weight_scale, weight_bias, outputs_first, rounded in each:
+        form += [int(outputs_first) + 2 * int(rounded)]
         arrays += (weight, nothing if weight_scale is None else weight_scale)
         arrays += (nothing if weight_bias is None else weight_bias,)
     return _decoder_layer(
