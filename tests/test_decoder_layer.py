@@ -55,7 +55,7 @@ def differ(model):
     wanted = model(Tensor(ids)).asnumpy()
     with CachedRows(model, 2) as rows:
         rows.reserve(30)
-        found = [rows.put(ids[:, :9].tolist())[:, -1:]]  # of more rows than the kernel takes
+        found = [rows.put(ids[:, :9].tolist())[:, -1:]]  # many rows, and then few
         found += [rows.put(ids[:, 9:13].tolist(), 3)]
         found += [rows.put(ids[:, i : i + 1].tolist()) for i in range(13, 24)]
     places = [8, *range(10, 24)]

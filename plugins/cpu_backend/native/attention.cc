@@ -20,15 +20,17 @@ struct Range {
   int64_t begin, end;
 };
 
-// What the queries from `first` on see of the keys, in whole vectors from a whole panel on.
-MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count) {
-  Range seen = {a.keys, 0};
-  by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
-    Floats most = all(-INFINITY);
-    for (int64_t i = first; i < first + count; i++) most = larger(take(a.bias_of(b, i) + c, some, -INFINITY), most);
-    if (largest(most) > -1e4f) seen = {std::min(seen.begin, c), c + some};
-  });
-  seen.begin = std::min(seen.begin, seen.end) / kPanel * kPanel;
+// What the queries from `first` on see of the keys, from a whole panel on; `room` is for as many numbers as there are keys.
+MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count, float* room) {
+  memcpy(room, a.bias_of(b, first), a.keys * sizeof(float));
+  for (int64_t i = first + 1; i < first + count; i++)
+    by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
+      put(room + c, larger(take(room + c, some), take(a.bias_of(b, i) + c, some)), some);
+    });
+  Range seen = {0, a.keys};
+  while (seen.end > 0 && room[seen.end - 1] <= -1e4f) seen.end--;
+  while (seen.begin < seen.end && room[seen.begin] <= -1e4f) seen.begin++;
+  seen.begin = seen.begin / kPanel * kPanel;
   return seen;
 }
 
@@ -55,7 +57,7 @@ void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int
   for (int64_t n = begin; n < end; n++) {
     const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
     for (int64_t i = 0; i < a.queries; i++) {
-      const Range seen = visible(a, b, i, 1);
+      const Range seen = visible(a, b, i, 1, scores.data());
       const float *key = a.key.at(b, g, 0), *value = a.value.at(b, g, 0), *query = a.query.at(b, h, i);
       float *row = out.at(b, h, i), *weights = scores.data();
       for (int64_t c = seen.begin; c < seen.end; c++) weights[c] = dot(query, key + c * a.key.row, a.size);
@@ -84,7 +86,7 @@ struct Scratch {
     row = b;
     seen.clear();
     for (int64_t first = 0; first < a.queries; first += kBlock)
-      seen.push_back(visible(a, b, first, std::min(kBlock, a.queries - first)));
+      seen.push_back(visible(a, b, first, std::min(kBlock, a.queries - first), scores.data()));
   }
 };
 
@@ -95,11 +97,11 @@ void pack_panels(const float* x, int64_t x_row, int64_t rows, int64_t size, floa
     Panels::lay<true>(Side<float>{x + i * x_row, x_row, 1}, std::min(kPanel, rows - i), size, y + i * size);
 }
 
-// y (count, places) = rows (count, width) @ the packed columns; only the panels of the range.
-MF_INLINE void products(const Scratch& s, const float* rows, const float* columns, int64_t size, Range seen,
-                        int64_t count, float* y) {
+// y (count, places) = rows (count, size) @ the packed columns; only the panels of the range.
+MF_INLINE void products(const Scratch& s, Side<float> rows, const float* columns, int64_t size, Range seen, int64_t count,
+                        float* y) {
   for (int64_t c = seen.begin; c < seen.end; c += kPanel)
-    block_product({rows, s.width, 1}, columns + c * size, kPanel, y + c, s.places, count, size, kPanel, false);
+    block_product(rows, columns + c * size, kPanel, y + c, s.places, count, size, kPanel, false);
 }
 
 // Scores by key, not by query.
@@ -109,25 +111,27 @@ MF_INLINE Side<float> across(const float* scores, const Scratch& s) { return {sc
 void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
   Scratch s(a);
   int64_t packed = -1;
+  const bool ready = a.value.row == s.width;  // values need not be packed
   for (int64_t n = begin; n < end; n++) {
     const int64_t b = n / a.heads, h = n % a.heads, g = a.group_of(h);
     s.look(a, b);
     if (packed != b * a.groups + g) {
       packed = b * a.groups + g;
       pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
-      pack(a.value.at(b, g, 0), a.value.row, a.keys, a.size, s.value.data(), s.width);
+      if (!ready) pack(a.value.at(b, g, 0), a.value.row, a.keys, a.size, s.value.data(), s.width);
     }
+    const float* value = ready ? a.value.at(b, g, 0) : s.value.data();
     for (int64_t first = 0; first < a.queries; first += kBlock) {
       const int64_t count = std::min(kBlock, a.queries - first);
       const Range seen = s.seen[first / kBlock];
-      pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
-      products(s, s.query.data(), s.key.data(), a.size, seen, count, s.scores.data());
+      products(s, {a.query.at(b, h, first), a.query.row, 1}, s.key.data(), a.size, seen, count, s.scores.data());
       float totals[kBlock];
       for (int64_t i = 0; i < count; i++)
         totals[i] = weigh(a, a.bias_of(b, first + i) + seen.begin, s.scores.data() + i * s.places + seen.begin,
                           seen.end - seen.begin);
-      block_product({s.scores.data() + seen.begin, s.places, 1}, s.value.data() + seen.begin * s.width, s.width,
-                    s.out.data(), s.width, count, seen.end - seen.begin, s.width, false);
+      const Side<float> weights = {s.scores.data() + seen.begin, s.places, 1};
+      block_product(weights, value + seen.begin * s.width, s.width, s.out.data(), s.width, count, seen.end - seen.begin,
+                    s.width, false);
       for (int64_t i = 0; i < count; i++) {
         const float factor = seen.end > seen.begin ? 1 / totals[i] : 0;
         float* row = out.at(b, h, first + i);
@@ -164,8 +168,8 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
         const int64_t wide = seen.end - seen.begin;
         pack(a.query.at(b, h, first), a.query.row, count, a.size, s.query.data(), s.width);
         pack(dout.at(b, h, first), dout.row, count, a.size, given.data(), s.width);
-        products(s, s.query.data(), s.key.data(), a.size, seen, count, s.scores.data());
-        products(s, given.data(), values.data(), a.size, seen, count, dscores.data());
+        products(s, {s.query.data(), s.width, 1}, s.key.data(), a.size, seen, count, s.scores.data());
+        products(s, {given.data(), s.width, 1}, values.data(), a.size, seen, count, dscores.data());
         float *weights = s.scores.data() + seen.begin, *dweights = dscores.data() + seen.begin;
         for (int64_t i = 0; i < count; i++) {
           float *p = weights + i * s.places, *dp = dweights + i * s.places;

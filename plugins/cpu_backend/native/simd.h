@@ -71,17 +71,13 @@ MF_INLINE Floats load(const int8_t* p) {
   return __builtin_convertvector(v, Floats);
 }
 
-MF_INLINE Floats choose(Ints condition, Floats yes, Floats no) {
-  return same_bits<Floats>((same_bits<Ints>(yes) & condition) | (same_bits<Ints>(no) & ~condition));
-}
-
 MF_INLINE Floats all(float x) { return x - Floats{}; }
 
 // The nearest bfloat16; of two, the even one.
 MF_INLINE Floats nearest(Floats x) {
   const Bits bits = same_bits<Bits>(x);
   const Bits rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
-  return choose(x == x, same_bits<Floats>(rounded), all(NAN));
+  return x == x ? same_bits<Floats>(rounded) : all(NAN);
 }
 
 MF_INLINE Floats load(const Near* p) { return nearest(load(&p->exact)); }
@@ -136,40 +132,44 @@ MF_INLINE void turn(Vector (&rows)[kWidth]) {
   }
 }
 
-MF_INLINE Floats larger(Floats a, Floats b) { return choose(a > b, a, b); }
-
 template <int N>
 struct Some {
   typedef float Type __attribute__((vector_size(4 * N)));
 };
 
-template <int N>
-MF_INLINE float sum(typename Some<N>::Type v) {
+// One of all numbers of a vector, by what makes one of two, or a vector of two vectors.
+template <int N, typename Both>
+MF_INLINE float fold(typename Some<N>::Type v, Both both) {
   if constexpr (N == 2) {
-    return v[0] + v[1];
+    return both(v[0], v[1]);
   } else {
     struct Halves {
       typename Some<N / 2>::Type low, high;
     };
     const auto halves = same_bits<Halves>(v);
-    return sum<N / 2>(halves.low + halves.high);
+    return fold<N / 2>(both(halves.low, halves.high), both);
   }
 }
 
-MF_INLINE float sum(Floats v) { return sum<kWidth>(v); }
+template <typename T>
+MF_INLINE T larger(T a, T b) {
+  return a > b ? a : b;
+}
+
+MF_INLINE float sum(Floats v) {
+  return fold<kWidth>(v, [](auto a, auto b) MF_INLINED { return a + b; });
+}
 
 MF_INLINE float largest(Floats v) {
-  float most = v[0];
-  for (int i = 1; i < kWidth; i++) most = v[i] > most ? v[i] : most;
-  return most;
+  return fold<kWidth>(v, [](auto a, auto b) MF_INLINED { return larger(a, b); });
 }
 
 // exp(x), to 1.5 units in the last place: 2 to the nearest whole power, times a polynomial in what is left (Taylor's, of
 // degree 7, over |r| <= ln(2) / 2). Below -87.3 it is 0, above 88.7 it grows no more; NaN stays.
 MF_INLINE Floats exp(Floats x) {
-  const Floats bounded = choose(x > 88.7f, all(88.7f), x);
-  const Floats turns = bounded * 1.44269504f;
-  const Floats whole = (turns + 12582912.0f) - 12582912.0f;  // rounds to a whole number
+  const Floats bounded = x > 88.7f ? all(88.7f) : x;
+  const Floats shifted = bounded * 1.44269504f + 12582912.0f;  // rounds to a whole number, which the last bits are
+  const Floats whole = shifted - 12582912.0f;
   const Floats r = (bounded - whole * 0.693359375f) - whole * -2.12194440e-4f;
   Floats y = all(1.0f / 5040);
   y = y * r + 1.0f / 720;
@@ -179,8 +179,8 @@ MF_INLINE Floats exp(Floats x) {
   y = y * r + 0.5f;
   y = y * r + 1.0f;
   y = y * r + 1.0f;
-  const Ints power = (__builtin_convertvector(choose(x < -87.3f, all(0.0f), whole), Ints) + 127) << 23;
-  return choose(x < -87.3f, all(0.0f), y * same_bits<Floats>(power));
+  const Bits power = (same_bits<Bits>(shifted) + 127) << 23;
+  return x < -87.3f ? all(0.0f) : y * same_bits<Floats>(power);
 }
 
 MF_INLINE float largest(const float* x, int64_t count) {
