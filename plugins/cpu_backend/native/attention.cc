@@ -262,8 +262,7 @@ MF_OPERATOR(mf_self_attention) {
   Attention a;
   const Array out = in[6];
   if (!given(in, &a) || !out.is("float32") || out.size() != in[0].size()) return 1;
-  const Heads<float> to = like<float>(a.query, out);
-  see(a, in[0].axis(0), to);
+  see(a, in[0].axis(0), like<float>(a.query, out));
   return 0;
 }
 
@@ -310,7 +309,6 @@ MF_OPERATOR(mf_cached_attention) {
   const Attention a = {beside<const float>(query, size), stacked(keys, groups, places), stacked(values, groups, places),
                        bias.as<float>(), length * places, query.axis(2) / size, groups, size, length, places,
                        *scale.as<float>()};
-  const Heads<float> to = like<float>(a.query, out);
-  see(a, batch, to);
+  see(a, batch, like<float>(a.query, out));
   return 0;
 }
