@@ -27,8 +27,8 @@ def small(family=GPT2, **fields):
     return made
 
 
-def used(model):
-    """Count the layers that take the kernel in a pass over the cache."""
+def used(model, length=1):
+    """Count the layers that take the kernel in a pass of so many tokens over the cache."""
     layers, heads, size = model.cache_shape
     counted = []
 
@@ -39,11 +39,12 @@ def used(model):
     for block in model.blocks:
         block.layer_kernel = counting
     keys, values = (
-        tuple(Parameter(ms.ops.zeros((heads * 8, size), ms.float32)) for _ in range(layers)) for _ in range(2)
+        tuple(Parameter(ms.ops.zeros((heads * 24, size), ms.float32)) for _ in range(layers)) for _ in range(2)
     )
-    slots = Tensor(np.arange(heads, dtype=np.int32) * 8)
-    one, bias = Tensor(np.array([[0]], np.int32)), Tensor(np.zeros((1, 1, 1, 8), np.float32))
-    model.decode(one, one, bias, slots, keys, values)
+    places = np.arange(length, dtype=np.int32)
+    slots = Tensor((np.arange(heads, dtype=np.int32)[:, None] * 24 + places).reshape(-1))
+    ids, bias = Tensor(places[None]), Tensor(np.zeros((1, 1, length, 24), np.float32))
+    model.decode(ids, ids, bias, slots, keys, values)
     for block in model.blocks:
         block.layer_kernel = kernel("decoder_layer")
     return len(counted)
@@ -75,7 +76,7 @@ def test_all_layers_are_and_give_the_same(family, fields, weight_dtype):
     model = small(family, **fields)
     if weight_dtype is not None:
         model.hold_weights(weight_dtype)
-    assert used(model) == 2
+    assert used(model) == used(model, length=20) == 2
     apart, largest = differ(model)
     assert apart < 2e-5 * largest
 
@@ -145,3 +146,14 @@ def test_training_keeps_its_way():
     model = small(hidden_dropout_rate=0.5)
     model.set_train(True)
     assert used(model) == 0
+
+
+def test_products_of_a_prompt_are_rounded_where_the_layer_computes_in_bfloat16():
+    ids = np.random.default_rng(1).integers(0, 70, (2, 12)).astype(np.int32)
+    rounding, exact = small(compute_dtype="bfloat16"), small()
+    wanted = rounding(Tensor(ids)).asnumpy()
+    assert used(rounding, length=20) == 2
+    with CachedRows(rounding, 2) as rows:
+        found = rows.put(ids.tolist(), 12)
+    apart = np.abs(exact(Tensor(ids)).asnumpy() - wanted).max()
+    assert np.abs(found - wanted).max() < apart / 10
