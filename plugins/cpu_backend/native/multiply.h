@@ -64,19 +64,20 @@ struct Laid {
   }
 };
 
-// How many rows or columns, of so many bytes each, are laid out at a time.
-inline int64_t most(int64_t bytes, int64_t step) {
+// How many of `count` rows or columns, of so many bytes each, are laid out at a time: about as many each time.
+inline int64_t at_once(int64_t count, int64_t bytes, int64_t step) {
   constexpr int64_t kMost = 8 << 20;
-  return std::max<int64_t>(1, kMost / (bytes * step)) * step;
+  const int64_t most = std::max<int64_t>(1, kMost / (bytes * step)) * step, times = (count + most - 1) / most;
+  return padded((count + times - 1) / times, step);
 }
 
 constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a piece of work
 
-// The piece of y that has the rows from i on and the columns from j on, of what is laid out. A few rows stay in the first
-// cache while all columns of the piece pass by from the second.
+// The piece of y that has the rows from i on and the columns from j on, of what is laid out; `more`: what is there is added
+// to. A few rows stay in the first cache while all columns of the piece pass by from the second.
 template <typename Engine, typename L, typename R>
 void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true, R>& right, float* y, int64_t row,
-                    const Finish& finish, int64_t i, int64_t j) {
+                    bool more, const Finish& finish, int64_t i, int64_t j) {
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   const int64_t rows = std::min(kTall, left.count - i), columns = std::min(kBroad, right.count - j);
   alignas(64) float sums[kRows * kColumns];
@@ -90,22 +91,16 @@ void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true,
         for (int64_t r = 0; r < some_rows; r++)
           for (int64_t c = 0; c < some_columns; c += 16) __builtin_prefetch(out + r * row + c, 1);
         Engine::sum(left.at(i + m, k), right.at(j + n, k), deep, sums);
-        put_sums(sums, kColumns, out, row, some_rows, some_columns, k == 0, last.from(n, m * row + n));
+        put_sums(sums, kColumns, out, row, some_rows, some_columns, k == 0 && !more, last.from(n, m * row + n));
       }
   }
 }
 
-// y (rows, width) = a (rows, inner) @ b (inner, width), finished; rows of y are y_row apart. Threads lay out parts of both
-// sides, and then share the pieces of y among them, those of the same columns first. Tiles serve right sides of few bits
-// alone: the six products of pieces that fp32 needs on both sides take longer than vectors do where a processor slows them
-// down to save power.
-template <typename L, typename R>
-void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, Finish finish) {
-#if defined(__AMX_BF16__)
-  typedef std::conditional_t<std::is_same_v<R, float>, Panels, Tiles<kPieces<L>>> Engine;
-#else
-  typedef Panels Engine;
-#endif
+// y = a @ b, finished, or that much more. Threads lay out parts of both sides, and then share the pieces of y among them,
+// those of the same columns first.
+template <typename Engine, typename L, typename R>
+void multiply_part(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, bool more,
+                   const Finish& finish) {
   typedef typename Engine::Cell Cell;
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   static_assert(kTall % kRows == 0 && kBroad % kColumns == 0, "");
@@ -115,8 +110,7 @@ void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64
   Laid<Engine, true, R> right = {nullptr, inner, 0};
   const int64_t left_bytes = left.cells() * left.parts() * sizeof(Cell) / kRows;
   const int64_t right_bytes = right.cells() * right.parts() * sizeof(Cell) / kColumns;
-  const int64_t most_rows = std::min(padded(rows, kTall), most(left_bytes, kTall));
-  const int64_t most_columns = std::min(padded(width, kBroad), most(right_bytes, kBroad));
+  const int64_t most_rows = at_once(rows, left_bytes, kTall), most_columns = at_once(width, right_bytes, kBroad);
   left.data = left_room.of<Cell>(most_rows / kRows * left.parts() * left.cells());
   right.data = right_room.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
   for (int64_t row = 0; row < rows; row += most_rows) {
@@ -132,10 +126,28 @@ void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64
         [[maybe_unused]] const Engine engine;
         for (int64_t piece = begin; piece < end; piece++) {
           const int64_t i = piece % down * kTall, j = piece / down * kBroad, place = (row + i) * y_row + column + j;
-          multiply_piece<Engine>(left, right, y + place, y_row, finish.from(column + j, place), i, j);
+          multiply_piece<Engine>(left, right, y + place, y_row, more, finish.from(column + j, place), i, j);
         }
       });
     }
+  }
+}
+
+// y (rows, width) = a (rows, inner) @ b (inner, width), finished; rows of y are y_row apart. So much of the inner axis at a
+// time that many rows and columns are laid out together: one side is laid out anew for each part of the other. Tiles serve
+// right sides of few bits alone: the six products of pieces that fp32 needs on both sides take longer than vectors do where
+// a processor slows them down to save power.
+template <typename L, typename R>
+void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, Finish finish) {
+#if defined(__AMX_BF16__)
+  typedef std::conditional_t<std::is_same_v<R, float>, Panels, Tiles<kPieces<L>>> Engine;
+#else
+  typedef Panels Engine;
+#endif
+  constexpr int64_t kLong = 8 * Engine::kDeep;
+  for (int64_t k = 0; k < inner; k += kLong) {
+    const int64_t some = std::min(kLong, inner - k);
+    multiply_part<Engine>(a.from(0, k), b.from(0, k), y, y_row, rows, some, width, k > 0, k + some == inner ? finish : Finish{});
   }
 }
 

@@ -60,7 +60,7 @@ def int8(array):
 #: Of few rows, of many, and of more than is laid out at a time; none of them multiples of a vector.
 PRODUCTS = [
     (1, 768, 770), (1, 1, 1), (2, 15, 5), (5, 100, 3), (7, 18, 600), (17, 3, 33), (101, 300, 70), (40, 520, 2100),
-    (1100, 770, 33),
+    (1100, 770, 33), (110, 8300, 40),
 ]  # fmt: skip
 
 WEIGHTS = {"int8": int8, "bfloat16": bfloat}
