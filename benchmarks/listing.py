@@ -44,7 +44,7 @@ BARE = "python -c pass"
 CASES = {
     BARE: "pass",
     "import mf_core": "import mf_core",
-    "the registry's names": "from mf_core.registry import registry; registry.names('preset')",
+    "the registry's names": "from mf_core.plugins.registry import registry; registry.names('preset')",
     "AutoConfig.get_support_list()": "from mf_core import AutoConfig; AutoConfig.get_support_list()",
     "mf models": "import sys; from mf_core.cli import main; sys.exit(main(['models']))",
 }

@@ -94,7 +94,7 @@ def measured(case, folder):
     import numpy as np
 
     from mf_core import Callback, Trainer, TrainingArguments, init_context, set_seed
-    from mf_core.backend import get_backend
+    from mf_core.backends import get_backend
 
     if case["parallel"]:
         init_context(use_parallel=True)
@@ -134,9 +134,9 @@ def estimated(case, model):
     from mf_core import context
     from mf_core.nn.kernels import in_use
     from mf_core.parallel import ParallelConfig, ParallelPlan, RecomputeConfig, places
-    from mf_core.parallel.decoder import Decoder
-    from mf_core.parallel.estimate import Estimate, Step
-    from mf_core.parallel.outline import outline
+    from mf_core.planner.decoder_shape import Decoder
+    from mf_core.planner.memory import Estimate, Step
+    from mf_core.planner.meta_model import outline
 
     parallel = ParallelConfig(**case["parallel"])
     layout = parallel.layout(context.current().rank_id if case["parallel"] else 0)

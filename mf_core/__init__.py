@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .auto import AutoModelForCausalLM as AutoModelForCausalLM
     from .auto import AutoProcessor as AutoProcessor
     from .auto import AutoTokenizer as AutoTokenizer
-    from .backend import DeviceBackend as DeviceBackend
-    from .backend import get_backend as get_backend
+    from .backends import DeviceBackend as DeviceBackend
+    from .backends import get_backend as get_backend
     from .config import PretrainedConfig as PretrainedConfig
     from .context import ContextConfig as ContextConfig
     from .context import ParallelContextConfig as ParallelContextConfig
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from .lora import load_adapter as load_adapter
     from .lora import merge_lora as merge_lora
     from .lora import save_adapter as save_adapter
-    from .modeling import PretrainedModel as PretrainedModel
+    from .models import PretrainedModel as PretrainedModel
     from .pipelines import Pipeline as Pipeline
     from .pipelines import pipeline as pipeline
     from .processing import PretrainedProcessor as PretrainedProcessor
-    from .seed import set_seed as set_seed
     from .tokenization import PretrainedTokenizer as PretrainedTokenizer
     from .trainer import Callback as Callback
     from .trainer import EvalPrediction as EvalPrediction
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from .trainer import TrainingArguments as TrainingArguments
     from .trainer import TrainingRecipe as TrainingRecipe
     from .trainer import TrainResult as TrainResult
+    from .utils.seed import set_seed as set_seed
 
 #: Public name -> the module that defines it.
 _MODULES = {
@@ -54,14 +54,14 @@ _MODULES = {
     "AutoTokenizer": "auto",
     "Callback": "trainer",
     "ContextConfig": "context",
-    "DeviceBackend": "backend",
+    "DeviceBackend": "backends",
     "EvalPrediction": "trainer",
     "LoraConfig": "lora",
     "MFError": "errors",
     "ParallelContextConfig": "context",
     "Pipeline": "pipelines",
     "PretrainedConfig": "config",
-    "PretrainedModel": "modeling",
+    "PretrainedModel": "models",
     "PretrainedProcessor": "processing",
     "PretrainedTokenizer": "tokenization",
     "TrainResult": "trainer",
@@ -71,14 +71,14 @@ _MODULES = {
     "TrainingArguments": "trainer",
     "TrainingRecipe": "trainer",
     "add_lora": "lora",
-    "get_backend": "backend",
+    "get_backend": "backends",
     "hookimpl": "hookspecs",
     "init_context": "context",
     "load_adapter": "lora",
     "merge_lora": "lora",
     "pipeline": "pipelines",
     "save_adapter": "lora",
-    "set_seed": "seed",
+    "set_seed": "utils.seed",
 }
 
 __all__ = sorted(_MODULES)
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
 
 def _plugin_class(name: str) -> Any:
     from .errors import NotRegisteredError, did_you_mean
-    from .registry import registry
+    from .plugins.registry import registry
 
     try:
         return registry.find("export", name).load()
@@ -106,6 +106,6 @@ def _plugin_class(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from .registry import registry
+    from .plugins.registry import registry
 
     return sorted({*globals(), *_MODULES, *registry.names("export")})

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .checkpoint import Checkpoint, locate
+from .checkpoint.locate import Checkpoint, locate
 from .errors import ArgumentError, ArgumentTypeError, IntegrityError, UnsupportedError
-from .registry import RUNTIME, Entry, registry
+from .plugins.registry import RUNTIME, Entry, registry
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
-    from .modeling import PretrainedModel
+    from .models.base import PretrainedModel
     from .nn.weight_only import WeightDtype
-    from .processing import PretrainedProcessor
-    from .tokenization import PretrainedTokenizer
+    from .processing.base import PretrainedProcessor
+    from .tokenization.base import PretrainedTokenizer
 
 
 class _Auto:
@@ -216,14 +216,14 @@ def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
 
 def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
     """Find the tokenizer or processor class: by the class that its own file names, or by the family."""
-    from .tokenization import read_class_name
+    from .tokenization.base import read_class_name
 
     class_name = None if checkpoint.tokenizer is None else read_class_name(checkpoint.tokenizer, kind)
     if "model_type" in checkpoint.config or class_name is None:
         other = None if class_name is None else _of_another_family(kind, class_name, checkpoint)
         return other or registry.find(kind, checkpoint.model_type, checkpoint.owner)
-    from .processing import PretrainedProcessor
-    from .tokenization import PretrainedTokenizer
+    from .processing.base import PretrainedProcessor
+    from .tokenization.base import PretrainedTokenizer
 
     entry = registry.find("export", class_name)
     if not issubclass(entry.load(), PretrainedTokenizer if kind == "tokenizer" else PretrainedProcessor):

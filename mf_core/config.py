@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError
 
 from .errors import ConfigError, did_you_mean
-from .files import CONFIG_FILE, write_json
-from .settings import explain
+from .utils.files import CONFIG_FILE, write_json
+from .utils.settings import explain
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -118,7 +118,7 @@ class PretrainedConfig(BaseModel):
         Raises:
             ConfigError: An override is unknown or out of range, or the checkpoint is of another family.
         """
-        from .checkpoint import locate
+        from .checkpoint.locate import locate
 
         checkpoint = locate(name_or_path, revision)
         if checkpoint.model_type != cls.model_type:

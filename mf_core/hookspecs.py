@@ -147,7 +147,7 @@ def mf_tokenizers() -> Sequence[TokenizerSpec]:  # type: ignore[empty-body]
     special tokens must be in the vocabulary. It also has ``save_vocabulary(directory)``, ``encode_text(text)``, which
     returns ids and their character offsets, ``decode_ids(ids, skip_special_tokens)``, ``token_to_id``, ``id_to_token``
     and ``__len__``; the base class does special tokens, padding, truncation and tensors.
-    :class:`mf_core.fast_tokenization.FastTokenizer` is complete for a ``tokenizer.json``.
+    :class:`mf_core.tokenization.FastTokenizer` is complete for a ``tokenizer.json``.
     """
 
 
@@ -177,6 +177,6 @@ def mf_backends() -> Sequence[BackendSpec]:  # type: ignore[empty-body]
     """Return the hardware backends.
 
     The target is a subclass of :class:`mf_core.DeviceBackend`, made without arguments: ``probe()`` tells whether it can
-    be used here (:class:`mf_core.backend.Probe`), and ``setup(device_id)`` selects the device. Importing the class and
+    be used here (:class:`mf_core.backends.Probe`), and ``setup(device_id)`` selects the device. Importing the class and
     calling ``probe()`` must neither import mindspore nor initialise a device: listings use both.
     """

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import ArgumentError, ArgumentTypeError
-from .registry import registry
+from .plugins.registry import registry
 
 if TYPE_CHECKING:
-    from .modeling import PretrainedModel
+    from .models.base import PretrainedModel
     from .nn.weight_only import WeightDtype
-    from .tokenization import PretrainedTokenizer
+    from .tokenization.base import PretrainedTokenizer
 
 
 class Pipeline(ABC):
@@ -67,7 +67,7 @@ def pipeline(
         NotRegisteredError: No plugin has the task, or the model.
         ArgumentError: An option is unknown to the task.
     """
-    from .backend import get_backend
+    from .backends.base import get_backend
 
     name = task or "text_generation"
     if not isinstance(name, str):
@@ -93,8 +93,8 @@ def _model(
     given: str | PretrainedModel, head: str, revision: str | None, weight_dtype: WeightDtype | None
 ) -> PretrainedModel:
     from .auto import model_of
-    from .checkpoint import locate
-    from .modeling import PretrainedModel
+    from .checkpoint.locate import locate
+    from .models.base import PretrainedModel
 
     if isinstance(given, PretrainedModel):
         if weight_dtype is not None:
@@ -110,7 +110,7 @@ def _tokenizer(
     tokenizer: str | PretrainedTokenizer | None, model: str | PretrainedModel, task: str, revision: str | None
 ) -> PretrainedTokenizer:
     from .auto import AutoTokenizer
-    from .tokenization import PretrainedTokenizer
+    from .tokenization.base import PretrainedTokenizer
 
     if isinstance(tokenizer, PretrainedTokenizer):
         return tokenizer

@@ -6,7 +6,7 @@ import pytest
 
 from mf_core.testing.fixtures import plugin_env, temporary_plugin, wheelhouse
 
-from .plugin_environment import PluginEnvironment
+from .support.plugin_environment import PluginEnvironment
 
 __all__ = ["environment", "plugin_env", "temporary_plugin", "wheelhouse"]
 

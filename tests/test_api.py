@@ -13,8 +13,8 @@ import pytest
 
 griffe = pytest.importorskip("griffe")
 
-from . import api_snapshot  # noqa: E402
-from .api_snapshot import PUBLIC, ROOT, SNAPSHOT, Change, changes, current, fragments, report, untold  # noqa: E402
+from .support import api_snapshot  # noqa: E402
+from .support.api_snapshot import PUBLIC, ROOT, SNAPSHOT, Change, changes, current, fragments, report, untold  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,13 @@ EDITS: dict[str, list[tuple[str, str]]] = {
         ("def check_options(given: Iterable[str], known: Iterable[str], whose: str, noun",
          "def check_options(given: Iterable[str], whose: str, known: Iterable[str], noun"),
     ],
-    "checks.py": [
+    "backends/checks.py": [
         ("def numbers(version: str)", "def numbers(version: str, most: int)"),
         ("remedy: str, *, required: bool = True", "remedy: str, *, colour: str = '', required: bool = True"),
         ("def first_missing(", "def first_lacking("),
     ],
-    "seed.py": [("def set_seed(", "def set_no_seed(")],
+    "backends/__init__.py": [("first_missing", "first_lacking")],
+    "utils/seed.py": [("def set_seed(", "def set_no_seed(")],
 }  # fmt: skip
 EXPECTED = {
     "mf_core.specs.BackendSpec.__init__": ("has no parameter priority any more", True),
@@ -100,10 +101,10 @@ EXPECTED = {
     "mf_core.errors.close_names": ("has another default for limit", False),
     "mf_core.errors.did_you_mean": ("has no parameter name any more", True),
     "mf_core.errors.check_options": ("takes known at another place", True),
-    "mf_core.checks.numbers": ("cannot do without the new parameter most", True),
-    "mf_core.checks.check_package": ("has the new parameter colour", False),
-    "mf_core.checks.first_missing": ("is gone", True),
-    "mf_core.checks.first_lacking": ("is new", False),
+    "mf_core.backends.numbers": ("cannot do without the new parameter most", True),
+    "mf_core.backends.check_package": ("has the new parameter colour", False),
+    "mf_core.backends.first_missing": ("is gone", True),
+    "mf_core.backends.first_lacking": ("is new", False),
     "mf_core.set_seed": ("is declared otherwise", True),
 }
 
@@ -112,7 +113,7 @@ EXPECTED = {
 def found(now: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Change]:
     """Return the changes that are seen in sources with the edits."""
     folder = tmp_path_factory.mktemp("changed")
-    shutil.copytree(ROOT / "src" / "mf_core", folder / "mf_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "mf_core", folder / "mf_core", ignore=shutil.ignore_patterns("__pycache__"))
     for file, edits in EDITS.items():
         text = (folder / "mf_core" / file).read_text(encoding="utf-8")
         for old, new in edits:
@@ -143,7 +144,7 @@ def test_report_says_what_to_write(found: dict[str, Change]) -> None:
         "`errors.NotThereError`",
     ):
         assert words in text
-    assert "with mf_core.deprecation" in text
+    assert "with mf_core.utils.deprecation" in text
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_command_fails_where_a_fragment_is_missing(
 
 def deprecations() -> Iterator[tuple[str, str]]:
     """Yield where something is deprecated, and the version that is to be without it."""
-    for folder in (ROOT / "src", *ROOT.glob("plugins/*/src")):
+    for folder in (ROOT / "mf_core", *ROOT.glob("plugins/*/src")):
         for file in folder.rglob("*.py"):
             if file.name == "deprecation.py":
                 continue

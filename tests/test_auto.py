@@ -37,8 +37,8 @@ from mf_core.errors import (
     UnsupportedError,
 )
 from mf_core.nn.init import parameter, skip_init
-from mf_core.processing import TextProcessor
-from mf_core.registry import registry
+from mf_core.plugins.registry import registry
+from mf_core.processing.base import TextProcessor
 
 AUTO = [AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, AutoProcessor]
 SMALL = {"vocab_size": 100, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 64}

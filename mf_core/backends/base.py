@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import BackendError, NotInstalledError, describe
+from ..plugins.registry import registry
 from .checks import Check
-from .errors import BackendError, NotInstalledError, describe
-from .registry import registry
 
 if TYPE_CHECKING:
+    from ..config import PretrainedConfig
     from .collectives import Collectives
-    from .config import PretrainedConfig
 
 logger = logging.getLogger("mf_core")
 

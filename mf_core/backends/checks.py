@@ -38,7 +38,7 @@ class Check:
 
 
 def first_missing(checks: tuple[Check, ...]) -> str:
-    """Return, for :attr:`mf_core.backend.Probe.reason`, the first piece without which a backend cannot be used.
+    """Return, for :attr:`mf_core.backends.base.Probe.reason`, the first piece without which a backend cannot be used.
 
     With it comes its remedy. The text is empty where nothing is missing.
     """

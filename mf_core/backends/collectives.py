@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import mindspore as ms
 from mindspore import Tensor, communication, nn, ops
 
-from .errors import ArgumentError
+from ..errors import ArgumentError
 
 #: Groups that exist in this process, by name: a group is made once.
 _made: dict[str, tuple[int, ...]] = {}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ArgumentError
-from ..files import CONFIG_FILE
+from ..utils.files import CONFIG_FILE
 from .sharded import LAYOUT_FILE, SHARDS
 
 #: Files that hold tensors, of ours and of others, and the indexes of such: they are not copied.

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CheckpointError, FileMissingError, IntegrityError, MFError
-from ..shards import KINDS, LazyTensor
-from .layout import Layout
-from .pieces import ShardedTensor, whole_of, writers
+from ..parallel.device_mesh import Layout
+from .safetensors_reader import StoredTensor, stored_tensors, stored_weights
 from .sharded import LAYOUT_FILE, OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
-from .stored import StoredTensor, stored_tensors, stored_weights
+from .shards import KINDS, LazyTensor
+from .tensor_shards import ShardedTensor, whole_of, writers
 
 #: A tensor's name and a file's within the checkpoint -> the piece that is there.
 Pieces = Mapping[tuple[str, str], StoredTensor]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileMissingError, IntegrityError, MFError, describe
-from ..files import CONFIG_FILE, read_config_file
-from .joining import find_pieces
-from .layout import Layout
-from .pieces import ShardedTensor, writers
+from ..parallel.device_mesh import Layout
+from ..utils.files import CONFIG_FILE, read_config_file
+from .consolidate import find_pieces
+from .safetensors_reader import StoredTensor, stored_tensors, stored_weights
 from .sharded import OPTIMIZER_FILE, Index, Kind, is_sharded, shard_file
-from .stored import StoredTensor, stored_tensors, stored_weights
+from .tensor_shards import ShardedTensor, writers
 
 #: Where a run's checkpoint says how far the run was.
 STATE_FILE = "trainer_state.json"

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
-from .files import ADAPTER_FILE, CONFIG_FILE, read_config_file
-from .registry import Entry, registry
+from ..errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
+from ..plugins.registry import Entry, registry
+from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
 
 if TYPE_CHECKING:
-    from .hub import Source
+    from ..hub import Source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 
@@ -194,6 +194,6 @@ def _flatten(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _open(location: str, **options: Any) -> Source:
-    from .hub import open_source  # only when a checkpoint is opened: listings need none
+    from ..hub import open_source  # only when a checkpoint is opened: listings need none
 
     return open_source(location, **options)

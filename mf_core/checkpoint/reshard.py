@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ArgumentError
-from ..files import atomic_path
-from ..shards import SHARD_SIZE, LazyTensor, bytes_of, file_header, write_file, write_shards
-from .fitting import fit
-from .folders import copy_rest, new_folder
-from .joining import whole_tensors
-from .layout import Layout
-from .pieces import ShardedTensor, piece_of, state_entries, writers
+from ..parallel.device_mesh import Layout
+from ..parallel.validate import fit
+from ..utils.files import atomic_path
+from .atomic_dir import copy_rest, new_folder
+from .consolidate import whole_tensors
 from .sharded import OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
+from .shards import SHARD_SIZE, LazyTensor, bytes_of, file_header, write_file, write_shards
+from .tensor_shards import ShardedTensor, piece_of, state_entries, writers
 
 OnTensor = Callable[[LazyTensor], None]
 

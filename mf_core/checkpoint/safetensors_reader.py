@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileMissingError, IntegrityError, UnsupportedError, WeightsError, describe
-from ..files import ADAPTER_FILE
 from ..hub.source import stays_inside
-from ..shards import INDEX_FILE, KINDS, WEIGHTS_FILE
+from ..utils.files import ADAPTER_FILE
+from .shards import INDEX_FILE, KINDS, WEIGHTS_FILE
 
 _TYPES = {kind: dtype for dtype, kind in KINDS.items()}
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import CheckpointError, FileMissingError, IntegrityError
-from ..files import write_json
-from ..shards import KINDS
-from .layout import Layout
-from .pieces import ShardedTensor
-from .plan import Split
+from ..parallel.device_mesh import Layout
+from ..parallel.plan import Split
+from ..utils.files import write_json
+from .shards import KINDS
+from .tensor_shards import ShardedTensor
 
 #: Says how a sharded checkpoint is laid out; a folder that has it is one.
 LAYOUT_FILE = "layout.json"

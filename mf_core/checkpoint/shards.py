@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import ArgumentError, WeightsError
-from .files import atomic_path, write_json
+from ..errors import ArgumentError, WeightsError
+from ..utils.files import atomic_path, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ArgumentError
-from .layout import Layout
-from .plan import Place, Split
+from ..parallel.device_mesh import Layout
+from ..parallel.plan import Place, Split
 
 
 @dataclass(frozen=True)

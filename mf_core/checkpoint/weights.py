@@ -15,14 +15,14 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 from safetensors import SafetensorError, safe_open
 
-from .errors import FileMissingError, IntegrityError, WeightsError, describe
+from ..errors import FileMissingError, IntegrityError, WeightsError, describe
 from .shards import INDEX_FILE, KINDS, WEIGHTS_FILE, LazyTensor, cast, check_dtype, write_shards
 from .shards import SHARD_SIZE as SHARD_SIZE
 
 if TYPE_CHECKING:
-    from .hub import Source
-    from .modeling import PretrainedModel
-    from .parallel.spread import Spread
+    from ..hub import Source
+    from ..models.base import PretrainedModel
+    from ..parallel.shard_model import Spread
 
 #: What other libraries call their weights; named in errors, never opened, since these formats can run code.
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")

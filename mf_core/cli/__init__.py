@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ..deprecation import MFDeprecationWarning
 from ..errors import MFError
+from ..utils.deprecation import MFDeprecationWarning
 from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train
 
 COMMANDS = (generate, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)

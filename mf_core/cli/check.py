@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, NotInstalledError, NotRegisteredError, did_you_mean, printable
-from ..registry import registry
+from ..plugins.registry import registry
 from .table import print_json
 
 #: Outcome -> how the report shows it.
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _known(name: str) -> str:
     """Return the distribution's normalized name; raise NotRegisteredError where no plugin of it is installed."""
-    from ..plugins import normalize
+    from ..plugins.manager import normalize
 
     known = list(dict.fromkeys(record.distribution for record in registry.records))
     wanted = normalize(name)

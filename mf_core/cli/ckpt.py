@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..shards import LazyTensor
+    from ..checkpoint.shards import LazyTensor
 
 _PARALLEL = (
     ("data-parallel", "D", "copies of the model"),
@@ -59,7 +59,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
 
 def run_merge(options: argparse.Namespace) -> int:
     """Write the whole form, and say what was written."""
-    from ..parallel.resharding import merge
+    from ..checkpoint.reshard import merge
 
     start = time.monotonic()
     with _progress(options.checkpoint) as (on_tensor, nbytes):
@@ -72,8 +72,8 @@ def run_merge(options: argparse.Namespace) -> int:
 
 def run_split(options: argparse.Namespace) -> int:
     """Write the sharded form, and say what was written."""
+    from ..checkpoint.reshard import split
     from ..parallel import ParallelConfig
-    from ..parallel.resharding import split
 
     config = ParallelConfig(
         data_parallel=options.data_parallel, model_parallel=options.model_parallel,
@@ -96,7 +96,7 @@ def _progress(checkpoint: str) -> Iterator[tuple[Callable[[LazyTensor], None], i
     """Show a bar; yield what moves it on, and the bytes of the checkpoint's tensors."""
     from tqdm import tqdm
 
-    from ..parallel.joining import whole_tensors
+    from ..checkpoint.consolidate import whole_tensors
 
     total = sum(t.nbytes for t in (*whole_tensors(checkpoint), *whole_tensors(checkpoint, "optimizer")))
     with tqdm(total=total, unit="B", unit_scale=True, disable=None, leave=False) as bar:
@@ -108,7 +108,7 @@ def _progress(checkpoint: str) -> Iterator[tuple[Callable[[LazyTensor], None], i
 
 def run_inspect(options: argparse.Namespace) -> int:
     """Print what there is; return 1 where something is missing or broken."""
-    from ..parallel.inspecting import inspect
+    from ..checkpoint.inspect import inspect
 
     found = inspect(Path(options.checkpoint))
     if options.json:

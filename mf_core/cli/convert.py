@@ -12,7 +12,7 @@ from ..errors import ArgumentError
 from .settings import add_set_option, put_settings
 
 if TYPE_CHECKING:
-    from ..shards import LazyTensor
+    from ..checkpoint.shards import LazyTensor
 
 
 def add_commands(commands: Any) -> None:
@@ -37,7 +37,7 @@ def run_convert(options: argparse.Namespace) -> int:
     overrides: dict[str, Any] = {}
     put_settings(overrides, options.settings)
     from ..conversion.run import check_output, plan_conversion
-    from ..registry import registry
+    from ..plugins.registry import registry
 
     if options.output is None and not registry.has("preset", options.model):
         raise ArgumentError(f"--model {options.model} is no preset", hint="say where to write: --output DIR")

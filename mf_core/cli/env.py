@@ -8,7 +8,7 @@ import platform
 import sys
 from typing import Any
 
-from ..registry import registry
+from ..plugins.registry import registry
 from .table import print_json
 
 #: Variables that change what the library does, and what each is for.

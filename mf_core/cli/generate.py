@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FileMissingError
-from ..registry import registry
+from ..plugins.registry import registry
 from .table import print_json
 
 #: Command-line options that go to the pipeline as they are.
@@ -170,7 +170,7 @@ def _fit(pipe: Any, text: str) -> str:
 
 
 def _served_by(model: Any, name: str) -> dict[str, str]:
-    from ..backend import get_backend
+    from ..backends.base import get_backend
 
     backend = get_backend()
     entry = registry.find("model:causal_lm", model.config.model_type)
@@ -197,7 +197,7 @@ def _summary(stream: Any, model: Any, name: str) -> str:
 
 
 def _by(model: Any, name: str) -> str:
-    from ..backend import get_backend
+    from ..backends.base import get_backend
 
     served = _served_by(model, name)
     return (

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import printable
-from ..registry import registry
+from ..plugins.registry import registry
 from . import check, new
 from .table import print_json, print_table
 

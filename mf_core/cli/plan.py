@@ -8,15 +8,15 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..backend import load_backend
+from ..backends.base import load_backend
 from ..errors import ArgumentError
 from .settings import add_set_option, put_settings
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..parallel.estimate import Step
-    from ..parallel.outline import Outline
-    from ..parallel.planning import Candidate, Machine, Refusal
+    from ..planner.memory import Step
+    from ..planner.meta_model import Outline
+    from ..planner.search import Candidate, Machine, Refusal
 
 _UNITS = {"": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30,
           "tib": 2.0**40}  # fmt: skip
@@ -71,7 +71,7 @@ def add_commands(commands: Any) -> None:
 
 def run_plan(options: argparse.Namespace) -> int:
     """Print the layouts; return 1 where none fits."""
-    from ..parallel.planning import Machine, candidates
+    from ..planner.search import Machine, candidates
 
     machine = Machine(
         _positive(options.devices, "--devices"),
@@ -97,9 +97,9 @@ def run_plan(options: argparse.Namespace) -> int:
 
 
 def _outline(name: str, settings: Sequence[str]) -> Outline:
-    from ..checkpoint import locate
-    from ..parallel.outline import outline
-    from ..registry import registry
+    from ..checkpoint.locate import locate
+    from ..planner.meta_model import outline
+    from ..plugins.registry import registry
 
     checkpoint = locate(name)
     fields: dict[str, Any] = {}
@@ -110,7 +110,7 @@ def _outline(name: str, settings: Sequence[str]) -> Outline:
 
 def _step(options: argparse.Namespace, model: Outline) -> Step:
     from ..parallel.config import ParallelConfig, RecomputeConfig
-    from ..parallel.estimate import Step
+    from ..planner.memory import Step
 
     length = options.seq_length or int(getattr(model.config, "seq_length", 0))
     longest = int(getattr(model.config, "seq_length", length))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DataError, FileMissingError
-from ..files import atomic_path
-from ..trainer.reports import METRICS_FILE, import_extra, read_metrics
+from ..trainer.loggers import METRICS_FILE, import_extra, read_metrics
+from ..utils.files import atomic_path
 from .table import print_json, print_table
 
 if TYPE_CHECKING:

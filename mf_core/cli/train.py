@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, check_options
-from ..files import read_config_file
+from ..utils.files import read_config_file
 from .settings import add_set_option, put_settings
 
 #: What a run file may hold beside the fields of TrainingArguments: arguments of the trainer.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from ..errors import ArgumentError
-from ..settings import Settings
+from ..utils.settings import Settings
 
 #: MindSpore's execution modes: compiled graphs, or one operation at a time.
 MODES = {"GRAPH_MODE": 0, "PYNATIVE_MODE": 1}

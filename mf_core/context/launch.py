@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..backend import select_backend
+from ..backends.base import select_backend
 from ..errors import ArgumentError, FileMissingError, UnsupportedError
 from .machine import check_port, check_room, find_msrun, free_port, log_folder, thread_variables
 from .supervision import Supervisor, say

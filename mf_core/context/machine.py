@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from ..backend import Probe
+from ..backends.base import Probe
 from ..errors import ArgumentError, NotInstalledError
 
 #: Where logs go; a launch that finds another at work there takes ``…-2``, and so on.

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from ..backend import DeviceBackend, get_backend, import_mindspore, select_backend
+from ..backends.base import DeviceBackend, get_backend, import_mindspore, select_backend
 from ..errors import ArgumentError, ArgumentTypeError, BackendError
-from ..settings import Settings
+from ..utils.settings import Settings
 from . import cluster, fields
 from .config import ContextConfig, ParallelContextConfig
 from .state import Context, ParallelSettings, record

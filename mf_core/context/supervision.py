@@ -22,9 +22,9 @@ from pathlib import Path
 
 from ..errors import BackendError
 from . import guard
-from .adoption import Scratch, adopting, caught_signals, guarded
-from .echo import Echo, abandon
-from .last_words import last_words, manner_of_death
+from .crash_report import last_words, manner_of_death
+from .log_tee import Echo, abandon
+from .subreaper import Scratch, adopting, caught_signals, guarded
 
 #: Seconds that the others have to end in when a worker has died.
 GRACE = 3.0

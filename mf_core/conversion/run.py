@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint import locate
+from ..checkpoint.locate import locate
+from ..checkpoint.shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
 from ..errors import ArgumentError, FileMissingError, TargetError, UnsupportedError, WeightsError, close_names
-from ..files import CONFIG_FILE, write_json
-from ..registry import Entry, load_target, registry
-from ..shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
+from ..plugins.registry import Entry, load_target, registry
 from ..specs import ModelSpec
+from ..utils.files import CONFIG_FILE, write_json
 from .converter import Converter, SourceTensor
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _shapes(model_class: Any, config: PretrainedConfig) -> dict[str, tuple[int, 
 def _check_tensors(
     tensors: Sequence[SourceTensor], shapes: Mapping[str, tuple[int, ...]], source: str, model: str
 ) -> None:
-    from ..weights import check_all_there
+    from ..checkpoint.weights import check_all_there
 
     found: dict[str, SourceTensor] = {}
     for tensor in tensors:

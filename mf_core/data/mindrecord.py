@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import import_mindspore
+from ..backends.base import import_mindspore
 from ..errors import ArgumentError, DataError, FileMissingError, describe
 from .source import COLUMNS
 

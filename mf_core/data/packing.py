@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ArgumentError, DataError
-from ..tokenization import PretrainedTokenizer
+from ..tokenization.base import PretrainedTokenizer
 from .layout import Layout, Mode, Row
 from .records import DerivedStream, Records, RecordStream, warn_skipped
 from .source import COLUMNS, LazySequence

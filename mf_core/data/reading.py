@@ -32,7 +32,7 @@ def main(folder: str) -> None:
         job.update(words)
         file.write_text(json.dumps(job), encoding="utf-8")
 
-    from ..backend import import_mindspore
+    from ..backends.base import import_mindspore
 
     import_mindspore()
     _limit_memory()

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ArgumentError, describe
-from ..tokenization import PretrainedTokenizer
+from ..tokenization.base import PretrainedTokenizer
 from .layout import Document
 from .source import Record
 

@@ -15,8 +15,8 @@ from .finding import Level as Level
 
 def examine_all() -> Iterator[Finding]:
     """Yield every finding about this installation."""
-    from ..plugins import selected
-    from ..registry import BUILTINS, Registry
+    from ..plugins.manager import selected
+    from ..plugins.registry import BUILTINS, Registry
     from . import backends, conflicts, installs, plugins, settings, storage, versions
     from .examination import examine
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from ..errors import MFError
-from ..registry import Registry
+from ..plugins.registry import Registry
 from .examination import ask
 from .finding import Finding, Level
 
@@ -37,7 +37,7 @@ def findings(registry: Registry) -> Iterator[Finding]:
 
 def pieces(name: str) -> Iterator[Finding]:
     """Yield each piece that a backend looked for, its kernels, and last whether it can be used, as it must."""
-    from ..backend import load_backend
+    from ..backends.base import load_backend
 
     try:
         backend = load_backend(name)

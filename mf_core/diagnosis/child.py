@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..discovery import PluginRecord, Spec
+from ..plugins.discovery import PluginRecord, Spec
 
 
 def main() -> None:
@@ -28,8 +28,8 @@ def main() -> None:
 def _load(given: Mapping[str, Any]) -> dict[str, Any]:
     import traceback  # noqa: F401  # the loader's own need, which is not to be counted as the plugin's
 
-    from ..blame import their_line  # noqa: F401
-    from ..loading import Loader
+    from ..plugins.loading import Loader
+    from ..plugins.traceback_origin import their_line  # noqa: F401
     from ..testing.surroundings import changes, look, watching_files
 
     record = PluginRecord(**given)
@@ -65,7 +65,7 @@ def _plain(spec: Spec) -> list[Any]:
 
 def _probe(given: Mapping[str, Any]) -> dict[str, Any]:
     from ..errors import MFError, describe, printable
-    from ..registry import load_target
+    from ..plugins.registry import load_target
 
     try:
         probe = load_target(given["target"], given["owner"])().probe()

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ..errors import ConflictError
-from ..registry import Registry
+from ..plugins.registry import Registry
 from .finding import Finding
 
 

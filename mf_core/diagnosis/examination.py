@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import specs
-from ..discovery import BUDGET_MS, PluginRecord, Spec
-from ..loading import timeout
+from ..plugins.discovery import BUDGET_MS, PluginRecord, Spec
+from ..plugins.loading import timeout
 
 _RUN = "from mf_core.diagnosis.child import main; main()"
 _IMPORT_TIME = re.compile(r"import time:\s+\d+ \|\s+(\d+) \|\s+(\S+)")

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..discovery import PluginRecord, identity, installed, normalize
 from ..errors import printable
 from ..hookspecs import ENTRY_POINT_GROUP
+from ..plugins.discovery import PluginRecord, identity, installed, normalize
 from .finding import Finding
 
 _GROUP = re.compile(r"^\[(.+)\]\s*$", re.MULTILINE)

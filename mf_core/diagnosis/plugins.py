@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..discovery import BUDGET_MS
 from ..errors import printable
+from ..plugins.discovery import BUDGET_MS
 from .examination import Examination
 from .finding import Finding
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..cli.env import VARIABLES
-from ..discovery import PluginRecord, normalize
 from ..errors import did_you_mean, printable, shown
-from ..registry import Registry
+from ..plugins.discovery import PluginRecord, normalize
+from ..plugins.registry import Registry
 from .finding import Finding
 
 #: Variables that the library sets for the processes that it starts.

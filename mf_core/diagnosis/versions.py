@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from ..discovery import PluginRecord
+from ..plugins.discovery import PluginRecord
 from .finding import Finding
 
 

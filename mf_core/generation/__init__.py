@@ -12,7 +12,7 @@ __all__ = ["GenerationConfig", "generate"]
 
 def __getattr__(name: str) -> Any:
     if name == "generate":  # the loop needs mindspore; the settings do not
-        from ..backend import import_mindspore
+        from ..backends.base import import_mindspore
 
         import_mindspore()  # let the backend say how, before the module does
         from .engine import generate

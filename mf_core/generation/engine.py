@@ -23,7 +23,7 @@ from .sequences import Continuation, Writer, prepare, shared_length
 from .speculation import Draft, PromptLookup, Proposer, check_speculation
 
 if TYPE_CHECKING:
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 #: What a cache has room for beyond a prompt from the beginning, if the limit asks for as much; then it grows.
 _ROOM = 128

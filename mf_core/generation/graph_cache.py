@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from mindspore import Tensor, nn
 from mindspore.graph import api
 
-from ..backend import get_backend
+from ..backends.base import get_backend
 from ..errors import describe
 from . import graph_store
 from .graph_key import form, graph_key

@@ -24,8 +24,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from pydantic import BaseModel
 
-from ..backend import get_backend
-from ..weights import to_numpy
+from ..backends.base import get_backend
+from ..checkpoint.weights import to_numpy
 
 logger = logging.getLogger("mf_core")
 

@@ -13,7 +13,7 @@ from .steps import DecodeStep, give_back, take_step
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 #: Most tokens of a row that one pass takes: attention over a longer prompt would need memory for all its pairs.
 MAX_WIDTH = 512

@@ -13,7 +13,7 @@ from .config import GenerationConfig
 from .logits import Logits, Sampler, build_processors, log_softmax
 
 if TYPE_CHECKING:
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 FinishReason = Literal["eos", "length", "stop"]
 

@@ -17,7 +17,7 @@ from .rows import CachedRows
 from .sequences import Writer, shared_length
 
 if TYPE_CHECKING:
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
     from .config import GenerationConfig
 
 #: Lengths of what is looked for in the text so far, in this order.
@@ -138,7 +138,7 @@ def check_speculation(model: PretrainedModel, config: GenerationConfig, assistan
     if assistant is None and config.prompt_lookup_num_tokens is None:
         return
     if assistant is not None:
-        from ..modeling import PretrainedModel
+        from ..models.base import PretrainedModel
 
         if not isinstance(assistant, PretrainedModel):
             raise ArgumentTypeError(f"assistant_model is a model, not {type(assistant).__name__}", value=assistant)

@@ -16,7 +16,7 @@ from .cache import cache_bias, cache_slots, place_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 #: How many steps, each with its graphs and its cache, a model keeps; the one that was used longest ago goes first.
 _KEPT_STEPS = 8

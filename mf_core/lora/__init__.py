@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:  # all but the settings need mindspore
         import importlib
 
-        from ..backend import import_mindspore
+        from ..backends.base import import_mindspore
 
         import_mindspore()  # let the backend say how, before the module does
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -10,12 +10,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from ..checkpoint.weights import to_numpy
 from ..errors import ArgumentError, UnsupportedError, WeightsError, did_you_mean
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..nn import Linear
 from ..nn.cells import replace_cell
 from ..nn.dropout import number_sites
-from ..weights import to_numpy
 from .config import LoraConfig
 from .layers import LoraLinear
 

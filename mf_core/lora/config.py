@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from ..errors import ArgumentError, IntegrityError, UnsupportedError
-from ..files import ADAPTER_FILE, read_config_file, write_json
-from ..settings import Settings
+from ..utils.files import ADAPTER_FILE, read_config_file, write_json
+from ..utils.settings import Settings
 
 #: What PEFT's file has beside the settings and changes no number.
 _NOTES = {

@@ -12,12 +12,12 @@ import numpy as np
 from mindspore import Tensor, ops
 from safetensors.numpy import save_file
 
+from ..checkpoint.weights import read_tensors, to_numpy
 from ..errors import ArgumentError, FileMissingError, WeightsError
-from ..files import ADAPTER_FILE, CONFIG_FILE, atomic_path
 from ..hub import Source, open_source
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..nn.init import skip_init
-from ..weights import read_tensors, to_numpy
+from ..utils.files import ADAPTER_FILE, CONFIG_FILE, atomic_path
 from .adapters import adapters, find_layers, insert, targets
 from .config import LoraConfig, read_settings
 

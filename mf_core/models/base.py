@@ -7,30 +7,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
-from .backend import get_backend, import_mindspore
+from ..backends.base import get_backend, import_mindspore
 
 import_mindspore()
 
 from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
-from .checkpoint import Checkpoint, locate  # noqa: E402
-from .errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
-from .files import CONFIG_FILE, write_json  # noqa: E402
-from .nn.dropout import number_sites  # noqa: E402
-from .nn.init import initializing, skip_init  # noqa: E402
-from .nn.kernels import kernel, product_kernel  # noqa: E402
-from .nn.layers import Embedding, Linear  # noqa: E402
-from .nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
-from .weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
+from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
+from ..checkpoint.weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
+from ..errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
+from ..nn.dropout import number_sites  # noqa: E402
+from ..nn.init import initializing, skip_init  # noqa: E402
+from ..nn.kernels import kernel, product_kernel  # noqa: E402
+from ..nn.layers import Embedding, Linear  # noqa: E402
+from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
+from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from .config import PretrainedConfig
-    from .hub import Source
-    from .lora import LoraConfig
-    from .parallel import ParallelPlan
-    from .parallel.spread import Spread
+    from ..config import PretrainedConfig
+    from ..hub import Source
+    from ..lora import LoraConfig
+    from ..parallel import ParallelPlan
+    from ..parallel.shard_model import Spread
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -124,7 +124,7 @@ class PretrainedModel(nn.Cell):
             model = cls(config)
         model.load(checkpoint, in_place=False)
         if checkpoint.adapter is not None:
-            from .lora.files import fill
+            from ..lora.files import fill
 
             fill(model, checkpoint.adapter)
         if weight_dtype is not None:
@@ -337,7 +337,7 @@ class PretrainedModel(nn.Cell):
 
     def generate(self, input_ids: Tensor | np.ndarray | list[int] | list[list[int]], **options: Any) -> list[list[int]]:
         """Return each prompt's ids followed by the generated ones; see :func:`mf_core.generation.generate`."""
-        from .generation import generate
+        from ..generation import generate
 
         return generate(self, input_ids, **options)
 

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore import dtype as mstype
 
-from ..backend import get_backend
+from ..backends.base import get_backend
 
 _skip: ContextVar[bool] = ContextVar("mf_core_skip_init", default=False)
 

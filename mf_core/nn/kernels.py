@@ -113,7 +113,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import get_backend
+from ..backends.base import get_backend
 from ..errors import BackendError
 
 #: The names, in the order above.

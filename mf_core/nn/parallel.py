@@ -1,7 +1,8 @@
 """What layers whose weights are split say to each other, with gradients that are right.
 
 The scheme is Megatron's (Shoeybi et al., 2019, section 3; for activations split by position, Korthikanti et al., 2022,
-section 4.2.2). Each cell gets the :class:`mf_core.collectives.Collectives` of the processes that share the weights.
+section 4.2.2). Each cell gets the :class:`mf_core.backends.collectives.Collectives` of the processes that share the
+weights.
 Shapes: B batch, S positions, E width, n processes.
 
 The processes of a group must have the same graph, but for the values of constants: MindSpore orders a graph's messages
@@ -16,7 +17,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 if TYPE_CHECKING:
-    from ..collectives import Collectives
+    from ..backends.collectives import Collectives
 
 
 class _Edge(nn.Cell):

@@ -1,7 +1,7 @@
 """How a model is spread over devices, and which activations it computes anew."""
 
 from .config import ParallelConfig, RecomputeConfig
-from .layout import Layout
+from .device_mesh import Layout
 from .plan import ParallelPlan, Place, Split, places
 
 __all__ = ["Layout", "ParallelConfig", "ParallelPlan", "Place", "RecomputeConfig", "Split", "places"]

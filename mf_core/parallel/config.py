@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ..errors import ArgumentError, UnsupportedError
-from ..settings import Settings
-from .fitting import check_fit
-from .layout import Layout
+from ..utils.settings import Settings
+from .device_mesh import Layout
+from .validate import check_fit
 
 if TYPE_CHECKING:
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 Count = Annotated[int, Field(gt=0)]
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from .layout import Layout
+from .device_mesh import Layout
 
 
 @dataclass(frozen=True)

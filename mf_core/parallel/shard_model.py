@@ -11,8 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from ..backend import get_backend
-from ..collectives import Collectives
+from ..backends.base import get_backend
+from ..backends.collectives import Collectives
 from ..nn import Dropout, Embedding, Linear
 from ..nn.parallel import (
     AllPositions,
@@ -27,12 +27,12 @@ from ..nn.parallel import (
     SumBoth,
 )
 from .config import ParallelConfig
-from .fitting import plan_of
-from .layout import Axis, Layout
+from .device_mesh import Axis, Layout
 from .plan import ParallelPlan, Place, matches, places, prefix
+from .validate import plan_of
 
 if TYPE_CHECKING:
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 from mindspore import nn
 
 from ..errors import ArgumentError, UnsupportedError
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from .config import ParallelConfig
-from .fitting import plan_of
 from .plan import ParallelPlan, matches, within
+from .validate import plan_of
 
 #: How many parts each axis of an array is in.
 Cut = tuple[int, ...]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import locate
+from ..checkpoint.locate import locate
 from ..errors import ArgumentError, UnsupportedError
-from ..registry import registry
-from .layout import Layout
+from ..plugins.registry import registry
+from .device_mesh import Layout
 from .plan import ParallelPlan, Place, matches, places, prefix
 
 Shapes = Mapping[str, tuple[int, ...]]

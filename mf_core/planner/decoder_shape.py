@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .outline import linears
-from .plan import ParallelPlan, matches, prefix
+from ..parallel.plan import ParallelPlan, matches, prefix
+from .meta_model import linears
 
 #: Arrays of the feed-forward width that an activation and the linear after it keep for the backward pass, by name.
 KEPT_BY_ACTIVATION = {"gelu": 5, "gelu_exact": 4, "fast_gelu": 3, "silu": 3, "relu": 1}
@@ -48,7 +48,7 @@ class Decoder:
         """Return the sizes of a model, or of its outline.
 
         Args:
-            model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.parallel.outline.Outline`.
+            model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.planner.meta_model.Outline`.
 
         Raises:
             UnsupportedError: It is no decoder.

@@ -20,7 +20,7 @@ A step is largest when the backward pass begins, with all activations and no gra
 round. Calibrated by runs on CPU: the share :data:`MISFIT` of the lesser of the two that is taken beside the greater,
 since what is freed has not the sizes of what is needed, and less where gradients are exchanged after the graph; how
 many arrays of each gradient a cluster's step holds; and what compiled graphs take, see
-:mod:`mf_core.parallel.surroundings`.
+:mod:`mf_core.planner.overhead`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from .config import ParallelConfig, RecomputeConfig
-from .decoder import Decoder
-from .layout import Layout
-from .plan import Place
-from .surroundings import GraphSize, buffers
+from ..parallel.config import ParallelConfig, RecomputeConfig
+from ..parallel.device_mesh import Layout
+from ..parallel.plan import Place
+from .decoder_shape import Decoder
+from .overhead import GraphSize, buffers
 
 #: fp32 states that each optimizer keeps for a weight.
 STATES = {"adamw": 2, "adam": 2, "sgd": 0, "adagrad": 1, "adafactor": 0}

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .plan import ParallelPlan, matches, prefix
+from ..parallel.plan import ParallelPlan, matches, prefix
 
 if TYPE_CHECKING:
     from ..config import PretrainedConfig
-    from ..modeling import PretrainedModel
+    from ..models.base import PretrainedModel
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -80,7 +80,7 @@ def outline(model_class: type[PretrainedModel], config: PretrainedConfig) -> Out
 
 
 def _made(model_class: type[PretrainedModel], config: PretrainedConfig) -> tuple[Shapes, Any]:
-    from ..backend import get_backend
+    from ..backends.base import get_backend
     from ..nn import skip_init
 
     kind = get_backend().default_dtype  # shapes do not depend on it, and asking for another may be refused

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .decoder import Decoder
-from .layout import Axis, Layout
+from ..parallel.device_mesh import Axis, Layout
+from .decoder_shape import Decoder
 
 if TYPE_CHECKING:
-    from .estimate import Step
+    from .memory import Step
 
 #: Bytes of a process on CPU that has imported MindSpore and run a small graph.
 PROCESS = 460_000_000

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import ArgumentError, MFError, UnsupportedError
-from .communication import Traffic, traffic
-from .config import ParallelConfig
-from .decoder import Decoder
-from .estimate import Estimate, Memory, Step
-from .fitting import check_fit
-from .layout import Layout
-from .outline import Outline
-from .plan import Place
-from .surroundings import PROCESS
+from ..parallel.config import ParallelConfig
+from ..parallel.device_mesh import Layout
+from ..parallel.plan import Place
+from ..parallel.validate import check_fit
+from .decoder_shape import Decoder
+from .memory import Estimate, Memory, Step
+from .meta_model import Outline
+from .overhead import PROCESS
+from .traffic import Traffic, traffic
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from .decoder import Decoder
-from .estimate import Step
-from .layout import Layout
-from .plan import Place
+from ..parallel.device_mesh import Layout
+from ..parallel.plan import Place
+from .decoder_shape import Decoder
+from .memory import Step
 
 
 @dataclass(frozen=True)

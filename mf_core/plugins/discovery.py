@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import importlib_metadata
 
-from . import hookspecs
-from .errors import MFError, PluginError, describe, printable
-from .specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
+from .. import hookspecs
+from ..errors import MFError, PluginError, describe, printable
+from ..specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
 
 State = Literal["loaded", "failed", "stale", "blocked", "not allowed", "incompatible"]
 Spec = ConfigSpec | ModelSpec | TokenizerSpec | ProcessorSpec | TaskSpec | BackendSpec

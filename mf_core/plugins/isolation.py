@@ -17,9 +17,9 @@ from typing import Any, Final, cast
 
 #: Modules and classes whose functions are put back when a plugin replaces or deletes them. What a plugin adds stays.
 _GUARDED: Final = (
-    "builtins", "importlib", "mf_core.errors", "mf_core.hookspecs", "mf_core.plugins",
-    "mf_core.registry", "mf_core.specs", "os", "pluggy", "pluggy:HookCaller", "pluggy:PluginManager", "sys", "time",
-    "warnings",
+    "builtins", "importlib", "mf_core.errors", "mf_core.hookspecs", "mf_core.plugins.manager",
+    "mf_core.plugins.registry", "mf_core.specs", "os", "pluggy", "pluggy:HookCaller", "pluggy:PluginManager", "sys",
+    "time", "warnings",
 )  # fmt: skip
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 _LISTS: Final = ("path", "meta_path", "path_hooks")

@@ -18,11 +18,11 @@ from typing import Any
 
 import pluggy
 
-from . import hookspecs
+from .. import hookspecs
+from ..errors import PluginError, SpecError, describe, shown
+from ..specs import BackendSpec, ConfigSpec, ModelSpec, Preset, ProcessorSpec, TaskSpec, TokenizerSpec, exact
 from .discovery import PluginRecord, Spec
-from .errors import PluginError, SpecError, describe, shown
 from .isolation import Surroundings, raised_by_statement
-from .specs import BackendSpec, ConfigSpec, ModelSpec, Preset, ProcessorSpec, TaskSpec, TokenizerSpec, exact
 from .time_limit import TimeLimit
 
 #: Hook name -> the kind of spec it returns.
@@ -139,7 +139,7 @@ def _import(record: PluginRecord, manager: pluggy.PluginManager) -> list[Spec]:
             try:
                 specs.extend(_check_result(caller.name, result))
             except SpecError:
-                from .blame import line_of
+                from .traceback_origin import line_of
 
                 record.where = line_of(impl.function)
                 raise
@@ -150,7 +150,7 @@ def _import(record: PluginRecord, manager: pluggy.PluginManager) -> list[Spec]:
 def _record_failure(record: PluginRecord, error: BaseException) -> None:
     import traceback
 
-    from .blame import their_line
+    from .traceback_origin import their_line
 
     record.state, record.specs = "failed", ()
     record.where = record.where or their_line(error, record.module)

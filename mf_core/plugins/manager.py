@@ -9,7 +9,7 @@ Environment variables:
     MF_PLUGINS_BLOCK: Comma-separated names that are never loaded; wins over the allow-list.
     MF_PLUGINS_STRICT: ``1`` turns every plugin problem into an error.
 
-How each is loaded is the business of :mod:`mf_core.loading`; how they are found, of :mod:`mf_core.discovery`.
+:mod:`mf_core.plugins.discovery` finds them; :mod:`mf_core.plugins.loading` loads each.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import hookspecs
+from .. import hookspecs
+from ..errors import PluginError, PluginWarning, did_you_mean
 from .discovery import PluginRecord, Spec, State, discover, editable_source, identity, installed, normalize
-from .errors import PluginError, PluginWarning, did_you_mean
 from .loading import HOOKS, Loader, is_loading, names_of
 
 __all__ = [
@@ -84,7 +84,7 @@ def selected(builtins: Iterable[str] = ()) -> list[PluginRecord]:
 
 def _builtin(module: str) -> PluginRecord:
     version = next((identity(dist)[1] for dist in installed("mf-framework")), "unknown")
-    return PluginRecord(module, module, "mf-framework", version, str(Path(__file__).parent), _BUILTIN)
+    return PluginRecord(module, module, "mf-framework", version, str(Path(__file__).parents[1]), _BUILTIN)
 
 
 def _names(variable: str) -> list[str] | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from .errors import (
+from ..errors import (
     AlreadyRegisteredError,
     ConflictError,
     MFError,
@@ -29,9 +29,9 @@ from .errors import (
     describe,
     did_you_mean,
 )
+from ..specs import ModelSpec, Preset, TaskSpec
 from .loading import timeout
-from .plugins import PluginRecord, Spec, is_loading, load_plugins, names_of, normalize
-from .specs import ModelSpec, Preset, TaskSpec
+from .manager import PluginRecord, Spec, is_loading, load_plugins, names_of, normalize
 
 #: Families and backends that the project publishes: what to install when a name of theirs is asked for.
 PUBLISHED: Mapping[str, str] = MappingProxyType(
@@ -78,7 +78,7 @@ class Entry:
     def load(self) -> Any:
         """Import the target and return it. Raise TargetError or NotInstalledError, saying whose it is."""
         if isinstance(self.spec, (ModelSpec, TaskSpec)):
-            from .backend import import_mindspore
+            from ..backends.base import import_mindspore
 
             import_mindspore()  # the target's module imports it: let the backend say how, first
         return self.target if isinstance(self.target, type) else load_target(self.target, self.owner)

@@ -13,8 +13,8 @@ from typing import Any
 import importlib_metadata
 import pluggy
 
-from . import errors
-from .errors import printable
+from .. import errors
+from ..errors import printable
 
 
 def their_line(error: BaseException, module: str) -> str:

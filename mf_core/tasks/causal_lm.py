@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from ..data import is_dataset, iterate, open_records, pack, rows
 from ..errors import ArgumentError, DataError
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..nn import CrossEntropy, Operators, SplitCrossEntropy
 from ..trainer.recipe import TrainingRecipe
 

@@ -15,9 +15,9 @@ from ..generation.engine import check_batch_size, defaults, run
 from ..generation.rows import CachedRows
 from ..generation.sequences import Continuation, FinishReason, prepare
 from ..generation.speculation import check_speculation
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..pipelines import Pipeline
-from ..tokenization import PretrainedTokenizer
+from ..tokenization.base import PretrainedTokenizer
 
 _OWN = ("batch_size", "stream", "return_full_text", "return_scores", "assistant_model", "cache_prompt")
 _OPTIONS = (*(field.name for field in fields(GenerationConfig)), *_OWN)

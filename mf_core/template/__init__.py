@@ -17,7 +17,7 @@ from string import Template
 from typing import ClassVar
 
 from ..errors import ArgumentError, did_you_mean
-from ..registry import PUBLISHED
+from ..plugins.registry import PUBLISHED
 
 #: Kind of plugin -> the folders that its repository is made of.
 KINDS: Mapping[str, tuple[str, ...]] = {

@@ -80,7 +80,7 @@ class BuildingChecks(ModelSubject):
         self.need_causal_lm()
         if "compute_dtype" not in self.config_class.model_fields:
             self.skip("the config has no compute_dtype")
-        from ..backend import get_backend
+        from ..backends.base import get_backend
 
         if "float16" not in get_backend().dtypes:
             self.skip(f"the {get_backend().name} backend has no float16")
@@ -95,7 +95,7 @@ class BuildingChecks(ModelSubject):
     def test_shipped_weights_fit(self) -> None:
         """A preset whose weights do not fit the model fails for the user who types its name."""
         from ..auto import model_of
-        from ..checkpoint import locate
+        from ..checkpoint.locate import locate
 
         names = presets_here(self.owner, self.model_type, "weights")
         own = [name for name in names if name.startswith(f"{self.owner}:")]

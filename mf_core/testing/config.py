@@ -59,8 +59,8 @@ class ConfigContract(PluginContract):
     def test_config_is_read_back_from_json_and_yaml(self, tmp_path: Path) -> None:
         """Users keep configurations in either, and open them by AutoConfig."""
         from ..auto import config_of
-        from ..checkpoint import locate
-        from ..settings import dump_yaml
+        from ..checkpoint.locate import locate
+        from ..utils.settings import dump_yaml
 
         config = self.make_config()
         config.save_pretrained(tmp_path / "saved")

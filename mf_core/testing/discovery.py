@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import MFError
-from ..plugins import normalize
-from ..registry import load_target
+from ..plugins.manager import normalize
+from ..plugins.registry import load_target
 from ..specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
 from .backend import BackendContract
 from .config import ConfigContract
@@ -124,7 +124,7 @@ def _task_settings(spec: TaskSpec, owner: str) -> dict[str, Any]:
 
 def _task_model(spec: TaskSpec, owner: str) -> tuple[str | None, list[str]]:
     from ..auto import AutoTokenizer
-    from ..registry import registry
+    from ..plugins.registry import registry
     from .sources import sample_texts
 
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..plugins import PluginRecord
+from ..plugins.manager import PluginRecord
 from .environment import Plugin, PluginEnvironment, Wheelhouse
 from .temporary import temporary_plugin as _temporary_plugin
 

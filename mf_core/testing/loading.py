@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from ..plugins import names_of
+from ..plugins.manager import names_of
 from ..specs import ConfigSpec, ProcessorSpec, TokenizerSpec
 from . import probes
 from .offered import PluginSubject

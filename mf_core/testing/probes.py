@@ -48,17 +48,17 @@ def targets(names: list[list[str]], with_mindspore: bool) -> dict[str, Any]:
     Returns:
         ``changes`` and ``files`` as :func:`entry_module` has them.
     """
-    from .. import auto, fast_tokenization, processing, settings  # noqa: F401
     from ..errors import MFError
-    from ..registry import load_target, registry
+    from ..plugins.registry import load_target, registry
+    from ..utils import settings  # noqa: F401
 
     registry.names("config")
     importlib.import_module("tokenizers")
     if with_mindspore:
-        from ..backend import import_mindspore
+        from ..backends.base import import_mindspore
 
         import_mindspore()
-        for module in ("modeling", "conversion", "parallel", "generation", "trainer", "tasks.text_generation"):
+        for module in ("models", "conversion", "parallel", "generation", "trainer", "tasks.text_generation"):
             importlib.import_module(f"mf_core.{module}")
     from .surroundings import changes, look, watching_files
 
@@ -82,7 +82,7 @@ def first_look_up(distribution: str, names: list[list[str]], light: list[str]) -
         What went wrong, in words.
     """
     from ..errors import describe
-    from ..registry import load_target, registry
+    from ..plugins.registry import load_target, registry
 
     barrier, problems, answers = threading.Barrier(8), [], []
 
@@ -133,7 +133,7 @@ def model_logits(folder: str, distribution: str, head: str, ids: list[list[int]]
     import numpy as np
 
     from ..auto import model_of
-    from ..checkpoint import locate
+    from ..checkpoint.locate import locate
     from .weighing import digests
 
     model = model_of(replace(locate(folder), owner=distribution), f"model:{head}")
@@ -148,9 +148,9 @@ def backend_probe(name: str) -> dict[str, Any]:
     _prepare()
     from dataclasses import asdict
 
-    from ..backend import load_backend
+    from ..backends.base import load_backend
     from ..errors import describe
-    from ..registry import registry
+    from ..plugins.registry import registry
     from .surroundings import changes, look, watching_files
 
     registry.names("backend")
@@ -176,11 +176,11 @@ def _prepare() -> None:
     import importlib_metadata  # noqa: F401
     import pluggy  # noqa: F401
 
-    from .. import hookspecs, plugins, specs  # noqa: F401
+    from ..plugins import manager as plugins  # noqa: F401
 
 
 def _call_hooks(module: Any) -> None:
-    from ..plugins import HOOKS
+    from ..plugins.manager import HOOKS
 
     for name in HOOKS:
         hook = getattr(module, name, None)

@@ -42,7 +42,7 @@ class ProcessorContract(PluginContract):
     @once
     def processor_class(self) -> Any:
         """The processor's class."""
-        from ..registry import load_target
+        from ..plugins.registry import load_target
 
         return load_target(self.spec_of(ProcessorSpec, model_type=self.model_type).target, self.owner)
 

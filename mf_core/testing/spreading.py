@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import MFError
-from ..parallel.fitting import check_fit
-from ..parallel.layout import Layout
+from ..parallel.device_mesh import Layout
 from ..parallel.plan import ParallelPlan, matches, prefix
+from ..parallel.validate import check_fit
 from .contract import once
 from .subject import ModelSubject
 from .weighing import distance

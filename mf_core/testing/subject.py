@@ -80,7 +80,7 @@ class ModelSubject(ConfigContract):
     def load_saved(self, **overrides: Any) -> Any:
         """Return the model that the file gives back."""
         from ..auto import model_of
-        from ..checkpoint import locate
+        from ..checkpoint.locate import locate
 
         return model_of(self.owned(locate(self.saved)), f"model:{self.the_head}", **overrides)
 

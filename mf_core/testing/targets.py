@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import MFError, NotInstalledError, did_you_mean
-from ..plugins import Spec
+from ..plugins.manager import Spec
 from ..specs import BackendSpec, ConfigSpec, ModelSpec, Preset
 from . import probes
 from .offered import PluginSubject, targets_of

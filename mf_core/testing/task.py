@@ -78,7 +78,7 @@ class TaskContract(PluginContract):
 
     def test_aliases_find_the_task(self) -> None:
         """Users type either spelling."""
-        from ..registry import registry
+        from ..plugins.registry import registry
 
         for name in (self.spec.name, *self.spec.aliases):
             found = registry.find("task", f"{self.owner}:{name}").spec

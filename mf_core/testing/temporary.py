@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import ArgumentTypeError, SpecError
 from ..hookspecs import ENTRY_POINT_GROUP
-from ..loading import HOOKS
-from ..plugins import PluginRecord, Spec, names_of, normalize
-from ..registry import Registry, registry
+from ..plugins.loading import HOOKS
+from ..plugins.manager import PluginRecord, Spec, names_of, normalize
+from ..plugins.registry import Registry, registry
 
 
 @contextmanager

@@ -219,7 +219,7 @@ class TokenizerContract(PluginContract):
     # How ------------------------------------------------------------------------------------------------------------
 
     def _load_light(self, target: str) -> Any:
-        from ..registry import load_target
+        from ..plugins.registry import load_target
 
         return load_target(target, self.owner)
 
@@ -242,8 +242,8 @@ class TokenizerContract(PluginContract):
 
     def _check_against_config(self, size: int) -> None:
         from ..auto import config_of
-        from ..checkpoint import locate
-        from ..registry import registry
+        from ..checkpoint.locate import locate
+        from ..plugins.registry import registry
 
         checkpoint = locate(self.location)
         if not registry.has("config", str(checkpoint.config.get("model_type"))):

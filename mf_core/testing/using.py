@@ -10,7 +10,7 @@ def use_backend(name: str) -> dict[str, Any]:
     import os
 
     os.environ.pop("MF_BACKEND", None)
-    from ..backend import get_backend
+    from ..backends.base import get_backend
     from ..errors import MFError, describe
 
     seen: dict[str, Any] = {"refused": "", "name": "", "again": "", "bad_device": "taken", "sum": None}

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from .errors import (
+from ..errors import (
     ArgumentError,
     ArgumentTypeError,
     ConfigError,
@@ -16,11 +16,11 @@ from .errors import (
     InputTooLongError,
     check_options,
 )
-from .files import read_config_file, write_json
+from ..utils.files import read_config_file, write_json
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint
-    from .hub import Source
+    from ..checkpoint.locate import Checkpoint
+    from ..hub import Source
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
@@ -121,7 +121,7 @@ class PretrainedTokenizer(ABC):
     @classmethod
     def from_pretrained(cls: type[T], name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> T:
         """Return the tokenizer of a preset, directory or hub repository; ``options`` are the constructor's."""
-        from .checkpoint import locate
+        from ..checkpoint.locate import locate
 
         return cls.from_checkpoint(locate(name_or_path, revision), **options)
 
@@ -379,6 +379,6 @@ def _tensor(rows: list[Any], kind: str) -> Any:
         )
     if kind == "np":
         return np.array(rows, dtype=np.int64)
-    from .backend import import_mindspore
+    from ..backends.base import import_mindspore
 
     return import_mindspore().Tensor(np.array(rows, dtype=np.int32))

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .errors import IntegrityError
-from .files import write_text
-from .tokenization import PretrainedTokenizer
+from ..errors import IntegrityError
+from ..utils.files import write_text
+from .base import PretrainedTokenizer
 
 if TYPE_CHECKING:
     import tokenizers
 
-    from .hub import Source
+    from ..hub import Source
 
 T = TypeVar("T", bound="FastTokenizer")
 

@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         if name not in _LIGHT:
-            from ..backend import import_mindspore
+            from ..backends.base import import_mindspore
 
             import_mindspore()  # let the backend say how, before the module does
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import locate
+from ..checkpoint.locate import locate
 from ..errors import ArgumentError
-from ..files import ADAPTER_FILE
 from ..lora import LoraConfig, add_lora, load_adapter, lora_share, save_adapter
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
+from ..utils.files import ADAPTER_FILE
 from .arguments import TrainingArguments
 from .checkpoints import host_copy
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..settings import Settings
+from ..utils.settings import Settings
 
 Scheduler = Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"]
 Optimizer = Literal["adamw", "adam", "sgd", "adagrad", "adafactor"]

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint.consolidate import whole_tensors
+from ..checkpoint.sharded import OPTIMIZER_FILE, Index
+from ..checkpoint.tensor_shards import piece_of
 from ..errors import CheckpointError, IntegrityError, describe
-from ..files import atomic_path, write_json
 from ..parallel import Layout
-from ..parallel.joining import whole_tensors
-from ..parallel.pieces import piece_of
-from ..parallel.sharded import OPTIMIZER_FILE, Index
-from .together import Together
+from ..utils.files import atomic_path, write_json
+from .checkpoint_sync import Together
 
 STATE_FILE = "trainer_state.json"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from mindspore import Tensor
 
-from ..parallel.spread import Spread
+from ..parallel.shard_model import Spread
 
 
 class Cluster:

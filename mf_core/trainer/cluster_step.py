@@ -11,7 +11,7 @@ from mindspore import Tensor, nn, ops
 
 from ..nn import set_random_key
 from .arguments import TrainingArguments
-from .exchange import Exchange
+from .grad_reducer import Exchange
 from .optimizers import Optimizer
 from .step import Batch, TrainStep
 

@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ..errors import ArgumentError, DataError, UnsupportedError
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..parallel import Layout
 from .arguments import TrainingArguments
 from .cluster import Cluster

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from ..errors import ArgumentError
-from ..parallel.spread import Spread
+from ..parallel.shard_model import Spread
 from .optimizers import PART
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import ArgumentTypeError, FileMissingError, IntegrityError, NotInstalledError, describe
-from ..files import atomic_path
+from ..utils.files import atomic_path
 
 #: A run's numbers, in its output directory.
 METRICS_FILE = "metrics.jsonl"

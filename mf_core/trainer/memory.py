@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..backend import get_backend
+from ..backends.base import get_backend
 from ..errors import OutOfMemoryError, UnsupportedError
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..nn.kernels import in_use
 from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, places
-from ..parallel.decoder import Decoder
-from ..parallel.estimate import Estimate, Step
+from ..planner.decoder_shape import Decoder
+from ..planner.memory import Estimate, Step
 from .arguments import TrainingArguments
 
 _WORDS = re.compile(r"bad_alloc|out of memory|(not enough|insufficient) memory|memory not enough|alloc\w* .*fail", re.I)
 
 
 def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, length: int) -> dict[str, int]:
-    """Return about how many bytes a step takes in this process, by what for; see :mod:`mf_core.parallel.estimate`.
+    """Return about how many bytes a step takes in this process, by what for; see :mod:`mf_core.planner.memory`.
 
     Args:
         model: The model, whole or spread.

@@ -15,11 +15,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..backend import get_backend
+from ..backends.base import get_backend
 from ..parallel import Layout
 from .arguments import TrainingArguments
 from .cluster_step import ClusterStep, Part
-from .exchange import Exchange
+from .grad_reducer import Exchange
 from .optimizers import Optimizer
 from .recipe import TrainingRecipe
 

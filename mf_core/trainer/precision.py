@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import mindspore as ms
 
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 
 
 class Precision:

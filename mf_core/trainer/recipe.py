@@ -14,8 +14,8 @@ from .arguments import TrainingArguments
 if TYPE_CHECKING:
     from mindspore import nn
 
-    from ..modeling import PretrainedModel
-    from ..tokenization import PretrainedTokenizer
+    from ..models.base import PretrainedModel
+    from ..tokenization.base import PretrainedTokenizer
 
 
 class TrainingRecipe(ABC):

@@ -7,7 +7,7 @@ from typing import Any
 
 from .arguments import TrainingArguments
 from .callbacks import Callback
-from .reports import METRICS_FILE, MetricsFile, TensorBoard
+from .loggers import METRICS_FILE, MetricsFile, TensorBoard
 from .state import TrainerControl, TrainerState
 
 

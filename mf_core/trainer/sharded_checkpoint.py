@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..modeling import PretrainedModel
-from ..parallel.pieces import ShardedTensor, state_entries, writes
-from ..parallel.resharding import write_whole
-from ..parallel.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
-from ..parallel.spread import Spread
-from ..weights import to_numpy
+from ..checkpoint.reshard import write_whole
+from ..checkpoint.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
+from ..checkpoint.tensor_shards import ShardedTensor, state_entries, writes
+from ..checkpoint.weights import to_numpy
+from ..models.base import PretrainedModel
+from ..parallel.shard_model import Spread
 from .checkpoints import save_tensors
 
 

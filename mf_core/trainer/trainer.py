@@ -13,25 +13,26 @@ import mindspore as ms
 
 from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
-from ..backend import get_backend
-from ..checkpoint import locate
+from ..backends.base import get_backend
+from ..checkpoint.consolidate import whole_tensors
+from ..checkpoint.locate import locate
+from ..checkpoint.sharded import OPTIMIZER_FILE, Index, is_sharded
+from ..checkpoint.shards import remove_stale
+from ..checkpoint.weights import load_tensors_whole
 from ..data import is_dataset
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
-from ..files import write_json
-from ..modeling import PretrainedModel
+from ..models.base import PretrainedModel
 from ..parallel import Layout, ParallelConfig, RecomputeConfig
-from ..parallel.joining import whole_tensors
-from ..parallel.sharded import OPTIMIZER_FILE, Index, is_sharded
-from ..parallel.spread import spread
-from ..registry import Entry, load_target, registry
-from ..seed import set_seed
-from ..settings import dump_yaml
-from ..shards import remove_stale
-from ..tokenization import PretrainedTokenizer
-from ..weights import load_tensors_whole
+from ..parallel.shard_model import spread
+from ..plugins.registry import Entry, load_target, registry
+from ..tokenization.base import PretrainedTokenizer
+from ..utils.files import write_json
+from ..utils.seed import set_seed
+from ..utils.settings import dump_yaml
 from .adapters import Adapters
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, as_list
+from .checkpoint_sync import Together
 from .checkpoints import (
     STATE_FILE,
     CheckpointStore,
@@ -44,8 +45,9 @@ from .checkpoints import (
 )
 from .cluster import Cluster
 from .cluster_step import ClusterStep
+from .custom_step import WrappedStep
 from .evaluation import Evaluator, Metrics
-from .exchange import Exchange
+from .grad_reducer import Exchange
 from .loader import Loader
 from .loop import Parts, TrainingLoop, TrainResult
 from .optimizers import make_optimizer
@@ -56,11 +58,9 @@ from .progress import Progress
 from .recipe import TrainingRecipe
 from .recording import Recorder
 from .rng import state_from_json
-from .shared import SharedCheckpoint
+from .sharded_checkpoint import SharedCheckpoint
 from .state import TrainerControl, TrainerState
 from .step import TrainStep
-from .together import Together
-from .wrapped import WrappedStep
 
 #: A run as ``mf train`` reads it: the trainer's own arguments and the training arguments, side by side.
 RUN_FILE = "run.yaml"
@@ -373,7 +373,7 @@ class Trainer:
 
     def save_config(self) -> Path:
         """Write ``run.yaml``, as ``mf train --config`` takes it, into ``output_dir``; return its path."""
-        from ..files import write_text
+        from ..utils.files import write_text
 
         path = self.output_dir / RUN_FILE
         parallel = {} if self.parallel_config is None else self.parallel_config.model_dump(exclude_defaults=True)

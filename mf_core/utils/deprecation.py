@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .errors import ArgumentError
+from ..errors import ArgumentError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,7 +122,7 @@ def moved(module: str, names: Mapping[str, str], *, since: str, removed_in: str)
 
     Args:
         module: The module's ``__name__``.
-        names: Old name -> where it is: ``{"seed_all": "mf_core.seed:set_seed"}``.
+        names: Old name -> where it is: ``{"seed_all": "mf_core.utils.seed:set_seed"}``.
         since: The version that deprecated them.
         removed_in: The version from which on they may be gone.
     """

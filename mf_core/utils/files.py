@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import IntegrityError
+from ..errors import IntegrityError
 
 #: A model's configuration, in its directory.
 CONFIG_FILE = "config.json"

@@ -16,7 +16,7 @@ def set_seed(seed: int) -> None:
 
     import numpy as np
 
-    from .errors import ArgumentError
+    from ..errors import ArgumentError
 
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ArgumentError(f"seed={seed!r} is not a whole number from 0 to {2**32 - 1}", value=seed)

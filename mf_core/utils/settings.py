@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import ArgumentError, check_options
+from ..errors import ArgumentError, check_options
 from .files import read_config_file, write_text
 
 S = TypeVar("S", bound="Settings")

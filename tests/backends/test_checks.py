@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mf_core.checks import Check, check_package, first_missing, numbers
+from mf_core.backends.checks import Check, check_package, first_missing, numbers
 
 
 def test_words():
@@ -39,7 +39,7 @@ def test_a_package_that_is_not_installed():
 
 def test_looking_at_a_package_does_not_import_it():
     code = (
-        "import sys\nfrom mf_core.checks import check_package\n"
+        "import sys\nfrom mf_core.backends.checks import check_package\n"
         "print(check_package('mindspore', '2', '3', '').ok, 'mindspore' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mf_core.backend import get_backend
+from mf_core.backends.base import get_backend
 from mf_core.errors import ArgumentError
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).with_name("collectives_script.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "collectives_script.py"
 #: What each process of any cluster must have checked, at least.
 COMMON = {
     f"{dtype} (3, 5) {operation}{where}"

@@ -11,15 +11,15 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoModel
+from mf_core.checkpoint.consolidate import whole_tensors
+from mf_core.checkpoint.reshard import merge, split, write_whole
+from mf_core.checkpoint.sharded import Index, is_sharded, shard_file
+from mf_core.checkpoint.shards import LazyTensor, write_file
+from mf_core.checkpoint.tensor_shards import ShardedTensor, piece_of, state_entries, writes
 from mf_core.errors import ArgumentError, CheckpointError, FileMissingError, IntegrityError, UnsupportedError
 from mf_core.parallel import Layout, Split
-from mf_core.parallel.joining import whole_tensors
-from mf_core.parallel.pieces import ShardedTensor, piece_of, state_entries, writes
-from mf_core.parallel.resharding import merge, split, write_whole
-from mf_core.parallel.sharded import Index, is_sharded, shard_file
-from mf_core.shards import LazyTensor, write_file
 
-from .sharded import assert_same, checkpoint, gpt2, pangu, piece, rewrite, tensors
+from ..support.sharded import assert_same, checkpoint, gpt2, pangu, piece, rewrite, tensors
 
 #: data, tensor, pipeline, expert; whether the copies share the optimizer's states; whether the vocabulary is split.
 LAYOUTS = [
@@ -232,7 +232,7 @@ def test_the_whole_form_can_be_made_in_the_folder_of_the_pieces(of_gpt2, sharded
 #: Prints by how many bytes a merge raised the process's peak of resident memory.
 PEAK = """
 import sys
-from mf_core.parallel.resharding import merge, split
+from mf_core.checkpoint.reshard import merge, split
 
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
+from mf_core.checkpoint.weights import find_files, load_weights, save_weights
 from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
 from mf_core.hub import open_source
-from mf_core.weights import find_files, load_weights, save_weights
 
 SMALL = {"vocab_size": 100, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 64}
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from mf_core.checkpoint.reshard import split
 from mf_core.cli import main
 from mf_core.parallel import Layout
-from mf_core.parallel.resharding import split
 
-from .plugin_environment import HEALTHY
-from .sharded import STATE, assert_same, checkpoint, gpt2, piece, tensors
-from .test_cli import mf
+from ..cli.test_cli import mf
+from ..support.plugin_environment import HEALTHY
+from ..support.sharded import STATE, assert_same, checkpoint, gpt2, piece, tensors
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-from .training import write_jsonl
+from ..support.training import write_jsonl
 
 
 def mf(*arguments, cwd):

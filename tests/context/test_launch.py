@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from mf_core.cli import main
-from mf_core.context import adoption, machine
-from mf_core.context.echo import Echo
-from mf_core.context.last_words import last_words, manner_of_death
+from mf_core.context import machine
+from mf_core.context import subreaper as adoption
+from mf_core.context.crash_report import last_words, manner_of_death
 from mf_core.context.launch import Launch
+from mf_core.context.log_tee import Echo
 
 pytestmark = pytest.mark.slow
 

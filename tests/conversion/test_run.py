@@ -13,6 +13,7 @@ from mindspore.train.node_strategy_pb2 import ParallelStrategyMap
 from safetensors.numpy import load_file
 
 from mf_core import GPT2Config
+from mf_core.checkpoint.shards import LazyTensor, write_shards
 from mf_core.conversion import (
     Conversion,
     SlicedCheckpoint,
@@ -30,11 +31,10 @@ from mf_core.errors import (
     UnsupportedError,
     WeightsError,
 )
-from mf_core.shards import LazyTensor, write_shards
 from mf_core.specs import ModelSpec
 
-from .plugin_environment import Plugin, PluginEnvironment
-from .test_outside_plugin import BODY, CONFIG, MODELING
+from ..end_to_end.test_outside_plugin import BODY, CONFIG, MODELING
+from ..support.plugin_environment import Plugin, PluginEnvironment
 
 NUMBERS = np.random.default_rng(3)
 

@@ -12,7 +12,7 @@ import pytest
 from mf_core.data import open_records, rows
 from mf_core.errors import DataError, FileMissingError
 
-from .data_sources import write_tfrecord, write_with_file_writer
+from ..support.data_sources import write_tfrecord, write_with_file_writer
 
 ROWS = [[n, n + 1, n + 2] for n in range(10)]
 
@@ -197,7 +197,7 @@ def test_damaged_tfrecord(tmp_path, change, message):
 def test_checksums_of_records_of_all_lengths():
     from mf_core.data.tfrecord import masked_crc32c
 
-    from .data_sources import _masked_crc
+    from ..support.data_sources import _masked_crc
 
     generator = np.random.default_rng(0)
     blocks = [generator.bytes(int(n)) for n in generator.integers(0, 90, 40)]

@@ -13,7 +13,7 @@ from mf_core import AutoTokenizer
 from mf_core.data import PackedStream, open_records, pack
 from mf_core.errors import ArgumentError, DataError
 
-from .data_sources import Letters, show
+from ..support.data_sources import Letters, show
 
 
 @pytest.fixture(autouse=True)
@@ -330,7 +330,7 @@ def test_two_processes_at_once(tmp_path, cache):
     code = """
         import os, sys, time
         from mf_core.data import open_records, pack
-        from tests.data_sources import Letters, show
+        from tests.support.data_sources import Letters, show
 
         class Slow(Letters):
             def encode_batch(self, texts):
@@ -356,7 +356,7 @@ def test_two_processes_at_once(tmp_path, cache):
 def test_workers_give_the_same_rows(tmp_path):
     code = """
         from mf_core.data import open_records, pack
-        from tests.data_sources import Letters, show
+        from tests.support.data_sources import Letters, show
 
         if __name__ == "__main__":
             texts = ["ab" * (n % 7) for n in range(3000)]
@@ -375,7 +375,7 @@ def test_workers_of_a_script_without_main(tmp_path):
     code = """
         from mf_core.data import open_records, pack
         from mf_core.errors import ArgumentError
-        from tests.data_sources import Letters
+        from tests.support.data_sources import Letters
 
         try:
             pack(open_records(["ab"]), Letters(), 16, workers=1)

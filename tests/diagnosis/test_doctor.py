@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from .plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse, family_plugin
-from .test_plugins import ALPHA, BETA, hook, preset
+from ..plugins.test_manager import ALPHA, BETA, hook, preset
+from ..support.plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse, family_plugin
 
 KEYS = ["level", "subject", "message", "hint", "code", "where"]
 
@@ -317,8 +317,8 @@ BACKENDS = Plugin(
         "raising": "class Backend:\n    def probe(self):\n        raise ValueError('no probe')\n",
         "ending": "import os\nclass Backend:\n    def probe(self):\n        os._exit(3)\n",
         "aged": """
-            from mf_core.backend import Probe
-            from mf_core.checks import Check
+            from mf_core.backends.base import Probe
+            from mf_core.backends.checks import Check
             class Backend:
                 def probe(self):
                     driver = Check("driver", False, "1.0", ">=2", "install driver 2", required=False)

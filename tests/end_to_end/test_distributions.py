@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECTS = {
     "mf_framework": ROOT,
     "mf_cpu_backend": ROOT / "plugins/cpu_backend",

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .docs_blocks import PARSED, ROOT, RUN, SHOWN, Block, blocks_of, environment_of, pages, prose, quoted
-from .plugin_environment import PluginEnvironment
+from ..support.docs_blocks import PARSED, ROOT, RUN, SHOWN, Block, blocks_of, environment_of, pages, prose, quoted
+from ..support.plugin_environment import PluginEnvironment
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,7 +50,8 @@ def run(items: list[dict[str, object]], **environment: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MF_", "PYTHON"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/docs_runner.py")], input=json.dumps(items), capture_output=True, text=True,
+        [sys.executable, str(ROOT / "tests/support/docs_runner.py")],
+        input=json.dumps(items), capture_output=True, text=True,
         env={**kept, "PATH": path, "COLUMNS": "120", "HF_HUB_OFFLINE": "1", **environment}, timeout=3600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
@@ -178,7 +179,7 @@ def test_blocks_that_quote_a_file_are_as_it_is(page):
     for block in blocks_of(page):
         if "quoted" in block.notes:
             reference = block.notes["quoted"]
-            hint = "`python -m tests.docs_blocks` renews it"
+            hint = "`python -m tests.support.docs_blocks` renews it"
             assert block.text == quoted(reference), f"{block.place} is no longer {reference}; {hint}"
             path, _, part = reference.partition(" ")
             if part == "head":
@@ -225,7 +226,7 @@ def test_every_command_is_told_of():
 
 
 def test_every_variable_is_told_of():
-    sources = [*ROOT.glob("src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+    sources = [*ROOT.glob("mf_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
     used = {found for path in sources for found in re.findall(r"\bMF_[A-Z][A-Z_]*[A-Z]\b", path.read_text("utf-8"))}
     page = (ROOT / "docs/reference/environment.md").read_text(encoding="utf-8")
     assert "MF_PLUGINS" in used

@@ -5,7 +5,7 @@ import pytest
 
 from mf_core import AutoConfig, AutoModel, GPT2Config, PanguAlphaConfig, set_seed
 
-from .training import OFF, assert_equal_weights, counting_rows, weights_of, write_jsonl
+from ..support.training import OFF, assert_equal_weights, counting_rows, weights_of, write_jsonl
 
 CONTEXT = """
 from mf_core import init_context, ContextConfig

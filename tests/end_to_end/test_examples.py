@@ -13,11 +13,11 @@ import pytest
 
 from mf_core.testing import PluginEnvironment, Wheelhouse
 
-from .clusters import run_scenarios
+from ..support.clusters import run_scenarios
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PROJECTS = [EXAMPLES / name for name in ("mf-llama", "mf-chars", "mf-zero-shot", "mf-one-core")]
 
 #: Everything at once: a model of one plugin with the tokenizer of another, a third's task, on a fourth's device.

@@ -1,6 +1,6 @@
 """A family and a task that the project knows nothing of, written by the manual in ``hookspecs``: used like our own."""
 
-from .plugin_environment import Plugin
+from ..support.plugin_environment import Plugin
 
 BODY = """
     @hookimpl

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mf_core.parallel.joining import whole_tensors
-from mf_core.parallel.sharded import Index
+from mf_core.checkpoint.consolidate import whole_tensors
+from mf_core.checkpoint.sharded import Index
 
-from .clusters import run_scenarios
+from ..support.clusters import run_scenarios
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .clusters import run_scenarios
+from ..support.clusters import run_scenarios
 
 pytestmark = pytest.mark.slow
 

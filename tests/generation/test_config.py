@@ -286,7 +286,7 @@ def test_every_sampling_keyword_is_ignored_with_do_sample_false(keyword):
 
 def test_the_warning_is_of_the_callers_line():
     pytest.importorskip("mindspore")
-    from mf_core.modeling import PretrainedModel
+    from mf_core.models.base import PretrainedModel
 
     model = SimpleNamespace(max_positions=4, config=SimpleNamespace(vocab_size=5))
     with pytest.warns(UserWarning, match="ignored top_k=3") as caught, pytest.raises(ArgumentError, match="the id 9"):

@@ -15,7 +15,7 @@ import mf_core
 from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, NotInstalledError
 from mf_core.hub import cache, cache_dir, open_source
 
-from .hub_server import Fault, HubServer
+from ..support.hub_server import Fault, HubServer
 
 SRC = Path(mf_core.__file__).parents[1]
 REPO = "hub:owner/tiny"

@@ -9,7 +9,7 @@ from mf_core.errors import ArgumentError, UnsupportedError, WeightsError
 from mf_core.lora import LoraConfig, LoraLinear, add_lora, lora_share, merge_lora
 from mf_core.nn import Linear, set_random_key, skip_init
 
-from .lora_models import EVERY, IDS, Wrapped, adapted, logits, make, move, names_in, run_script, values
+from ..support.lora_models import EVERY, IDS, Wrapped, adapted, logits, make, move, names_in, run_script, values
 
 
 @pytest.fixture(scope="module")

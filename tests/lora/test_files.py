@@ -19,8 +19,8 @@ from mf_core.errors import (
 )
 from mf_core.lora import LoraConfig, add_lora, load_adapter, lora_share, merge_lora, save_adapter
 
-from .hub_server import HubServer
-from .lora_models import EVERY, IDS, Wrapped, adapted, logits, make, move, names_in, run_script, values
+from ..support.hub_server import HubServer
+from ..support.lora_models import EVERY, IDS, Wrapped, adapted, logits, make, move, names_in, run_script, values
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

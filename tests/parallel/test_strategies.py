@@ -19,11 +19,11 @@ from mf_core.context import ParallelContextConfig
 from mf_core.errors import ArgumentError, UnsupportedError
 from mf_core.nn import skip_init
 from mf_core.parallel import ParallelConfig
-from mf_core.parallel.compiler import auto_parallel, auto_parallel_settings, shard
+from mf_core.parallel.auto_parallel import auto_parallel, auto_parallel_settings, shard
 from mf_core.parallel.strategies import strategies
 from mf_core.tasks.causal_lm import CausalLMLoss
 
-from .compiled import operators
+from ..support.compiled import operators
 
 ROWS, POSITIONS = 8, 16
 SIZES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memory.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
 spec = importlib.util.spec_from_file_location("memory_benchmark", BENCHMARK)
 memory = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(memory)

@@ -15,7 +15,7 @@ from mf_core.cli import main
 from mf_core.errors import ArgumentError
 from mf_core.nn import skip_init
 from mf_core.parallel import ParallelConfig
-from mf_core.parallel.outline import outline
+from mf_core.planner.meta_model import outline
 
 TINY = ("--model", "gpt2_tiny", "--dtype", "fp32")  # 4 layers, 4 heads
 

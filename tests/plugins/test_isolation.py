@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from mf_core.discovery import PluginRecord
 from mf_core.errors import SpecError, describe, printable, shown
-from mf_core.loading import Loader
-from mf_core.registry import Registry
+from mf_core.plugins.discovery import PluginRecord
+from mf_core.plugins.loading import Loader
+from mf_core.plugins.registry import Registry
 from mf_core.specs import BackendSpec, ConfigSpec, ModelSpec, Preset, ProcessorSpec, TaskSpec, TokenizerSpec
 
-from .plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse
-from .test_plugins import Look, config, hook, look, preset
+from ..plugins.test_manager import Look, config, hook, look, preset
+from ..support.plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse
 
 EVIL_STRING = """
 class Evil(str):
@@ -183,7 +183,7 @@ def test_process_is_as_it_was_after_the_first_look_up(hostile: PluginEnvironment
                         pluggy.PluginManager.register, pluggy.HookCaller.get_hookimpls,
                         sys.path[:], sys.path_hooks[:], sys.meta_path[:3])
         before = look()
-        from mf_core.registry import registry
+        from mf_core.plugins.registry import registry
         registry.names("preset")
         print(look() == before)
     """, MF_PLUGINS_BLOCK="shuts-stdout")  # a stream that was closed is another afterwards
@@ -231,7 +231,7 @@ HANGING = {
     "    def __iter__(self):\n        while True: yield 'a'\n"
     "    __getitem__ = __len__ = None\n",
     "asks-from-a-thread": (
-        "import threading\nfrom mf_core.registry import registry\n"
+        "import threading\nfrom mf_core.plugins.registry import registry\n"
         "thread = threading.Thread(target=registry.names, args=('preset',), daemon=True)\n"
         "thread.start()\nthread.join()\n"
     ),
@@ -261,7 +261,7 @@ def test_plugin_that_does_not_end_is_interrupted(hanging: PluginEnvironment) -> 
 def test_plugin_that_does_not_end_in_a_thread_of_the_users(hanging: PluginEnvironment) -> None:
     code = """
         import threading, time
-        from mf_core.registry import registry
+        from mf_core.plugins.registry import registry
         names = []
         thread = threading.Thread(target=lambda: names.extend(registry.names("preset")))
         thread.start()
@@ -278,7 +278,7 @@ def test_plugin_that_does_not_end_where_interrupts_are_ignored(hanging: PluginEn
         import signal
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in processes that a shell starts in the background
         before = [signal.getsignal(number) for number in signal.valid_signals()]
-        from mf_core.registry import registry
+        from mf_core.plugins.registry import registry
         print(registry.names("preset"), before == [signal.getsignal(number) for number in signal.valid_signals()])
     """
     result = hanging.run(code, MF_PLUGINS="healthy,sleeps", MF_PLUGINS_TIMEOUT="1")
@@ -304,7 +304,7 @@ def test_limit_is_the_users(hanging: PluginEnvironment) -> None:
 def test_users_own_interrupt_is_not_taken_for_the_plugins(hanging: PluginEnvironment) -> None:
     interrupt = "import _thread, signal, threading\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     interrupt += "threading.Timer(0.5, _thread.interrupt_main).start()\n"
-    look_up = "from mf_core.registry import registry\nregistry.names('task')"
+    look_up = "from mf_core.plugins.registry import registry\nregistry.names('task')"
     result = hanging.run(interrupt + look_up, MF_PLUGINS="loops")
     assert result.code != 0
     assert result.stderr.rstrip().endswith("KeyboardInterrupt")
@@ -321,13 +321,13 @@ def test_backend_that_fails_is_passed_over_where_nobody_asked_for_it(tmp_path, w
         + hook("[spec('gone', 9), spec('raises', 8), spec('good', 1)]", "mf_backends"),
         modules={
             "raises": "class B:\n    def probe(self): raise ValueError('no probe')\n",
-            "good": "from mf_core.backend import Probe\nclass B:\n    name = 'good'\n"
+            "good": "from mf_core.backends.base import Probe\nclass B:\n    name = 'good'\n"
             "    def probe(self): return Probe(True, 1)\n",
         },
     )
     environment = PluginEnvironment(tmp_path / "backends", wheelhouse)
     environment.install(plugin)
-    ask = "from mf_core.backend import select_backend\nprint(select_backend({!r}).name)"
+    ask = "from mf_core.backends.base import select_backend\nprint(select_backend({!r}).name)"
     result = environment.run(ask.format(None))
     assert result.stdout == "good\n"
     assert "the backend 'raises' is passed over: ValueError: no probe; see `mf doctor`" in result.stderr
@@ -470,7 +470,7 @@ def test_whatever_hooks_return_loading_never_raises(seed: int, monkeypatch: pyte
         assert record.reason.isprintable()
         assert record.remark.isprintable()
         assert len(record.reason) < 1000
-    monkeypatch.setattr("mf_core.registry.load_plugins", lambda builtins: records)
+    monkeypatch.setattr("mf_core.plugins.registry.load_plugins", lambda builtins: records)
     registry = Registry()
     for kind in ("config", "preset", "model:base", "tokenizer", "processor", "task", "backend", "export"):
         for entry in registry.entries(kind):
@@ -480,7 +480,7 @@ def test_whatever_hooks_return_loading_never_raises(seed: int, monkeypatch: pyte
 
 
 def test_random_bytes_as_metadata_harm_nobody(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mf_core.discovery import discover
+    from mf_core.plugins.discovery import discover
 
     rng = random.Random(5)
     parts = [b"[mf_core.v1]\n", b"[mf_core.v2]\n", b"\n", b"a = os\n", b" : ", b"\xff", b"\x1b[2J", b"Name: x", b"\0"]

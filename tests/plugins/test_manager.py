@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse, family_plugin
+from ..support.plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse, family_plugin
 
 #: Looks names up, twice, uses the healthy plugin, and tells what was seen on the way.
 LOOK = """
@@ -18,7 +18,7 @@ import json, warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     from mf_core import AutoConfig
-    from mf_core.registry import registry
+    from mf_core.plugins.registry import registry
     sizes = [AutoConfig.from_pretrained(name).size for name in ("healthy_tiny", "mf-healthy:healthy_tiny")]
     names = registry.names("preset")
 print(json.dumps({
@@ -32,7 +32,7 @@ print(json.dumps({
 #: Prints the error that an expression of the registry raises.
 CATCH = """
 from mf_core import MFError
-from mf_core.registry import registry
+from mf_core.plugins.registry import registry
 try:
     print({expression})
 except MFError as error:
@@ -97,7 +97,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ["Odd: (its message cannot be had: ZeroDivisionError)"],
     ),
     "looks-names-up": (
-        "from mf_core.registry import registry\nregistry.names('preset')",
+        "from mf_core.plugins.registry import registry\nregistry.names('preset')",
         ["looked a name up while plugins were being loaded", "mf_core.hookspecs and mf_core.specs only"],
     ),
     "imports-a-model": (
@@ -469,7 +469,7 @@ def test_optional_hook_that_this_core_has_not(environment: Callable[..., PluginE
 
 THREADS = """
 import threading, warnings
-from mf_core.registry import registry
+from mf_core.plugins.registry import registry
 
 barrier, answers = threading.Barrier(8), []
 

@@ -14,8 +14,8 @@ from mf_core.errors import (
     PluginError,
     TargetError,
 )
-from mf_core.plugins import PluginRecord, Spec, State
-from mf_core.registry import PUBLISHED, RUNTIME, Registry, published_by
+from mf_core.plugins.manager import PluginRecord, Spec, State
+from mf_core.plugins.registry import PUBLISHED, RUNTIME, Registry, published_by
 from mf_core.specs import BackendSpec, ConfigSpec, ModelSpec, Preset, TaskSpec, TokenizerSpec
 
 
@@ -60,7 +60,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
     monkeypatch.delenv("MF_PREFER", raising=False)
 
     def registry(*records: PluginRecord) -> Registry:
-        monkeypatch.setattr("mf_core.registry.load_plugins", lambda builtins: list(records))
+        monkeypatch.setattr("mf_core.plugins.registry.load_plugins", lambda builtins: list(records))
         return Registry()
 
     return registry
@@ -88,7 +88,7 @@ def test_every_name_of_a_spec_is_found(make: Callable[..., Registry]) -> None:
 
 def test_nothing_is_loaded_before_the_first_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr("mf_core.registry.load_plugins", lambda builtins: calls.append(builtins) or [MAMBA])
+    monkeypatch.setattr("mf_core.plugins.registry.load_plugins", lambda builtins: calls.append(builtins) or [MAMBA])
     registry = Registry()
     assert calls == []
     assert registry.names("preset") == registry.names("preset")
@@ -104,7 +104,7 @@ def test_first_look_up_that_fails_can_be_made_again(monkeypatch: pytest.MonkeyPa
             raise error
         return [MAMBA]
 
-    monkeypatch.setattr("mf_core.registry.load_plugins", load)
+    monkeypatch.setattr("mf_core.plugins.registry.load_plugins", load)
     registry = Registry()
     with pytest.raises(PluginError, match="left out"):
         registry.names("config")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "gpt2_tiny"
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "gpt2_tiny"
 sys.path.insert(0, str(RECIPE))
 
 import build_tokenizer  # noqa: E402

@@ -13,7 +13,7 @@ import pytest
 
 from mf_core import AutoConfig, AutoTokenizer, pipeline
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "pangualpha_tiny"
 SHIPPED = ROOT / "plugins" / "pangualpha" / "src" / "mf_pangualpha" / "data" / "tiny"
 

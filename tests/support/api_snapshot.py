@@ -1,8 +1,8 @@
 """What is public, as the sources say now, and how it differs from what the last release had.
 
-``python tests/api_snapshot.py`` prints what has changed since, and which of it no changelog fragment names;
-``python tests/api_snapshot.py --renew`` writes ``tests/api.json`` anew, as one does for a release. Nothing is imported:
-griffe reads the sources.
+``python tests/support/api_snapshot.py`` prints what has changed since, and which of it no changelog fragment names;
+``python tests/support/api_snapshot.py --renew`` writes ``tests/support/api.json`` again, as one does for a release.
+Nothing is imported: griffe reads the sources.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 
 import griffe
 
-ROOT = Path(__file__).parents[1]
-SNAPSHOT = ROOT / "tests" / "api.json"
+ROOT = Path(__file__).parents[2]
+SNAPSHOT = ROOT / "tests" / "support" / "api.json"
 
 #: The public modules; docs/api.md says what each is for. Of a module with ``__all__``, the names in it are public, of
 #: the others those that it defines without an underscore.
 PUBLIC = (
-    "mf_core", "mf_core.backend", "mf_core.checks", "mf_core.collectives", "mf_core.config", "mf_core.context",
-    "mf_core.conversion", "mf_core.data", "mf_core.deprecation", "mf_core.errors", "mf_core.fast_tokenization",
-    "mf_core.files", "mf_core.generation", "mf_core.hookspecs", "mf_core.hub", "mf_core.lora", "mf_core.nn",
-    "mf_core.parallel", "mf_core.processing", "mf_core.specs", "mf_core.testing", "mf_core.trainer",
+    "mf_core", "mf_core.backends", "mf_core.backends.collectives", "mf_core.config", "mf_core.context",
+    "mf_core.conversion", "mf_core.data", "mf_core.errors", "mf_core.generation", "mf_core.hookspecs", "mf_core.hub",
+    "mf_core.lora", "mf_core.models", "mf_core.nn", "mf_core.parallel", "mf_core.processing", "mf_core.specs",
+    "mf_core.testing", "mf_core.tokenization", "mf_core.trainer", "mf_core.utils.deprecation", "mf_core.utils.files",
 )  # fmt: skip
 
 #: Members with underscores that users call.
@@ -55,10 +55,10 @@ class Change:
 # What is public now -------------------------------------------------------------------------------------------------
 
 
-def current(sources: Path = ROOT / "src") -> dict[str, str]:
+def current(sources: Path = ROOT) -> dict[str, str]:
     """Return each public name and what it is: ``"function (path: str) -> Path"``."""
     loader = griffe.GriffeLoader(search_paths=[str(sources)], allow_inspection=False)
-    package = loader.load("mf_core")
+    package = loader.load("mf_core", try_relative_path=False)
     loader.resolve_aliases(implicit=True, external=False)
     found: dict[str, str] = {}
     for module in PUBLIC:
@@ -234,7 +234,7 @@ def report(missing: Iterable[Change]) -> str:
         if change.breaks and change.name.startswith(("mf_core.hookspecs.", "mf_core.specs.")):
             lines.append("    plugins are written to this: it takes a new interface, mf_core.v2 (docs/api.md)")
         elif change.breaks:
-            lines.append("    better: keep it for a minor version, with mf_core.deprecation")
+            lines.append("    better: keep it for a minor version, with mf_core.utils.deprecation")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mf_core import init_context
-from mf_core.backend import get_backend
+from mf_core.backends.base import get_backend
 from mf_core.errors import MFError
 
 RANK, SIZE = init_context(use_parallel=True)

@@ -262,8 +262,8 @@ TOY = Plugin(
     modules={
         "backend": """
             from mf_core import DeviceBackend
-            from mf_core.backend import Probe
-            from mf_core.checks import Check
+            from mf_core.backends.base import Probe
+            from mf_core.backends.checks import Check
             from mf_core.errors import BackendError
 
             class ToyBackend(DeviceBackend):

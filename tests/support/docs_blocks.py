@@ -9,7 +9,7 @@ A comment right before a block, or anywhere for ``setup``:
 * ``<!-- test: environment NAME … -->``: the page runs in an environment of its own, where those distributions are;
   ``.`` is the distribution in whose folder the page is.
 * ``<!-- quoted: PATH -->``, ``<!-- quoted: PATH NAME -->``: the block is that file, or what it defines by that name;
-  ``head`` is what comes before the first definition. ``python -m tests.docs_blocks`` renews such blocks.
+  ``head`` is what comes before the first definition. ``python -m tests.support.docs_blocks`` renews such blocks.
 
 A block with ``title="path"`` is a file, which is written for the blocks after it; ``title="path (continued)"`` is what
 comes next in that file, after two empty lines.
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 #: Languages whose blocks run, are parsed, or show what a program printed or how something is written.
 RUN, PARSED, SHOWN = ("python", "console", "bash"), ("yaml", "toml", "json"), ("text",)
 

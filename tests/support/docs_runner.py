@@ -23,7 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 #: What takes a process of its own, or starts some, or looks at the process.
 _OWN_PROCESS = ("launch", "doctor", "plugins", "env")

@@ -95,11 +95,11 @@ def test_wheels_have_code_types_licence_and_nothing_else(
 
 
 def test_the_cores_wheel_has_all_of_the_template(wheelhouse: Wheelhouse) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     (wheel,) = wheelhouse.wheels([root])
-    files = {path for path in (root / "src/mf_core/template").rglob("*") if path.suffix in (".tmpl", ".txt")}
+    files = {path for path in (root / "mf_core/template").rglob("*") if path.suffix in (".tmpl", ".txt")}
     assert len(files) > 40
-    assert {str(path.relative_to(root / "src")) for path in files} <= set(zipfile.ZipFile(wheel).namelist())
+    assert {str(path.relative_to(root)) for path in files} <= set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_ci_file_runs_the_checks() -> None:
@@ -153,7 +153,7 @@ def test_licences(license: str) -> None:
     if license in ("MIT", "BSD-3-Clause"):
         assert re.search(r"Copyright \(c\) 1843,? Ada Lovelace\n", files["LICENSE"])
     if license == "Apache-2.0":
-        assert files["LICENSE"] == (Path(__file__).parents[1] / "LICENSE").read_text(encoding="utf-8")
+        assert files["LICENSE"] == (Path(__file__).parents[2] / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_the_metadata_are_read_by_a_builder(tmp_path: Path, wheelhouse: Wheelhouse) -> None:

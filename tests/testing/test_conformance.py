@@ -10,9 +10,9 @@ import pytest
 
 from mf_core.testing import TaskContract
 
-from .conformance_mutants import MUTANTS
-from .conformance_plugins import LETTERS, TOY, Mutant, install
-from .plugin_environment import Plugin, PluginEnvironment, Wheelhouse
+from ..support.conformance_mutants import MUTANTS
+from ..support.conformance_plugins import LETTERS, TOY, Mutant, install
+from ..support.plugin_environment import Plugin, PluginEnvironment, Wheelhouse
 
 ROWS = ["abcd", "bcde", "cdef", "defg"] * 2
 
@@ -254,7 +254,7 @@ ASKED = """
 import pytest
 from mf_core import AutoConfig
 from mf_core.errors import ConflictError, NotRegisteredError
-from mf_core.registry import registry
+from mf_core.plugins.registry import registry
 from mf_core.specs import ConfigSpec, Preset
 from mf_core.testing import Plugin
 

@@ -8,7 +8,7 @@ import pytest
 from mf_core import AutoModel, LoraConfig, merge_lora
 from mf_core.errors import ArgumentError
 
-from .training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ..support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
 
 def base(folder):

@@ -17,15 +17,15 @@ from mf_core import AutoModel
 from mf_core.errors import CheckpointError, FileMissingError, IntegrityError
 from mf_core.trainer.checkpoints import CheckpointStore, checkpoints, last_checkpoint, read_state
 
-from .training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ..support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 #: A run in a process of its own: dropout, two batches a step, passes that end in mid-run.
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from tests.training import make_trainer, small_model, counting_rows
+from tests.support.training import make_trainer, small_model, counting_rows
 
 folder, kill_at, how, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4] == "resume"
 

@@ -11,7 +11,15 @@ from mf_core import AutoModel, AutoTokenizer, Callback, Trainer, TrainingArgumen
 from mf_core.errors import ArgumentError, ArgumentTypeError, DataError
 from mf_core.trainer.checkpoints import checkpoints
 
-from .training import OFF, arguments, assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ..support.training import (
+    OFF,
+    arguments,
+    assert_equal_weights,
+    counting_rows,
+    make_trainer,
+    small_model,
+    weights_of,
+)
 
 
 def expected_loss(model, rows):

@@ -10,13 +10,13 @@ import pytest
 from mf_core import TrainingArguments
 from mf_core.trainer.memory import estimate_memory
 
-from .training import small_model
+from ..support.training import small_model
 
 #: The address space may grow by a little only, once everything is loaded.
 CHILD = """
 import re, resource, sys
 import numpy as np
-from tests.training import make_trainer, small_model
+from tests.support.training import make_trainer, small_model
 from pathlib import Path
 
 model = small_model(vocab_size=4096, hidden_size=256, num_layers=4, seq_length=256)
@@ -33,7 +33,7 @@ make_trainer(Path(sys.argv[1]), model=model, dataset=rows, batch_size=32, option
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits the memory by Linux's means")
 def test_the_error_names_the_batch_and_what_to_change(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path)], capture_output=True, text=True, env=environment, timeout=300
     )

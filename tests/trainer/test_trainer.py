@@ -16,7 +16,7 @@ from mf_core.errors import (
     NotRegisteredError,
 )
 
-from .training import arguments, counting_rows, make_trainer, small_model, write_jsonl
+from ..support.training import arguments, counting_rows, make_trainer, small_model, write_jsonl
 
 
 def test_training_learns_and_saves_a_model_that_loads(tmp_path, capsys):

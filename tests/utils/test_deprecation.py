@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from mf_core import deprecation
-from mf_core.deprecation import MFDeprecationWarning, deprecated, deprecated_argument, moved
 from mf_core.errors import ArgumentError
+from mf_core.utils import deprecation
+from mf_core.utils.deprecation import MFDeprecationWarning, deprecated, deprecated_argument, moved
 
-from .plugin_environment import Plugin, PluginEnvironment
+from ..support.plugin_environment import Plugin, PluginEnvironment
 
 WHEN = {"since": "0.3", "removed_in": "0.4"}
 
@@ -88,7 +88,7 @@ def test_name_that_moved() -> None:
 
 def test_command_shows_what_python_would_hide(environment: Callable[..., PluginEnvironment]) -> None:
     body = """
-        from mf_core.deprecation import warn_deprecated
+        from mf_core.utils.deprecation import warn_deprecated
         warn_deprecated("mf_old.Thing", since="1.1", removed_in="1.2", instead="mf_old.Other")
         import warnings
         warnings.warn("not ours", DeprecationWarning)
@@ -98,4 +98,5 @@ def test_command_shows_what_python_would_hide(environment: Callable[..., PluginE
     assert result.stderr == (
         "mf: warning: mf_old.Thing is deprecated since 1.1 and will be gone in 1.2: use mf_old.Other\n"
     )
-    assert made.run("from mf_core.registry import registry; registry.names('task')").stderr == ""  # Python's own rule
+    look_up = "from mf_core.plugins.registry import registry; registry.names('task')"
+    assert made.run(look_up).stderr == ""  # Python's own rule

@@ -26,7 +26,7 @@ def test_importing_and_probing_load_nothing_heavy():
     code, out, err = python(
         "import sys, mf_ascend_backend, mf_ascend_backend.plugin\n"
         "print(sorted(name for name in sys.modules if name.startswith('mf_core') or name == 'numpy'))\n"
-        "from mf_core.backend import load_backend\n"
+        "from mf_core.backends import load_backend\n"
         "found = load_backend('ascend').probe()\n"
         "print(found.available, {'mindspore', 'numpy', 'pydantic', 'te', 'hccl'} & set(sys.modules))"
     )
@@ -48,7 +48,7 @@ def test_with_both_installed_and_no_choice_the_cpu_serves_in_silence():
     code, out, err = python(
         "import logging; logging.basicConfig(level=logging.WARNING)\n"
         "from mf_core import get_backend\n"
-        "from mf_core.registry import registry\n"
+        "from mf_core.plugins.registry import registry\n"
         "print(registry.names('backend'), get_backend().name)"
     )
     assert (code, err) == (0, "")

@@ -63,7 +63,7 @@ def parts(log):
 
 KERNELS = """
 from mf_core import init_context
-from mf_core.backend import get_backend
+from mf_core.backends import get_backend
 init_context(context_config=dict(device_target="Ascend", device_id=1, max_device_memory="8GB"))
 device = get_backend()
 print(device.describe(), device.memory_total() >> 30, device.peak_flops("bfloat16"))
@@ -216,7 +216,7 @@ def test_a_plugin_that_does_not_load_is_told_with_the_library(cann, tmp_path):
 
 CLUSTER = """
 from mf_core import init_context
-from mf_core.backend import get_backend
+from mf_core.backends import get_backend
 rank, size = init_context(use_parallel=True, context_config=dict(device_target="Ascend"))
 import mindspore as ms
 import numpy as np

@@ -8,7 +8,7 @@ import pytest
 from mf_cpu_backend.cores import core_count
 
 from mf_core import get_backend
-from mf_core.backend import load_backend
+from mf_core.backends import load_backend
 from mf_core.errors import BackendError, ConfigError
 
 
@@ -22,7 +22,7 @@ def python(code, cwd=None, **environment):
 
 def test_probe_touches_nothing():
     code, out, err = python(
-        "import sys; from mf_core.backend import load_backend; p = load_backend('cpu').probe();"
+        "import sys; from mf_core.backends import load_backend; p = load_backend('cpu').probe();"
         "print(p.available, p.device_count, sorted(p.details), 'mindspore' in sys.modules)"
     )
     assert (code, err) == (0, "")

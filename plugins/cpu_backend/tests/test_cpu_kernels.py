@@ -468,7 +468,7 @@ def test_a_level_that_is_not_there_is_refused(tmp_path):
 def test_without_a_library_there_are_none_and_it_is_said(tmp_path):
     code = (
         "import mf_cpu_backend.kernels as k, pathlib; k.FOLDER = pathlib.Path('nowhere')\n"
-        "from mf_core.backend import load_backend; b = load_backend('cpu')\n"
+        "from mf_core.backends import load_backend; b = load_backend('cpu')\n"
         "print([str(c) for c in b.probe().checks if c.name == 'native kernels'], b.capability('gelu'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

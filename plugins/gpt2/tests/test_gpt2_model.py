@@ -119,7 +119,7 @@ def test_bfloat16_rounds_what_products_read(model):
 
 
 def test_the_default_type_gives_way_to_the_devices_and_is_said(caplog):
-    from mf_core import backend
+    from mf_core.backends import base as backend
 
     backend._said.clear()
     made = [GPT2LMHeadModel(GPT2Config(**SMALL)) for _ in range(2)]

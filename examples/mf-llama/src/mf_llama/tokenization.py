@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mf_core.fast_tokenization import FastTokenizer
+from mf_core.tokenization import FastTokenizer
 
 
 class LlamaTokenizer(FastTokenizer):

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from mf_core import DeviceBackend
-from mf_core.backend import Probe
-from mf_core.checks import Check, check_package, first_missing
+from mf_core.backends import Check, Probe, check_package, first_missing
 from mf_core.errors import BackendError, UnsupportedError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mf_core import DeviceBackend
-from mf_core.backend import Probe
+from mf_core.backends import Probe
 from mf_core.errors import BackendError
 
 from . import chips

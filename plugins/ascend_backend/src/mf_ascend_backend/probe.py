@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mf_core.backend import Probe
-from mf_core.checks import Check, first_missing, numbers
+from mf_core.backends import Check, Probe, first_missing, numbers
 
 from . import versions
 from .chips import family_on_the_bus

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mf_core.checks import numbers
+from mf_core.backends import numbers
 
 #: MindSpore -> the CANN and the driver that its release was made with, as the installation page of MindSpore
 #: Transformers lists them (https://www.mindspore.cn/mindformers/docs/en/r1.9.0/installation.html). For 2.10, CANN is

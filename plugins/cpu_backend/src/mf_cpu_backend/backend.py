@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mf_core import DeviceBackend
-from mf_core.backend import Probe
-from mf_core.checks import Check, check_package, first_missing
+from mf_core.backends import Check, Probe, check_package, first_missing
 from mf_core.errors import BackendError, ConfigError
 
 from .cores import core_count

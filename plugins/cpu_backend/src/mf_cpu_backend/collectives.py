@@ -9,7 +9,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from mf_core.collectives import Collectives
+from mf_core.backends.collectives import Collectives
 from mf_core.errors import ArgumentTypeError
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import tokenizers
 
 from mf_core.errors import ConfigError, FileMissingError, IntegrityError
-from mf_core.fast_tokenization import FastTokenizer, read_tokenizer_json
 from mf_core.hub import Source
+from mf_core.tokenization import FastTokenizer, read_tokenizer_json
 
 _END = "<|endoftext|>"
 

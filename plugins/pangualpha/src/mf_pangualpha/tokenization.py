@@ -13,8 +13,8 @@ import sentencepiece
 
 from mf_core import PretrainedTokenizer
 from mf_core.errors import FileMissingError, IntegrityError
-from mf_core.files import atomic_path
 from mf_core.hub import Source
+from mf_core.utils.files import atomic_path
 
 VOCAB_FILE = "vocab.model"
 

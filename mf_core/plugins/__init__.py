@@ -1,0 +1,1 @@
+"""Plugins: discovery, guarded loading, and the registry that resolves names to classes."""
