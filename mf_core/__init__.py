@@ -95,14 +95,16 @@ def __getattr__(name: str) -> Any:
 
 
 def _plugin_class(name: str) -> Any:
+    from .backends.base import load_class
     from .errors import NotRegisteredError, did_you_mean
     from .plugins.registry import registry
 
     try:
-        return registry.find("export", name).load()
+        entry = registry.find("export", name)
     except NotRegisteredError as error:
         close = did_you_mean(name, [*_MODULES, *registry.names("export")])
         raise AttributeError(f"{error.what}: {error.why or close or 'no such name'}", name=name) from error
+    return load_class(entry)
 
 
 def __dir__() -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .backends.base import load_class
 from .checkpoint.locate import Checkpoint, locate
-from .errors import ArgumentError, ArgumentTypeError, IntegrityError, UnsupportedError
-from .plugins.registry import RUNTIME, Entry, registry
+from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from .plugins.registry import registry
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
@@ -157,7 +158,7 @@ class AutoModel(_Auto):
                 hint="AutoConfig.from_pretrained(name_or_path) makes one",
             )
         entry = registry.find(cls.kind, *_family(config))
-        model: PretrainedModel = entry.load()(config.replace(**overrides))
+        model: PretrainedModel = load_class(entry)(config.replace(**overrides))
         return model
 
 
@@ -181,6 +182,8 @@ class AutoTokenizer(_Auto):
         Raises:
             FileMissingError: The checkpoint has no vocabulary.
         """
+        from .tokenization.resolve import tokenizer_of
+
         return tokenizer_of(locate(name_or_path, revision), **options)
 
 
@@ -194,9 +197,17 @@ class AutoProcessor(_Auto):
         cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
     ) -> PretrainedProcessor:
         """Return a checkpoint's processor with its tokenizer; ``options`` go to its class."""
-        checkpoint = locate(name_or_path, revision)
-        processor: PretrainedProcessor = _companion(cls.kind, checkpoint).load().from_checkpoint(checkpoint, **options)
-        return processor
+        return processor_of(locate(name_or_path, revision), **options)
+
+
+def processor_of(checkpoint: Checkpoint, **options: Any) -> PretrainedProcessor:
+    """Return the processor of a checkpoint that has been located."""
+    from .processing.base import PretrainedProcessor
+    from .tokenization.resolve import find_class
+
+    entry = find_class("processor", PretrainedProcessor, checkpoint)
+    processor: PretrainedProcessor = entry.load().from_checkpoint(checkpoint, **options)
+    return processor
 
 
 def model_of(
@@ -204,39 +215,5 @@ def model_of(
 ) -> PretrainedModel:
     """Return the model, of the kind ``"model:<head>"``, of a checkpoint that has been located."""
     entry = registry.find(kind, checkpoint.model_type, checkpoint.owner)
-    model: PretrainedModel = entry.load().from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
+    model: PretrainedModel = load_class(entry).from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
     return model
-
-
-def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
-    """Return the tokenizer of a checkpoint that has been located."""
-    tokenizer: PretrainedTokenizer = _companion("tokenizer", checkpoint).load().from_checkpoint(checkpoint, **options)
-    return tokenizer
-
-
-def _companion(kind: str, checkpoint: Checkpoint) -> Entry:
-    """Find the tokenizer or processor class: by the class that its own file names, or by the family."""
-    from .tokenization.base import read_class_name
-
-    class_name = None if checkpoint.tokenizer is None else read_class_name(checkpoint.tokenizer, kind)
-    if "model_type" in checkpoint.config or class_name is None:
-        other = None if class_name is None else _of_another_family(kind, class_name, checkpoint)
-        return other or registry.find(kind, checkpoint.model_type, checkpoint.owner)
-    from .processing.base import PretrainedProcessor
-    from .tokenization.base import PretrainedTokenizer
-
-    entry = registry.find("export", class_name)
-    if not issubclass(entry.load(), PretrainedTokenizer if kind == "tokenizer" else PretrainedProcessor):
-        raise IntegrityError(f"{checkpoint.name!r} names {class_name!r} as its {kind}", value=class_name)
-    return entry
-
-
-def _of_another_family(kind: str, class_name: str, checkpoint: Checkpoint) -> Entry | None:
-    """Return the class that a checkpoint's file names where one plugin offers it, and for another family than its own.
-
-    A model may have been trained with any tokenizer, such as one of a plugin that brings no models.
-    """
-    if any(entry.owner == RUNTIME for entry in registry.entries(kind) if entry.name == checkpoint.model_type):
-        return None  # what the user registered for the family wins
-    named = [entry for entry in registry.entries(kind) if str(entry.target).rpartition(":")[2] == class_name]
-    return named[0] if len(named) == 1 and named[0].name != checkpoint.model_type else None

@@ -67,7 +67,7 @@ def pipeline(
         NotRegisteredError: No plugin has the task, or the model.
         ArgumentError: An option is unknown to the task.
     """
-    from .backends.base import get_backend
+    from .backends.base import get_backend, load_class
 
     name = task or "text_generation"
     if not isinstance(name, str):
@@ -78,7 +78,7 @@ def pipeline(
             f"backend={backend!r} is not 'ms'", value=backend, why="pipelines run on MindSpore",
             hint="device_target='cpu' chooses a device",
         )
-    cls: type[Pipeline] = entry.load()
+    cls: type[Pipeline] = load_class(entry)
     given = model if model is not None else cls.default_model
     if given is None:
         raise ArgumentError(f"the task {name!r} has no model of its own", hint="pass model=…")

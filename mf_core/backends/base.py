@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BackendError, NotInstalledError, describe
-from ..plugins.registry import registry
+from ..plugins.registry import Entry, registry
+from ..specs import ModelSpec, TaskSpec
 from .checks import Check
 
 if TYPE_CHECKING:
@@ -234,6 +235,17 @@ def get_backend(name: str | None = None, device_id: int | None = None) -> Device
         backend.setup(int(os.environ.get("DEVICE_ID", "0")) if device_id is None else device_id)
         _state["ready"] = backend
     return backend
+
+
+def load_class(entry: Entry) -> Any:
+    """Return the class of a registry entry; import MindSpore first, as the backend requires, where the class needs it.
+
+    Raises:
+        TargetError, NotInstalledError: See :meth:`mf_core.plugins.registry.Entry.load`.
+    """
+    if isinstance(entry.spec, (ModelSpec, TaskSpec)):
+        import_mindspore()
+    return entry.load()
 
 
 def import_mindspore() -> Any:

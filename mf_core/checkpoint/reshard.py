@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..backends.base import load_class
 from ..errors import ArgumentError
 from ..parallel.device_mesh import Layout
 from ..parallel.validate import fit
+from ..plugins.registry import registry
 from ..utils.files import atomic_path
 from .atomic_dir import copy_rest, new_folder
 from .consolidate import whole_tensors
+from .locate import locate
 from .sharded import OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
 from .shards import SHARD_SIZE, LazyTensor, bytes_of, file_header, write_file, write_shards
 from .tensor_shards import ShardedTensor, piece_of, state_entries, writers
@@ -110,7 +113,11 @@ def split(
     """
     source, target = Path(folder), Path(out)
     weights, states = whole_tensors(source), whole_tensors(source, "optimizer")
-    names, where = fit(source, {tensor.name: tensor.shape for tensor in weights}, layout, vocabulary)
+    checkpoint = locate(source)
+    model = load_class(registry.find("model:base", checkpoint.model_type, checkpoint.owner))
+    shapes = {tensor.name: tensor.shape for tensor in weights}
+    config = model.config_class.from_dict(checkpoint.config)
+    names, where = fit(model, config, shapes, layout, vocabulary=vocabulary)
     weights = [replace(tensor, name=names[tensor.name]) for tensor in weights if tensor.name in names]
     entries = {tensor.name: ShardedTensor.at(where[tensor.name], tensor.dtype) for tensor in weights}
     kept = {tensor.name: (tensor.shape, tensor.dtype) for tensor in states}

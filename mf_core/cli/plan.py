@@ -97,6 +97,7 @@ def run_plan(options: argparse.Namespace) -> int:
 
 
 def _outline(name: str, settings: Sequence[str]) -> Outline:
+    from ..backends.base import load_class
     from ..checkpoint.locate import locate
     from ..planner.meta_model import outline
     from ..plugins.registry import registry
@@ -104,7 +105,7 @@ def _outline(name: str, settings: Sequence[str]) -> Outline:
     checkpoint = locate(name)
     fields: dict[str, Any] = {}
     put_settings(fields, settings)
-    model_class = registry.find("model:causal_lm", checkpoint.model_type, checkpoint.owner).load()
+    model_class = load_class(registry.find("model:causal_lm", checkpoint.model_type, checkpoint.owner))
     return outline(model_class, model_class.config_class.from_dict(checkpoint.config, **fields))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.base import load_class
 from ..checkpoint.locate import locate
 from ..checkpoint.shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
 from ..errors import ArgumentError, FileMissingError, TargetError, UnsupportedError, WeightsError, close_names
@@ -139,7 +140,7 @@ def plan_conversion(
     checkpoint = locate(model)
     entry = registry.find("model:base", checkpoint.model_type, checkpoint.owner)
     converter = _recognise(path, entry)
-    model_class = entry.load()
+    model_class = load_class(entry)
     config = model_class.config_class.from_dict(checkpoint.config, **(overrides or {}))
     _check_config(converter, config, str(source), str(model))
     tensors = list(converter.tensors())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -12,12 +12,14 @@ from mindspore import Tensor, nn, ops
 
 from ..checkpoint.weights import to_numpy
 from ..errors import ArgumentError, UnsupportedError, WeightsError, did_you_mean
-from ..models.base import PretrainedModel
 from ..nn import Linear
 from ..nn.cells import replace_cell
 from ..nn.dropout import number_sites
 from .config import LoraConfig
 from .layers import LoraLinear
+
+if TYPE_CHECKING:
+    from ..models.base import PretrainedModel
 
 
 class LoraShare(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
 import numpy as np
@@ -15,11 +15,13 @@ from safetensors.numpy import save_file
 from ..checkpoint.weights import read_tensors, to_numpy
 from ..errors import ArgumentError, FileMissingError, WeightsError
 from ..hub import Source, open_source
-from ..models.base import PretrainedModel
 from ..nn.init import skip_init
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, atomic_path
 from .adapters import adapters, find_layers, insert, targets
 from .config import LoraConfig, read_settings
+
+if TYPE_CHECKING:
+    from ..models.base import PretrainedModel
 
 ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 

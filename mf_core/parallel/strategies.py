@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mindspore import nn
 
 from ..errors import ArgumentError, UnsupportedError
-from ..models.base import PretrainedModel
 from .config import ParallelConfig
 from .plan import ParallelPlan, matches, within
 from .validate import plan_of
+
+if TYPE_CHECKING:
+    from ..models.base import PretrainedModel
 
 #: How many parts each axis of an array is in.
 Cut = tuple[int, ...]
@@ -78,8 +80,8 @@ def find_model(network: nn.Cell) -> tuple[PretrainedModel, str]:
         ArgumentError: There is none.
     """
     for path, cell in network.cells_and_names():
-        if isinstance(cell, PretrainedModel):
-            return cell, f"{path}." if path else ""
+        if hasattr(type(cell), "parallel_plan"):
+            return cast("PretrainedModel", cell), f"{path}." if path else ""
     raise ArgumentError(f"{type(network).__name__} is no model and holds none", value=network)
 
 

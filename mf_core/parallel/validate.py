@@ -1,29 +1,27 @@
-"""Which model a checkpoint is of, and how its weights lie in a layout by that model's parallel plan."""
+"""How a checkpoint's weights are distributed in a layout by the model's parallel plan."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from ..checkpoint.locate import locate
 from ..errors import ArgumentError, UnsupportedError
-from ..plugins.registry import registry
 from .device_mesh import Layout
 from .plan import ParallelPlan, Place, matches, places, prefix
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def fit(folder: Path, shapes: Shapes, layout: Layout, vocabulary: bool) -> tuple[dict[str, str], dict[str, Place]]:
-    """Return what the weights of a checkpoint are called in its model, and where each is in a layout.
-
-    The model's class is imported; the model is not built.
+def fit(
+    model: Any, config: Any, shapes: Shapes, layout: Layout, *, vocabulary: bool
+) -> tuple[dict[str, str], dict[str, Place]]:
+    """Return the parameters that a checkpoint's weights belong to, and where each parameter is in a layout.
 
     Args:
-        folder: The checkpoint, whose ``config.json`` names the family.
-        shapes: Its weights' names and shapes.
+        model: The model's class, which is not instantiated.
+        config: Its configuration.
+        shapes: The checkpoint's weights: names and shapes.
         layout: The grid.
         vocabulary: Whether embeddings are split by vocabulary.
 
@@ -34,9 +32,6 @@ def fit(folder: Path, shapes: Shapes, layout: Layout, vocabulary: bool) -> tuple
         ArgumentError: Numbers do not divide.
         UnsupportedError: The model does not say how it may be split.
     """
-    checkpoint = locate(folder)
-    model = registry.find("model:base", checkpoint.model_type, checkpoint.owner).load()
-    config = model.config_class.from_dict(checkpoint.config)
     names = _names(model, shapes)
     # In the order of their numbers, as the model has them; a file may put layer 10 before layer 2.
     ordered = sorted(names.items(), key=lambda item: _natural(item[1]))

@@ -29,7 +29,7 @@ from ..errors import (
     describe,
     did_you_mean,
 )
-from ..specs import ModelSpec, Preset, TaskSpec
+from ..specs import Preset, TaskSpec
 from .loading import timeout
 from .manager import PluginRecord, Spec, is_loading, load_plugins, names_of, normalize
 
@@ -76,11 +76,11 @@ class Entry:
         return str(getattr(self.spec, "model_type", self.name))
 
     def load(self) -> Any:
-        """Import the target and return it. Raise TargetError or NotInstalledError, saying whose it is."""
-        if isinstance(self.spec, (ModelSpec, TaskSpec)):
-            from ..backends.base import import_mindspore
+        """Import the target and return it; raise TargetError or NotInstalledError, which name the owner.
 
-            import_mindspore()  # the target's module imports it: let the backend say how, first
+        A model's or a task's class needs MindSpore: :func:`mf_core.backends.load_class` imports that first, as the
+        backend requires.
+        """
         return self.target if isinstance(self.target, type) else load_target(self.target, self.owner)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
+from ..checkpoint.locate import Checkpoint, locate
 from ..errors import ArgumentError, ArgumentTypeError, check_options
-from ..tokenization.base import PretrainedTokenizer
+from ..tokenization.base import PretrainedTokenizer, read_json
+from ..tokenization.resolve import tokenizer_of
 from ..utils.files import write_json
-
-if TYPE_CHECKING:
-    from ..checkpoint.locate import Checkpoint
 
 PROCESSOR_CONFIG_FILE = "preprocessor_config.json"
 
@@ -48,9 +47,7 @@ class PretrainedProcessor(ABC):
                 f"return_tensors={return_tensors!r} is not one of None, 'np', 'ms'", value=return_tensors
             )
         if tokenizer is None:
-            from ..auto import AutoTokenizer
-
-            tokenizer = AutoTokenizer.from_pretrained(self.default_tokenizer)
+            tokenizer = tokenizer_of(locate(self.default_tokenizer))
         if not isinstance(tokenizer, PretrainedTokenizer):
             raise ArgumentTypeError(
                 f"{type(self).__name__} takes a tokenizer, not {type(tokenizer).__name__}", value=tokenizer,
@@ -67,16 +64,11 @@ class PretrainedProcessor(ABC):
     @classmethod
     def from_pretrained(cls: type[P], name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> P:
         """Return the processor of a preset, directory or hub repository; ``options`` are the constructor's."""
-        from ..checkpoint.locate import locate
-
         return cls.from_checkpoint(locate(name_or_path, revision), **options)
 
     @classmethod
     def from_checkpoint(cls: type[P], checkpoint: Checkpoint, **options: Any) -> P:
         """Return the processor of a checkpoint that has been located."""
-        from ..auto import tokenizer_of
-        from ..tokenization.base import read_json
-
         check_options(options, ("tokenizer", *cls.options), cls.__name__, "option")
         saved = read_json(checkpoint.tokenizer, PROCESSOR_CONFIG_FILE) if checkpoint.tokenizer is not None else {}
         kept = {name: saved[name] for name in cls.options if name in saved}

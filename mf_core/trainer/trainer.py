@@ -13,7 +13,7 @@ import mindspore as ms
 
 from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
-from ..backends.base import get_backend
+from ..backends.base import get_backend, load_class
 from ..checkpoint.consolidate import whole_tensors
 from ..checkpoint.locate import locate
 from ..checkpoint.sharded import OPTIMIZER_FILE, Index, is_sharded
@@ -338,7 +338,7 @@ class Trainer:
             self._load(self._checkpoint(predict_checkpoint), None)
         if batch_size is not None:
             options["batch_size"] = batch_size
-        pipeline = self._entry.load()(self.model, self.tokenizer, **self._processors)
+        pipeline = load_class(self._entry)(self.model, self.tokenizer, **self._processors)
         result = pipeline(input_data, **options)
         callbacks = CallbackList(self._callbacks, model=self.model, tokenizer=self.tokenizer, trainer=self)
         callbacks.call("on_predict", self.args, self.state, TrainerControl(), predictions=result)
