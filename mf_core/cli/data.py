@@ -32,7 +32,7 @@ def run_build(options: argparse.Namespace) -> int:
     """Write the file and say what is in it."""
     from ..auto import AutoTokenizer
     from ..data import PackedRows, open_records, pack, write_mindrecord
-    from ..data.mindrecord import check_target
+    from ..data.files.mindrecord import check_target
 
     output = Path(options.output)
     check_target(output, options.overwrite)

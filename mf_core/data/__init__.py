@@ -4,7 +4,7 @@
 that hold ids are checked by :func:`rows`. :func:`write_mindrecord` writes rows to a file.
 """
 
-from .mindrecord import write_mindrecord
+from .files.mindrecord import write_mindrecord
 from .mindspore_dataset import is_dataset, iterate, shards_of, size_of
 from .opening import open_records
 from .packing import PackedRows, PackedStream, pack

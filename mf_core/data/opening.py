@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..errors import ArgumentError, DataError, FileMissingError
-from .arrays import Arrays
-from .items import Items
-from .mindrecord import header_of, is_mindrecord
+from .files.array_files import Arrays
+from .files.mindrecord import header_of, is_mindrecord
+from .files.text_files import Texts
+from .item_source import Items
+from .record_source import Source
 from .records import Records, RecordStream
-from .source import Source
-from .texts import Texts
 
 #: The kinds of files, and how their names end.
 SUFFIXES: Final = {

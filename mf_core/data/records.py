@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ..errors import DataError, MFError
-from .source import HOLDS, Former, Kind, LazySequence, Record, Source, kind_of
+from .record_source import HOLDS, Former, Kind, LazySequence, Record, Source, kind_of
 
 T = TypeVar("T")
 R = TypeVar("R")

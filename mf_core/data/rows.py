@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, InputTooLongError
-from .items import Items
+from .item_source import Items
+from .record_source import LazySequence, Record, not_a_row
 from .records import DerivedStream, Records, RecordStream
-from .source import LazySequence, Record, not_a_row
 
 Row = dict[str, np.ndarray]
 

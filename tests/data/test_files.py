@@ -195,7 +195,7 @@ def test_damaged_tfrecord(tmp_path, change, message):
 
 
 def test_checksums_of_records_of_all_lengths():
-    from mf_core.data.tfrecord import masked_crc32c
+    from mf_core.data.files.tfrecord import masked_crc32c
 
     from ..support.data_sources import _masked_crc
 

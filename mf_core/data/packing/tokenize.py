@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import ArgumentError, describe
-from ..tokenization.base import PretrainedTokenizer
-from .layout import Document
-from .source import Record
+from ...errors import ArgumentError, describe
+from ...tokenization.base import PretrainedTokenizer
+from ..record_source import Record
+from .row_packer import Document
 
 #: A batch has so many texts, or characters, at most, but for a longer text.
 _TEXTS: Final = 1024

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ...errors import DataError
+from ..record_source import COLUMNS, Former, Record, Source
 from .convert import convert
-from .source import COLUMNS, Former, Record, Source
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The process that reads MindRecord and TFRecord files with MindSpore; see :mod:`mf_core.data.convert`."""
+"""The process that reads MindRecord and TFRecord files with MindSpore; see :mod:`mf_core.data.files.convert`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..errors import DataError, MFError, describe
-from .source import COLUMNS
-from .store import ArrayWriter
+from ...errors import DataError, MFError, describe
+from ..prepared_cache import ArrayWriter
+from ..record_source import COLUMNS
 
 #: What the process is to do, and, when it has ended, what became of it.
 JOB: Final = "job.json"
@@ -32,7 +32,7 @@ def main(folder: str) -> None:
         job.update(words)
         file.write_text(json.dumps(job), encoding="utf-8")
 
-    from ..backends.base import import_mindspore
+    from ...backends.base import import_mindspore
 
     import_mindspore()
     _limit_memory()

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.base import import_mindspore
-from ..errors import ArgumentError, DataError, FileMissingError, describe
-from .source import COLUMNS
+from ...backends.base import import_mindspore
+from ...errors import ArgumentError, DataError, FileMissingError, describe
+from ..record_source import COLUMNS
 
 _ROWS = 1000
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from ..hub.cache import sha256_of
-from .source import Former, Record, Source
-from .store import entry_of
+from ...errors import DataError
+from ...hub.cache import sha256_of
+from ..prepared_cache import entry_of
+from ..record_source import Former, Record, Source
 
 _BOM = b"\xef\xbb\xbf"
 

@@ -11,13 +11,13 @@ from typing import Any, get_args
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import ArgumentError, DataError
-from ..tokenization.base import PretrainedTokenizer
-from .layout import Layout, Mode, Row
-from .records import DerivedStream, Records, RecordStream, warn_skipped
-from .source import COLUMNS, LazySequence
-from .store import ArrayWriter, Entry, entry_of, scratch_folder
-from .tokenizing import documents
+from ...errors import ArgumentError, DataError
+from ...tokenization.base import PretrainedTokenizer
+from ..prepared_cache import ArrayWriter, Entry, entry_of, scratch_folder
+from ..record_source import COLUMNS, LazySequence
+from ..records import DerivedStream, Records, RecordStream, warn_skipped
+from .row_packer import Layout, Mode, Row
+from .tokenize import documents
 
 #: Rows are written so many at a time.
 _ROWS = 256

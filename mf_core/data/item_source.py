@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .source import Former, Record, Source
+from .record_source import Former, Record, Source
 
 
 class Items(Source):

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from ..hub.cache import sha256_of
+from ...errors import DataError
+from ...hub.cache import sha256_of
+from ..prepared_cache import Entry, entry_of
 from .mindrecord import header_of
-from .reading import JOB, main
-from .store import Entry, entry_of
+from .reader_process import JOB, main
 from .tfrecord import check_frames
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ...errors import DataError
 
 Mode = Literal["join", "apart", "none"]
 Row = dict[str, np.ndarray]

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import DataError
+from ...errors import DataError
 
 #: Checksums are computed for so many bytes at once, the shorter records padded to the longest.
 _BYTES = 1 << 22

@@ -1,0 +1,1 @@
+"""Files of data: text, comma-separated, MindRecord, TFRecord and ``.npy``."""
