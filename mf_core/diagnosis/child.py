@@ -30,7 +30,7 @@ def _load(given: Mapping[str, Any]) -> dict[str, Any]:
 
     from ..plugins.loading import Loader
     from ..plugins.traceback_origin import their_line  # noqa: F401
-    from ..testing.surroundings import changes, look, watching_files
+    from ..utils.process_state import changes, look, watching_files
 
     record = PluginRecord(**given)
     loader = Loader()

@@ -32,33 +32,33 @@ TYPE_CHECKING = False  # importing typing would be most of what this module cost
 if TYPE_CHECKING:
     from typing import Any
 
-    from .backend import BackendContract as BackendContract
-    from .config import ConfigContract as ConfigContract
-    from .discovery import contracts_of as contracts_of
-    from .environment import Plugin as Plugin
-    from .environment import PluginEnvironment as PluginEnvironment
-    from .environment import Wheelhouse as Wheelhouse
-    from .model import ModelContract as ModelContract
-    from .plugin import PluginContract as PluginContract
-    from .processor import ProcessorContract as ProcessorContract
-    from .task import TaskContract as TaskContract
-    from .temporary import temporary_plugin as temporary_plugin
-    from .tokenizer import TokenizerContract as TokenizerContract
+    from .contracts.backend import BackendContract as BackendContract
+    from .contracts.config import ConfigContract as ConfigContract
+    from .contracts.discovery import contracts_of as contracts_of
+    from .contracts.plugin import PluginContract as PluginContract
+    from .contracts.processor import ProcessorContract as ProcessorContract
+    from .contracts.task import TaskContract as TaskContract
+    from .contracts.tokenizer import TokenizerContract as TokenizerContract
+    from .environment.plugin_environment import Plugin as Plugin
+    from .environment.plugin_environment import PluginEnvironment as PluginEnvironment
+    from .environment.plugin_environment import Wheelhouse as Wheelhouse
+    from .environment.temporary import temporary_plugin as temporary_plugin
+    from .model_checks.model import ModelContract as ModelContract
 
 #: Public name -> the module that defines it.
 _MODULES = {
-    "BackendContract": "backend",
-    "ConfigContract": "config",
-    "ModelContract": "model",
-    "Plugin": "environment",
-    "PluginContract": "plugin",
-    "PluginEnvironment": "environment",
-    "ProcessorContract": "processor",
-    "TaskContract": "task",
-    "TokenizerContract": "tokenizer",
-    "Wheelhouse": "environment",
-    "contracts_of": "discovery",
-    "temporary_plugin": "temporary",
+    "BackendContract": "contracts.backend",
+    "ConfigContract": "contracts.config",
+    "ModelContract": "model_checks.model",
+    "Plugin": "environment.plugin_environment",
+    "PluginContract": "contracts.plugin",
+    "PluginEnvironment": "environment.plugin_environment",
+    "ProcessorContract": "contracts.processor",
+    "TaskContract": "contracts.task",
+    "TokenizerContract": "contracts.tokenizer",
+    "Wheelhouse": "environment.plugin_environment",
+    "contracts_of": "contracts.discovery",
+    "temporary_plugin": "environment.temporary",
 }
 
 __all__ = sorted(_MODULES)

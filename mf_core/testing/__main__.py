@@ -18,7 +18,7 @@ def main(distribution: str, report: str, *pytest_options: str) -> int:
     """Check a distribution and write what became of it to the file ``report``; return pytest's exit code."""
     import pytest
 
-    from .plugin import records_of
+    from .contracts.plugin import records_of
     from .reporting import Recorder
 
     packages = {record.module.partition(".")[0] for record in records_of(distribution)}

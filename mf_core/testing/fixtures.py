@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ..plugins.manager import PluginRecord
-from .environment import Plugin, PluginEnvironment, Wheelhouse
-from .temporary import temporary_plugin as _temporary_plugin
+from .environment.plugin_environment import Plugin, PluginEnvironment, Wheelhouse
+from .environment.temporary import temporary_plugin as _temporary_plugin
 
 
 @pytest.fixture(scope="session")

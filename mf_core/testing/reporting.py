@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ..errors import MFError, describe
-from .contract import Fault, reason_of
+from .contracts.contract import Fault, reason_of
 
 
 class Recorder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mf_core.testing.environment import MF, PROLOGUE, Plugin, PluginEnvironment, Result, Wheelhouse
+from mf_core.testing.environment.plugin_environment import MF, PROLOGUE, Plugin, PluginEnvironment, Result, Wheelhouse
 
 __all__ = ["HEALTHY", "MF", "PROLOGUE", "Plugin", "PluginEnvironment", "Result", "Wheelhouse", "family_plugin"]
 

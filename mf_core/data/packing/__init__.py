@@ -1,5 +1,5 @@
 """Texts into rows of ids of one length."""
 
-from .pack import PackedRows, PackedStream, pack
+from .packed_rows import PackedRows, PackedStream, pack
 
 __all__ = ["PackedRows", "PackedStream", "pack"]

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import MFError, describe
-from ..specs import TokenizerSpec
-from . import probes
+from ...errors import MFError, describe
+from ...specs import TokenizerSpec
+from ..processes import probes
+from ..processes.run import across_spawn, in_fresh_process
 from .contract import once
+from .default_subjects import offline_preset, sample_texts
 from .plugin import PluginContract
-from .processes import across_spawn, in_fresh_process
-from .sources import offline_preset, sample_texts
 
 #: What vocabularies may lack: emoji of several characters, controls, right-to-left text, a private character.
 _ODD = ("🧪👩‍👩‍👧", "\x00\x1b[31m\t\r\n", "שלום مرحبا", "\ue000\u200b\ufeff", "é" * 50, " ")
@@ -188,7 +188,7 @@ class TokenizerContract(PluginContract):
 
     def test_saved_tokenizer_is_the_same(self, tmp_path: Path) -> None:
         """A checkpoint is saved with its tokenizer, and opened by AutoTokenizer somewhere else."""
-        from ..auto import AutoTokenizer
+        from ...auto import AutoTokenizer
 
         self.tokenizer.save_pretrained(tmp_path)
         back = AutoTokenizer.from_pretrained(tmp_path)
@@ -219,7 +219,7 @@ class TokenizerContract(PluginContract):
     # How ------------------------------------------------------------------------------------------------------------
 
     def _load_light(self, target: str) -> Any:
-        from ..plugins.registry import load_target
+        from ...plugins.registry import load_target
 
         return load_target(target, self.owner)
 
@@ -241,9 +241,9 @@ class TokenizerContract(PluginContract):
             self.fault(f"{what} raises {describe(error)}")
 
     def _check_against_config(self, size: int) -> None:
-        from ..auto import config_of
-        from ..checkpoint.locate import locate
-        from ..plugins.registry import registry
+        from ...auto import config_of
+        from ...checkpoint.locate import locate
+        from ...plugins.registry import registry
 
         checkpoint = locate(self.location)
         if not registry.has("config", str(checkpoint.config.get("model_type"))):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..checkpoint.locate import locate
-from ..errors import MFError
-from ..plugins.registry import registry
+from ...checkpoint.locate import locate
+from ...errors import MFError
+from ...plugins.registry import registry
 
 if TYPE_CHECKING:
     from .plugin import PluginContract

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import describe
-from .contract import Fault
+from ...errors import describe
+from ..contracts.contract import Fault
 
 #: Seconds after which a process is given up.
 PATIENCE = 180

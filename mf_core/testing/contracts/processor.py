@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..specs import ProcessorSpec
-from . import probes
-from .comparing import plain, same
+from ...specs import ProcessorSpec
+from ..processes import probes
+from ..processes.run import across_spawn, in_fresh_process
+from .compare import plain, same
 from .contract import once
+from .default_subjects import offline_preset, sample_texts
 from .plugin import PluginContract
-from .processes import across_spawn, in_fresh_process
-from .sources import offline_preset, sample_texts
 
 
 class ProcessorContract(PluginContract):
@@ -42,7 +42,7 @@ class ProcessorContract(PluginContract):
     @once
     def processor_class(self) -> Any:
         """The processor's class."""
-        from ..plugins.registry import load_target
+        from ...plugins.registry import load_target
 
         return load_target(self.spec_of(ProcessorSpec, model_type=self.model_type).target, self.owner)
 
@@ -93,7 +93,7 @@ class ProcessorContract(PluginContract):
 
     def test_options_are_kept(self, tmp_path: Path) -> None:
         """A checkpoint is saved with its processor, and opened by AutoProcessor somewhere else."""
-        from ..auto import AutoProcessor
+        from ...auto import AutoProcessor
 
         changed = {"max_length": 7} if "max_length" in self.processor_class.options else {}
         processor = self.processor_class.from_pretrained(self.location, **{**self.plainly, **changed})

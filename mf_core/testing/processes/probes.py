@@ -21,8 +21,8 @@ def entry_module(module: str) -> dict[str, Any]:
         ``changes``: what is not as it was; ``files``: what was written; ``error``: what was raised, if anything.
     """
     _prepare()
-    from ..errors import describe
-    from .surroundings import changes, look, watching_files
+    from ...errors import describe
+    from ...utils.process_state import changes, look, watching_files
 
     packages, before, error = _packages(), look(), ""
     with watching_files() as files:
@@ -48,19 +48,19 @@ def targets(names: list[list[str]], with_mindspore: bool) -> dict[str, Any]:
     Returns:
         ``changes`` and ``files`` as :func:`entry_module` has them.
     """
-    from ..errors import MFError
-    from ..plugins.registry import load_target, registry
-    from ..utils import settings  # noqa: F401
+    from ...errors import MFError
+    from ...plugins.registry import load_target, registry
+    from ...utils import settings  # noqa: F401
 
     registry.names("config")
     importlib.import_module("tokenizers")
     if with_mindspore:
-        from ..backends.base import import_mindspore
+        from ...backends.base import import_mindspore
 
         import_mindspore()
         for module in ("models", "conversion", "parallel", "generation", "trainer", "tasks.text_generation"):
             importlib.import_module(f"mf_core.{module}")
-    from .surroundings import changes, look, watching_files
+    from ...utils.process_state import changes, look, watching_files
 
     before = look()
     with watching_files() as files:
@@ -81,8 +81,8 @@ def first_look_up(distribution: str, names: list[list[str]], light: list[str]) -
     Returns:
         What went wrong, in words.
     """
-    from ..errors import describe
-    from ..plugins.registry import load_target, registry
+    from ...errors import describe
+    from ...plugins.registry import load_target, registry
 
     barrier, problems, answers = threading.Barrier(8), [], []
 
@@ -108,7 +108,7 @@ def first_look_up(distribution: str, names: list[list[str]], light: list[str]) -
 
 def tokenize(source: str, texts: list[str]) -> dict[str, Any]:
     """Return the ids of texts, without and with special tokens, and whether MindSpore was imported for them."""
-    from ..auto import AutoTokenizer
+    from ...auto import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source)
     return {
@@ -120,8 +120,8 @@ def tokenize(source: str, texts: list[str]) -> dict[str, Any]:
 
 def process(source: str, inputs: list[Any], options: dict[str, Any]) -> Any:
     """Return what a saved processor makes of inputs, as lists."""
-    from ..auto import AutoProcessor
-    from .comparing import plain
+    from ...auto import AutoProcessor
+    from ..contracts.compare import plain
 
     return plain(AutoProcessor.from_pretrained(source, **options)(inputs))
 
@@ -132,9 +132,9 @@ def model_logits(folder: str, distribution: str, head: str, ids: list[list[int]]
 
     import numpy as np
 
-    from ..auto import model_of
-    from ..checkpoint.locate import locate
-    from .weighing import digests
+    from ...auto import model_of
+    from ...checkpoint.locate import locate
+    from ..model_checks.random_weights import digests
 
     model = model_of(replace(locate(folder), owner=distribution), f"model:{head}")
     from mindspore import Tensor
@@ -148,10 +148,10 @@ def backend_probe(name: str) -> dict[str, Any]:
     _prepare()
     from dataclasses import asdict
 
-    from ..backends.base import load_backend
-    from ..errors import describe
-    from ..plugins.registry import registry
-    from .surroundings import changes, look, watching_files
+    from ...backends.base import load_backend
+    from ...errors import describe
+    from ...plugins.registry import registry
+    from ...utils.process_state import changes, look, watching_files
 
     registry.names("backend")
     before, error, probes = look(), "", []
@@ -176,11 +176,11 @@ def _prepare() -> None:
     import importlib_metadata  # noqa: F401
     import pluggy  # noqa: F401
 
-    from ..plugins import manager as plugins  # noqa: F401
+    from ...plugins import manager as plugins  # noqa: F401
 
 
 def _call_hooks(module: Any) -> None:
-    from ..plugins.manager import HOOKS
+    from ...plugins.manager import HOOKS
 
     for name in HOOKS:
         hook = getattr(module, name, None)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..specs import ModelSpec
-from .config import ConfigContract
-from .contract import once
-from .weighing import TOLERANCE, set_weights
+from ...specs import ModelSpec
+from ..contracts.config import ConfigContract
+from ..contracts.contract import once
+from .random_weights import TOLERANCE, set_weights
 
 
 class ModelSubject(ConfigContract):
@@ -79,8 +79,8 @@ class ModelSubject(ConfigContract):
 
     def load_saved(self, **overrides: Any) -> Any:
         """Return the model that the file gives back."""
-        from ..auto import model_of
-        from ..checkpoint.locate import locate
+        from ...auto import model_of
+        from ...checkpoint.locate import locate
 
         return model_of(self.owned(locate(self.saved)), f"model:{self.the_head}", **overrides)
 

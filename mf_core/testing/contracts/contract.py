@@ -7,7 +7,7 @@ from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import pytest
 
-from ..errors import MFError, describe
+from ...errors import MFError, describe
 
 T = TypeVar("T")
 

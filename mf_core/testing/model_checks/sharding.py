@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MFError
-from ..parallel.device_mesh import Layout
-from ..parallel.plan import ParallelPlan, matches, prefix
-from ..parallel.validate import check_fit
-from .contract import once
-from .subject import ModelSubject
-from .weighing import distance
+from ...errors import MFError
+from ...parallel.device_mesh import Layout
+from ...parallel.plan import ParallelPlan, matches, prefix
+from ...parallel.validate import check_fit
+from ..contracts.contract import once
+from .model_under_test import ModelSubject
+from .random_weights import distance
 
 
 class SpreadingChecks(ModelSubject):
@@ -47,7 +47,7 @@ class SpreadingChecks(ModelSubject):
 
     def test_plan_names_cells_that_can_be_split(self) -> None:
         """Only mf_core.nn's layers talk to the other devices when their weights are split."""
-        from ..nn import Embedding, Linear
+        from ...nn import Embedding, Linear
 
         plan, cells = self._plan, dict(self.model.cells_and_names())
         for kind, cls in (("columns", Linear), ("rows", Linear), ("vocabulary", Embedding)):
@@ -87,7 +87,7 @@ class SpreadingChecks(ModelSubject):
 
     def test_plan_splits_what_it_can(self) -> None:
         """A linear of a layer that the plan forgets is held, and computed, by every device in full."""
-        from ..nn import Linear
+        from ...nn import Linear
 
         plan = self._plan
         if not plan.columns:

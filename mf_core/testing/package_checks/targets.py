@@ -6,12 +6,12 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import MFError, NotInstalledError, did_you_mean
-from ..plugins.manager import Spec
-from ..specs import BackendSpec, ConfigSpec, ModelSpec, Preset
-from . import probes
-from .offered import PluginSubject, targets_of
-from .processes import in_fresh_process
+from ...errors import MFError, NotInstalledError, did_you_mean
+from ...plugins.manager import Spec
+from ...specs import BackendSpec, ConfigSpec, ModelSpec, Preset
+from ..contracts.distribution import PluginSubject, targets_of
+from ..processes import probes
+from ..processes.run import in_fresh_process
 
 
 class TargetChecks(PluginSubject):
@@ -76,7 +76,7 @@ class TargetChecks(PluginSubject):
                     f"make the spec's {name} and the class's the same")  # fmt: skip
 
     def _check_files(self, preset: Preset) -> None:
-        from ..hub import open_source
+        from ...hub import open_source
 
         for source in filter(None, (preset.weights, preset.tokenizer)):
             if source.startswith("package:"):
@@ -97,7 +97,7 @@ def _bases(spec: Spec) -> Iterator[tuple[str, type]]:
 
     for target, base in targets_of(spec):
         if base == "Converter":
-            from ..conversion import Converter
+            from ...conversion import Converter
 
             yield target, Converter
         else:

@@ -10,8 +10,8 @@ def use_backend(name: str) -> dict[str, Any]:
     import os
 
     os.environ.pop("MF_BACKEND", None)
-    from ..backends.base import get_backend
-    from ..errors import MFError, describe
+    from ...backends.base import get_backend
+    from ...errors import MFError, describe
 
     seen: dict[str, Any] = {"refused": "", "name": "", "again": "", "bad_device": "taken", "sum": None}
     try:
@@ -42,7 +42,7 @@ def use_backend(name: str) -> dict[str, Any]:
     seen["collectives"] = {
         key: (list(value.shape), value.asnumpy().tolist() == one.asnumpy().tolist()) for key, value in found.items()
     }
-    from ..nn.kernels import NAMES
+    from ...nn.kernels import NAMES
 
     seen["kernels"] = {kernel: backend.capability(kernel) is not None for kernel in NAMES}
     return seen

@@ -8,11 +8,11 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentTypeError, SpecError
-from ..hookspecs import ENTRY_POINT_GROUP
-from ..plugins.loading import HOOKS
-from ..plugins.manager import PluginRecord, Spec, names_of, normalize
-from ..plugins.registry import Registry, registry
+from ...errors import ArgumentTypeError, SpecError
+from ...hookspecs import ENTRY_POINT_GROUP
+from ...plugins.loading import HOOKS
+from ...plugins.manager import PluginRecord, Spec, names_of, normalize
+from ...plugins.registry import Registry, registry
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import NotInstalledError, PluginError
-from ..specs import ConfigSpec
-from .offered import PluginSubject
+from ...errors import NotInstalledError, PluginError
+from ...specs import ConfigSpec
+from ..contracts.distribution import PluginSubject
+from ..environment.wheels import wheel_files
 from .requirements import distributions_of_modules, imports_of, required_by
-from .wheels import wheel_files
 
 #: What a wheel must not put beside its package: other projects have folders of these names too.
 _STRAY = {"tests", "test", "docs", "examples", "src", "build", "dist", "benchmarks"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MFError, describe
-from . import probes
-from .processes import across_spawn, in_fresh_process
-from .sources import presets_here
-from .subject import ModelSubject
-from .weighing import digests, distance
+from ...errors import MFError, describe
+from ..contracts.default_subjects import presets_here
+from ..processes import probes
+from ..processes.run import across_spawn, in_fresh_process
+from .model_under_test import ModelSubject
+from .random_weights import digests, distance
 
 
 class BuildingChecks(ModelSubject):
@@ -80,7 +80,7 @@ class BuildingChecks(ModelSubject):
         self.need_causal_lm()
         if "compute_dtype" not in self.config_class.model_fields:
             self.skip("the config has no compute_dtype")
-        from ..backends.base import get_backend
+        from ...backends.base import get_backend
 
         if "float16" not in get_backend().dtypes:
             self.skip(f"the {get_backend().name} backend has no float16")
@@ -94,8 +94,8 @@ class BuildingChecks(ModelSubject):
 
     def test_shipped_weights_fit(self) -> None:
         """A preset whose weights do not fit the model fails for the user who types its name."""
-        from ..auto import model_of
-        from ..checkpoint.locate import locate
+        from ...auto import model_of
+        from ...checkpoint.locate import locate
 
         names = presets_here(self.owner, self.model_type, "weights")
         own = [name for name in names if name.startswith(f"{self.owner}:")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..specs import BackendSpec
-from . import probes, using
+from ...specs import BackendSpec
+from ..processes import backend_use, probes
+from ..processes.run import in_fresh_process
 from .contract import once
 from .plugin import PluginContract
-from .processes import in_fresh_process
 
 
 class BackendContract(PluginContract):
@@ -45,7 +45,7 @@ class BackendContract(PluginContract):
     @once
     def used(self) -> dict[str, Any]:
         """What became of a fresh process that asked for the backend by name."""
-        seen: dict[str, Any] = in_fresh_process(using.use_backend, self.name)
+        seen: dict[str, Any] = in_fresh_process(backend_use.use_backend, self.name)
         return seen
 
     def need_it(self) -> None:
@@ -87,7 +87,7 @@ class BackendContract(PluginContract):
 
     def test_class_says_what_it_can(self) -> None:
         """Models and the trainer choose their types, and kernels, by what the class says."""
-        from ..nn.kernels import NAMES
+        from ...nn.kernels import NAMES
 
         cls = self._load(self.spec.target)
         known = {"float32", "float16", "bfloat16"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import importlib_metadata
 
-from ..errors import NotInstalledError, PluginError
+from ...errors import NotInstalledError, PluginError
 
 _BUILD = """
 import importlib, os, sys

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..parallel.plan import matches
-from .contract import once
-from .subject import ModelSubject
-from .weighing import set_weights
+from ...parallel.plan import matches
+from ..contracts.contract import once
+from .model_under_test import ModelSubject
+from .random_weights import set_weights
 
 #: Steps of Adam that the loss is given to fall in, and their rate.
 _STEPS, _RATE = 6, 1e-2
@@ -23,7 +23,7 @@ class GradientChecks(ModelSubject):
         """A model of its own, its trainable parameters, and what gives its loss and their gradients."""
         import mindspore as ms
 
-        from ..tasks.causal_lm import CausalLMRecipe
+        from ...tasks.causal_lm import CausalLMRecipe
 
         model = self.model_class(self.make_config())
         set_weights(model, seed=1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..errors import NotRegisteredError, did_you_mean
-from ..plugins.manager import PluginRecord, Spec, normalize
-from ..plugins.registry import load_target, registry
-from ..specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
+from ...errors import NotRegisteredError, did_you_mean
+from ...plugins.manager import PluginRecord, Spec, normalize
+from ...plugins.registry import load_target, registry
+from ...specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
 from .contract import Contract
 
 
@@ -61,7 +61,7 @@ class PluginSubject(Contract):
 
     def _load(self, target: str) -> Any:
         if self._needs_mindspore():
-            from ..backends.base import import_mindspore
+            from ...backends.base import import_mindspore
 
             import_mindspore()  # as the backend wants it, before a target imports it in its own way
         return load_target(target, self.owner)

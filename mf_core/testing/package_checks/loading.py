@@ -6,11 +6,11 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from ..plugins.manager import names_of
-from ..specs import ConfigSpec, ProcessorSpec, TokenizerSpec
-from . import probes
-from .offered import PluginSubject
-from .processes import in_fresh_process
+from ...plugins.manager import names_of
+from ...specs import ConfigSpec, ProcessorSpec, TokenizerSpec
+from ..contracts.distribution import PluginSubject
+from ..processes import probes
+from ..processes.run import in_fresh_process
 
 #: What takes long to import, and is therefore named first.
 _HEAVY = {

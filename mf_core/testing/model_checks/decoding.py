@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .subject import ModelSubject
-from .weighing import distance
+from .model_under_test import ModelSubject
+from .random_weights import distance
 
 #: Rows by which the checks decode: always as many, so one compilation.
 _ROWS = 2
@@ -145,6 +145,6 @@ class DecodingChecks(ModelSubject):
         self.expect(apart <= self.tolerance, f"{what} differ by {apart:.1e} of their size", hint)
 
     def _rows(self) -> Any:
-        from ..generation.rows import CachedRows
+        from ...generation.rows import CachedRows
 
         return CachedRows(self.model, _ROWS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .building import BuildingChecks
 from .decoding import DecodingChecks
 from .gradients import GradientChecks
-from .spreading import SpreadingChecks
+from .sharding import SpreadingChecks
 
 
 class ModelContract(SpreadingChecks, GradientChecks, DecodingChecks, BuildingChecks):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .loading import LoadingChecks
-from .offered import records_of
-from .packaging import PackagingChecks
-from .targets import TargetChecks
+from ..package_checks.loading import LoadingChecks
+from ..package_checks.packaging import PackagingChecks
+from ..package_checks.targets import TargetChecks
+from .distribution import records_of
 
 __all__ = ["PluginContract", "records_of"]
 

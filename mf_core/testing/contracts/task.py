@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import MFError, describe
-from ..specs import TaskSpec
-from .comparing import plain, same
+from ...errors import MFError, describe
+from ...specs import TaskSpec
+from .compare import plain, same
 from .contract import once
 from .plugin import PluginContract
 
@@ -48,7 +48,7 @@ class TaskContract(PluginContract):
     @once
     def pipeline(self) -> Any:
         """The pipeline, with its model."""
-        from ..pipelines import pipeline
+        from ...pipelines import pipeline
 
         model = self.model if self.model is not None else self._load(self.spec.pipeline).default_model
         self.expect(model is not None, f"the task {self.task!r} has no model of its own", "set `model`")
@@ -78,7 +78,7 @@ class TaskContract(PluginContract):
 
     def test_aliases_find_the_task(self) -> None:
         """Users type either spelling."""
-        from ..plugins.registry import registry
+        from ...plugins.registry import registry
 
         for name in (self.spec.name, *self.spec.aliases):
             found = registry.find("task", f"{self.owner}:{name}").spec
@@ -118,7 +118,7 @@ class TaskContract(PluginContract):
             self.skip("the task has no recipe")
         if self.examples is None:
             self.skip("there are no rows to train on: set `examples`")
-        from ..trainer import Trainer, TrainingArguments
+        from ...trainer import Trainer, TrainingArguments
 
         model = self.model if self.model is not None else self._load(self.spec.pipeline).default_model
         with tempfile.TemporaryDirectory(prefix="mf-check-") as folder:

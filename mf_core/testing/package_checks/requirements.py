@@ -11,7 +11,7 @@ from pathlib import Path
 
 import importlib_metadata
 
-from ..plugins.manager import normalize
+from ...plugins.manager import normalize
 
 
 def imports_of(package: str) -> dict[str, str]:

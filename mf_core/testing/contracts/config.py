@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from ..errors import ConfigError, MFError
-from ..specs import ConfigSpec
+from ...errors import ConfigError, MFError
+from ...specs import ConfigSpec
 from .contract import once
 from .plugin import PluginContract
 
@@ -58,9 +58,9 @@ class ConfigContract(PluginContract):
 
     def test_config_is_read_back_from_json_and_yaml(self, tmp_path: Path) -> None:
         """Users keep configurations in either, and open them by AutoConfig."""
-        from ..auto import config_of
-        from ..checkpoint.locate import locate
-        from ..utils.settings import dump_yaml
+        from ...auto import config_of
+        from ...checkpoint.locate import locate
+        from ...utils.settings import dump_yaml
 
         config = self.make_config()
         config.save_pretrained(tmp_path / "saved")

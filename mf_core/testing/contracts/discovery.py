@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import MFError
-from ..plugins.manager import normalize
-from ..plugins.registry import load_target
-from ..specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
+from ...errors import MFError
+from ...plugins.manager import normalize
+from ...plugins.registry import load_target
+from ...specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
+from ..model_checks.model import ModelContract
 from .backend import BackendContract
 from .config import ConfigContract
-from .model import ModelContract
+from .default_subjects import presets_here
 from .plugin import PluginContract, records_of
 from .processor import ProcessorContract
-from .sources import presets_here
 from .task import TaskContract
 from .tokenizer import TokenizerContract
 
@@ -123,9 +123,9 @@ def _task_settings(spec: TaskSpec, owner: str) -> dict[str, Any]:
 
 
 def _task_model(spec: TaskSpec, owner: str) -> tuple[str | None, list[str]]:
-    from ..auto import AutoTokenizer
-    from ..plugins.registry import registry
-    from .sources import sample_texts
+    from ...auto import AutoTokenizer
+    from ...plugins.registry import registry
+    from .default_subjects import sample_texts
 
     try:
         default = load_target(spec.pipeline, owner).default_model

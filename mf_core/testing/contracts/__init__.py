@@ -1,0 +1,1 @@
+"""The contracts: classes of tests that a plugin's tests inherit."""

@@ -1,0 +1,1 @@
+"""Checks of a model, which ModelContract collects."""

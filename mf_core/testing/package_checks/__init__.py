@@ -1,0 +1,1 @@
+"""Checks of a plugin's package: its entry modules, its targets and its wheel."""

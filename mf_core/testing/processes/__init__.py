@@ -1,0 +1,1 @@
+"""Fresh processes, and what they do for the checks."""
