@@ -223,7 +223,7 @@ LAYERS = (
     {"errors", "specs", "hookspecs"},
     {"utils", "plugins", "hub"},
     {"backends", "context"},
-    {"nn", "parallel"},
+    {"nn", "parallel", "optim"},
     {"checkpoint"},
     {"config", "tokenization", "processing", "lora"},
     {"models"},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, DataError, FileMissingError
-from ..trainer.loggers import METRICS_FILE, import_extra, read_metrics
+from ..trainer.reporting.loggers import METRICS_FILE, import_extra, read_metrics
 from ..utils.files import atomic_path
 from .table import print_json, print_table
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn.kernels import kernel
-from .arguments import TrainingArguments
+
+if TYPE_CHECKING:
+    from ..trainer.arguments import TrainingArguments
 
 #: What the name of a weight's part begins with, where processes update a part of each weight.
 PART = "part."

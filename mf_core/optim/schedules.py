@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .arguments import TrainingArguments
+if TYPE_CHECKING:
+    from ..trainer.arguments import TrainingArguments
+
 
 
 def schedule(args: TrainingArguments, total_steps: int) -> Callable[[int], float]:

@@ -16,7 +16,7 @@ from ..lora import LoraConfig, add_lora, load_adapter, lora_share, save_adapter
 from ..models.base import PretrainedModel
 from ..utils.files import ADAPTER_FILE
 from .arguments import TrainingArguments
-from .checkpoints import host_copy
+from .checkpoints.store import host_copy
 
 
 class Adapters:

@@ -15,10 +15,10 @@ from ..errors import ArgumentError, DataError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import Layout
 from .arguments import TrainingArguments
-from .cluster import Cluster
 from .loader import evaluation_batches
-from .pipeline import PipelineEvaluation
 from .recipe import TrainingRecipe
+from .session import Session
+from .steps.pipeline import PipelineEvaluation
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Evaluator:
         self._model, self._recipe, self._args, self._compute = model, recipe, args, compute_metrics
         self._step: Callable[..., Any] | None = None
 
-    def run(self, dataset: Any, cluster: Cluster | None = None) -> dict[str, float]:
+    def run(self, dataset: Any, cluster: Session | None = None) -> dict[str, float]:
         """Return ``loss``, what the recipe makes of it, ``tokens``, and what ``compute_metrics`` returns.
 
         Args:
@@ -123,7 +123,7 @@ class Evaluator:
         return predictor
 
 
-def _examples(array: np.ndarray, count: int, cluster: Cluster | None) -> np.ndarray:
+def _examples(array: np.ndarray, count: int, cluster: Session | None) -> np.ndarray:
     """Return the rows of an output that are examples, of all copies of the model."""
     if cluster is None or cluster.layout.data == 1:
         return array[:count]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, CheckpointError, TrainingError
+from ..optim.schedules import schedule
 from .arguments import TrainingArguments
 from .callbacks import CallbackList
-from .checkpoints import CheckpointStore
+from .checkpoints.store import CheckpointStore
 from .loader import Group, Loader
 from .memory import out_of_memory
 from .rng import RandomState, state_to_json
-from .schedule import schedule
 from .state import TrainerControl, TrainerState, Window
 from .termination import Termination
 

@@ -11,7 +11,7 @@ from mindspore import Tensor
 from ..parallel.shard_model import Spread
 
 
-class Cluster:
+class Session:
     """One process's view of the processes that train together.
 
     Args:

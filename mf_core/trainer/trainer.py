@@ -22,6 +22,7 @@ from ..checkpoint.weights import load_tensors_whole
 from ..data import is_dataset
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
 from ..models.base import PretrainedModel
+from ..optim.optimizers import make_optimizer
 from ..parallel import Layout, ParallelConfig, RecomputeConfig
 from ..parallel.shard_model import spread
 from ..plugins.registry import Entry, load_target, registry
@@ -32,8 +33,9 @@ from ..utils.settings import dump_yaml
 from .adapters import Adapters
 from .arguments import TrainingArguments
 from .callbacks import CallbackList, as_list
-from .checkpoint_sync import Together
-from .checkpoints import (
+from .checkpoints.coordinator import SaveCoordinator
+from .checkpoints.sharded import ShardedCheckpoint
+from .checkpoints.store import (
     STATE_FILE,
     CheckpointStore,
     checkpoints,
@@ -43,24 +45,22 @@ from .checkpoints import (
     read_state,
     save_tensors,
 )
-from .cluster import Cluster
-from .cluster_step import ClusterStep
-from .custom_step import WrappedStep
 from .evaluation import Evaluator, Metrics
-from .grad_reducer import Exchange
 from .loader import Loader
 from .loop import Parts, TrainingLoop, TrainResult
-from .optimizers import make_optimizer
-from .pipeline import PipelineStep
-from .precision import Precision
-from .profiling import Profile
-from .progress import Progress
 from .recipe import TrainingRecipe
-from .recording import Recorder
+from .reporting.loggers import Recorder
+from .reporting.profiling import Profile
+from .reporting.progress import Progress
 from .rng import state_from_json
-from .sharded_checkpoint import SharedCheckpoint
+from .session import Session
 from .state import TrainerControl, TrainerState
-from .step import TrainStep
+from .steps.cluster_step import ClusterStep
+from .steps.custom_step import CustomStep
+from .steps.grad_reducer import GradReducer
+from .steps.pipeline import PipelineStep
+from .steps.precision import Precision
+from .steps.train_step import TrainStep
 
 #: A run as ``mf train`` reads it: the trainer's own arguments and the training arguments, side by side.
 RUN_FILE = "run.yaml"
@@ -143,7 +143,7 @@ class Trainer:
         self._evaluator = Evaluator(self.model, self.recipe, self.args, compute_metrics)
         self.state = TrainerState()
         self.parallel_config: ParallelConfig | None = None
-        self._cluster: Cluster | None = None
+        self._cluster: Session | None = None
         self.recompute_config = RecomputeConfig()
         if self.args.recompute:
             self.set_recompute_config(recompute=True)
@@ -397,7 +397,7 @@ class Trainer:
                 hint="leave only_save_strategy out",
             )  # fmt: skip
 
-    def _spread(self) -> Cluster | None:
+    def _spread(self) -> Session | None:
         """Spread the model over the processes that there are; return them, or None where this one is alone."""
         here = context.current()
         if here.device_num == 1 or self._cluster is not None:
@@ -413,7 +413,7 @@ class Trainer:
                 f"the Trainer splits the model by its plan; MindSpore's {here.parallel.parallel_mode} compiler is "
                 "left out from now on", stacklevel=4,
             )  # fmt: skip
-        self._cluster = Cluster(self.model.spread or spread(self.model, config, here.rank_id))
+        self._cluster = Session(self.model.spread or spread(self.model, config, here.rank_id))
         return self._cluster
 
     def _check_parallel(self, config: ParallelConfig) -> None:
@@ -461,19 +461,19 @@ class Trainer:
         """Return what takes steps, and what tells the learning rate where it is not the schedule."""
         given = self._optimizer
         if self._wrapper is not None:
-            return WrappedStep(self.recipe.network(), given, self._wrapper, args), _rate_of(given)
+            return CustomStep(self.recipe.network(), given, self._wrapper, args), _rate_of(given)
         scaled = self._precision.compute_dtype == "float16"
         if self._cluster is None:
             optimizer = make_optimizer(self.model.trainable_params(), args, given)
             return TrainStep(self.recipe.network(), optimizer, args, scaled=scaled), _rate_of(given)
         weights = {name: p for name, p in self.model.parameters_and_names() if p.requires_grad}
-        exchange = Exchange(self._cluster.spread, weights)
-        optimizer = make_optimizer(exchange.trained, args, given, decays=exchange.decays)
+        reducer = GradReducer(self._cluster.spread, weights)
+        optimizer = make_optimizer(reducer.trained, args, given, decays=reducer.decays)
         step: Any
         if self._cluster.layout.pipeline > 1:
-            step = PipelineStep(self.recipe, optimizer, args, scaled=scaled, exchange=exchange)
+            step = PipelineStep(self.recipe, optimizer, args, scaled=scaled, reducer=reducer)
         else:
-            step = ClusterStep(self.recipe.network(), optimizer, args, scaled=scaled, exchange=exchange)
+            step = ClusterStep(self.recipe.network(), optimizer, args, scaled=scaled, reducer=reducer)
         return step, _rate_of(given)
 
     def _parts(
@@ -504,7 +504,7 @@ class Trainer:
         cluster = self._cluster
         writes: list[Callable[[Path], Any]] = []
         if cluster is not None and not cluster.spread.is_whole:
-            writes.append(SharedCheckpoint(self.model, cluster.spread, integrated=True).copy(states))
+            writes.append(ShardedCheckpoint(self.model, cluster.spread, integrated=True).copy(states))
         elif cluster is None or cluster.is_first:
             weights = self._adapters.copy()
             writes.append(lambda folder: self._adapters.save(folder, weights))
@@ -520,21 +520,21 @@ class Trainer:
 
         return write
 
-    def _together(self, *, integrated: bool | None = None) -> Together | None:
+    def _together(self, *, integrated: bool | None = None) -> SaveCoordinator | None:
         """Return this process's part in writing checkpoints; None where it writes alone."""
         cluster = self._cluster
         if cluster is None:
             return None
         whole = self.args.integrated_save if integrated is None else integrated
-        shared = SharedCheckpoint(self.model, cluster.spread, integrated=whole and not cluster.spread.is_whole)
-        return Together(cluster.layout.rank, cluster.layout.size, cluster.token, shared.finish)
+        shared = ShardedCheckpoint(self.model, cluster.spread, integrated=whole and not cluster.spread.is_whole)
+        return SaveCoordinator(cluster.layout.rank, cluster.layout.size, cluster.token, shared.finish)
 
-    def _save_strategy(self, cluster: Cluster, step: Any) -> TrainResult:
+    def _save_strategy(self, cluster: Session, step: Any) -> TrainResult:
         """Write how weights and states are split, and train nothing."""
         if cluster.is_first:
             folder = self.output_dir / "strategy"
             folder.mkdir(parents=True, exist_ok=True)
-            SharedCheckpoint(self.model, cluster.spread, integrated=False).index(step.state()).write(folder)
+            ShardedCheckpoint(self.model, cluster.spread, integrated=False).index(step.state()).write(folder)
         cluster.barrier()
         return TrainResult(0, float("nan"), {}, 0, 0.0)
 
@@ -592,10 +592,10 @@ class Trainer:
         if cluster is None or cluster.spread.is_whole:
             load_tensors(path, states)
         else:
-            index = SharedCheckpoint(self.model, cluster.spread, integrated=True).index(states)
+            index = ShardedCheckpoint(self.model, cluster.spread, integrated=True).index(states)
             load_tensors(path, states, index, cluster.layout)
         if cluster is not None:
-            step.exchange.refresh()
+            step.reducer.refresh()
         state = TrainerState.from_dict(data)
         state.max_steps, state.num_train_epochs = loader.max_steps, loader.epochs
         return state, state_from_json(data.get("random_state")), data.get("own", [])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mf_core.errors import ArgumentTypeError, FileMissingError, IntegrityError
-from mf_core.trainer.loggers import METRICS_FILE, MetricsFile, TensorBoard, read_metrics
+from mf_core.trainer.reporting.loggers import METRICS_FILE, MetricsFile, TensorBoard, read_metrics
 
 from ..support.plugin_environment import PluginEnvironment
 
@@ -97,7 +97,7 @@ def test_a_killed_process_loses_no_line_that_was_logged(tmp_path: Path) -> None:
     code = """
         import itertools, sys
         from pathlib import Path
-        from mf_core.trainer.loggers import MetricsFile
+        from mf_core.trainer.reporting.loggers import MetricsFile
         file = MetricsFile(Path(sys.argv[1]))
         for step in itertools.count(1):
             file.log(step, {"loss": 1.0})
@@ -119,7 +119,7 @@ def test_a_killed_process_loses_no_line_that_was_logged(tmp_path: Path) -> None:
 def killed_within_a_line(path: Path, half: str) -> None:
     """Have a process log three lines and be killed when the fourth is written in part."""
     code = (
-        "import os, signal, sys; from pathlib import Path; from mf_core.trainer.loggers import MetricsFile\n"
+        "import os, signal, sys; from pathlib import Path; from mf_core.trainer.reporting.loggers import MetricsFile\n"
         "file = MetricsFile(Path(sys.argv[1]))\n"
         "for step in (10, 20, 30): file.log(step, {'loss': step / 10})\n"
         "os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND), sys.argv[2].encode())\n"
@@ -186,7 +186,7 @@ def test_rewind_on_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     path = write_run(tmp_path) / METRICS_FILE
     before = path.read_bytes()
     code = (
-        "import resource, sys; from pathlib import Path; from mf_core.trainer.loggers import MetricsFile\n"
+        "import resource, sys; from pathlib import Path; from mf_core.trainer.reporting.loggers import MetricsFile\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "MetricsFile(Path(sys.argv[1])).rewind(50)\n"
     )
@@ -527,7 +527,7 @@ def test_mistakes_are_told_and_leave_nothing(
 
 def test_help_imports_neither_the_drawing_library_nor_numpy() -> None:
     code = (
-        "import sys\nfrom mf_core.cli import main\nimport mf_core.trainer.loggers\n"
+        "import sys\nfrom mf_core.cli import main\nimport mf_core.trainer.reporting.loggers\n"
         "try:\n    main(['report', '--help'])\nexcept SystemExit:\n    pass\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted({'matplotlib', 'tensorboardX', 'numpy', 'mindspore'} & set(sys.modules)))"
@@ -554,7 +554,7 @@ def test_without_the_packages_the_line_that_installs_them_is_given(bare: PluginE
     code = """
         from pathlib import Path
         from mf_core.errors import NotInstalledError
-        from mf_core.trainer.loggers import TensorBoard
+        from mf_core.trainer.reporting.loggers import TensorBoard
         try:
             TensorBoard(Path("logs"))
         except NotInstalledError as error:

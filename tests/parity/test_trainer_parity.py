@@ -123,7 +123,7 @@ def test_schedules(kind):
     import transformers
 
     from mf_core import TrainingArguments
-    from mf_core.trainer.schedule import schedule
+    from mf_core.optim.schedules import schedule
 
     peak, warmup, total = 3e-4, 7, 100
     extra = {"polynomial": {"lr_end": 1e-5}, "cosine_with_restarts": {"num_cycles": 3}}.get(kind, {})

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mf_core import GPT2Config, GPT2LMHeadModel, TrainingArguments, set_seed
-from mf_core.trainer.optimizers import make_optimizer
+from mf_core.optim.optimizers import make_optimizer
 
 #: Sizes that no number of copies divides: a piece of the joint projection's bias has 27 numbers.
 GPT2 = {"vocab_size": 58, "hidden_size": 18, "num_layers": 4, "num_heads": 2, "seq_length": 10}

@@ -116,7 +116,7 @@ def test_files(tmp_path, suffix):
     ],
 )
 def test_schedules(kind, expected):
-    from mf_core.trainer.schedule import schedule
+    from mf_core.optim.schedules import schedule
 
     args = TrainingArguments(learning_rate=2.0, warmup_steps=2, lr_scheduler_type=kind, lr_end=0.2)
     rate = schedule(args, 6)

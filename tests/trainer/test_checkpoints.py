@@ -15,7 +15,7 @@ import pytest
 
 from mf_core import AutoModel
 from mf_core.errors import CheckpointError, FileMissingError, IntegrityError
-from mf_core.trainer.checkpoints import CheckpointStore, checkpoints, last_checkpoint, read_state
+from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints, last_checkpoint, read_state
 
 from ..support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
@@ -105,7 +105,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mf_core.trainer.checkpoints import CheckpointStore, last_checkpoint, read_state, save_tensors
+from mf_core.trainer.checkpoints.store import CheckpointStore, last_checkpoint, read_state, save_tensors
 
 folder = Path(sys.argv[1])
 last = last_checkpoint(folder)

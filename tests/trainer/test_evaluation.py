@@ -9,7 +9,7 @@ import pytest
 
 from mf_core import AutoModel, AutoTokenizer, Callback, Trainer, TrainingArguments
 from mf_core.errors import ArgumentError, ArgumentTypeError, DataError
-from mf_core.trainer.checkpoints import checkpoints
+from mf_core.trainer.checkpoints.store import checkpoints
 
 from ..support.training import (
     OFF,

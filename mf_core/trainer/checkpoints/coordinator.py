@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import CheckpointError, describe
+from ...errors import CheckpointError, describe
 
 #: Seconds between two looks, and without news before the others are given up.
 _PAUSE, _PATIENCE = 0.02, 1800.0
 
 
-class Together:
+class SaveCoordinator:
     """One process's part in the writing.
 
     Args:

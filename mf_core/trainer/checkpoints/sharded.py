@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.reshard import write_whole
-from ..checkpoint.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
-from ..checkpoint.tensor_shards import ShardedTensor, state_entries, writes
-from ..checkpoint.weights import to_numpy
-from ..models.base import PretrainedModel
-from ..parallel.shard_model import Spread
-from .checkpoints import save_tensors
+from ...checkpoint.reshard import write_whole
+from ...checkpoint.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
+from ...checkpoint.tensor_shards import ShardedTensor, state_entries, writes
+from ...checkpoint.weights import to_numpy
+from ...models.base import PretrainedModel
+from ...parallel.shard_model import Spread
+from .store import save_tensors
 
 
-class SharedCheckpoint:
+class ShardedCheckpoint:
     """One process's part in the checkpoints of a spread model.
 
     Args:

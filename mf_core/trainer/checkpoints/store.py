@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint.consolidate import whole_tensors
-from ..checkpoint.sharded import OPTIMIZER_FILE, Index
-from ..checkpoint.tensor_shards import piece_of
-from ..errors import CheckpointError, IntegrityError, describe
-from ..parallel import Layout
-from ..utils.files import atomic_path, write_json
-from .checkpoint_sync import Together
+from ...checkpoint.consolidate import whole_tensors
+from ...checkpoint.sharded import OPTIMIZER_FILE, Index
+from ...checkpoint.tensor_shards import piece_of
+from ...errors import CheckpointError, IntegrityError, describe
+from ...parallel import Layout
+from ...utils.files import atomic_path, write_json
+from .coordinator import SaveCoordinator
 
 STATE_FILE = "trainer_state.json"
 
@@ -77,7 +77,7 @@ class CheckpointStore:
     """
 
     def __init__(
-        self, directory: Path, limit: int | None, own: list[str] | None = None, together: Together | None = None
+        self, directory: Path, limit: int | None, own: list[str] | None = None, together: SaveCoordinator | None = None
     ) -> None:
         self.directory, self.limit, self.together = directory, limit, together
         self.own = [name for name in own or () if (directory / name).is_dir()]

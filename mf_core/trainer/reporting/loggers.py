@@ -11,8 +11,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..errors import ArgumentTypeError, FileMissingError, IntegrityError, NotInstalledError, describe
-from ..utils.files import atomic_path
+from ...errors import ArgumentTypeError, FileMissingError, IntegrityError, NotInstalledError, describe
+from ...utils.files import atomic_path
+from ..arguments import TrainingArguments
+from ..callbacks import Callback
+from ..state import TrainerControl, TrainerState
 
 #: A run's numbers, in its output directory.
 METRICS_FILE = "metrics.jsonl"
@@ -116,6 +119,46 @@ class TensorBoard:
                 str(self.directory), flush_secs=10, filename_suffix=f".{time.time_ns()}"
             )
         return self._writer
+
+
+class Recorder(Callback):
+    """Writes log lines and evaluations to ``metrics.jsonl``, and to TensorBoard's files where ``report_to`` asks.
+
+    Args:
+        directory: The run's output directory.
+        args: ``report_to``, ``logging_dir``.
+    """
+
+    def __init__(self, directory: Path, args: TrainingArguments) -> None:
+        self._writers: list[Any] = [MetricsFile(directory / METRICS_FILE)]
+        if args.report_to == "tensorboard":
+            self._writers.append(TensorBoard(Path(args.logging_dir) if args.logging_dir else directory / "logs"))
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Drop what an earlier run, or a resumed run's lost steps, wrote beyond this step."""
+        for writer in self._writers:
+            writer.rewind(state.global_step)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write a log line."""
+        values = {name: value for name, value in kwargs["logs"].items() if name != "seconds_left"}
+        self._write(state.global_step, values)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write an evaluation."""
+        values = {f"eval_{name}": value for name, value in kwargs["metrics"].items()}
+        self._write(state.global_step, {"epoch": state.epoch, **values})
+
+    def close(self) -> None:
+        """Close the files."""
+        for writer in self._writers:
+            writer.close()
+
+    def _write(self, step: int, values: dict[str, Any]) -> None:
+        for writer in self._writers:
+            writer.log(step, values)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

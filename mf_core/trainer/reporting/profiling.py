@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .arguments import TrainingArguments
-from .callbacks import Callback
-from .state import TrainerControl, TrainerState
+from ..arguments import TrainingArguments
+from ..callbacks import Callback
+from ..state import TrainerControl, TrainerState
 
 
 class Profile(Callback):

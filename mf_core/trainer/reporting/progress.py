@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .arguments import TrainingArguments
-from .callbacks import Callback
-from .state import TrainerControl, TrainerState
+from ..arguments import TrainingArguments
+from ..callbacks import Callback
+from ..state import TrainerControl, TrainerState
 
 
 class Progress(Callback):

@@ -9,11 +9,11 @@ from typing import Any
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from ..nn import set_random_key
-from .arguments import TrainingArguments
-from .grad_reducer import Exchange
-from .optimizers import Optimizer
-from .step import Batch, TrainStep
+from ...nn import set_random_key
+from ...optim.optimizers import Optimizer
+from ..arguments import TrainingArguments
+from .grad_reducer import GradReducer
+from .train_step import Batch, TrainStep
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class ClusterStep(TrainStep):
 
     Args:
         network: As for :class:`TrainStep`; of this process's part of the model.
-        optimizer: Updates what ``exchange`` says is this process's to update.
+        optimizer: Updates what ``reducer`` says is this process's to update.
         args: As for :class:`TrainStep`.
         scaled: As for :class:`TrainStep`.
-        exchange: What the processes say to each other.
+        reducer: What the processes say to each other.
         accumulates: Whether gradients are always added up; None: where there are several micro-batches.
     """
 
@@ -50,15 +50,15 @@ class ClusterStep(TrainStep):
         args: TrainingArguments,
         *,
         scaled: bool,
-        exchange: Exchange,
+        reducer: GradReducer,
         accumulates: bool | None = None,
     ) -> None:
         if accumulates is None:
-            accumulates = args.gradient_accumulation_steps * exchange.micro_batches > 1
+            accumulates = args.gradient_accumulation_steps * reducer.micro_batches > 1
         super().__init__(
-            network, optimizer, args, scaled=scaled, weights=exchange.weights, accumulates=accumulates, summed=True
+            network, optimizer, args, scaled=scaled, weights=reducer.weights, accumulates=accumulates, summed=True
         )
-        self.exchange, self.shares, self.world = exchange, exchange.shares, exchange.world
+        self.reducer, self.shares, self.world = reducer, reducer.shares, reducer.world
 
     def run(self, number: int, rate: float, batches: Sequence[Batch]) -> tuple[Any, Any, Any]:
         """See the base class; the results are those of all processes."""
@@ -69,9 +69,9 @@ class ClusterStep(TrainStep):
         else:
             self.set_key(number, parts[0])
             loss, targets, gradients = self.gradients(*parts[0].batch)
-        loss, targets = self.exchange.totals(loss, targets)
-        result = self.update(Tensor(rate, ms.float32), loss, targets, *self.exchange.reduce(gradients))
-        self.exchange.spread_weights()
+        loss, targets = self.reducer.totals(loss, targets)
+        result = self.update(Tensor(rate, ms.float32), loss, targets, *self.reducer.reduce(gradients))
+        self.reducer.spread_weights()
         return result  # type: ignore[no-any-return]
 
     def add_gradients(self, number: int, parts: Sequence[Part]) -> None:
@@ -87,8 +87,8 @@ class ClusterStep(TrainStep):
     def _parts(self, batches: Sequence[Batch]) -> list[Part]:
         parts = []
         for place, batch in enumerate(batches):
-            rows, size = len(batch[0]), self.exchange.part_size(batch)
-            before = self.exchange.layout.data_rank * rows
+            rows, size = len(batch[0]), self.reducer.part_size(batch)
+            before = self.reducer.layout.data_rank * rows
             for start in range(0, rows, size):
                 arrays = tuple(Tensor(array[start : start + size]) for array in batch)
                 parts.append(Part(place, before + start, arrays))

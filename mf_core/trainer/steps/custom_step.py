@@ -9,12 +9,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from ..errors import ArgumentError
-from ..nn import set_random_key
-from .arguments import TrainingArguments
+from ...errors import ArgumentError
+from ...nn import set_random_key
+from ..arguments import TrainingArguments
 
 
-class WrappedStep:
+class CustomStep:
     """Takes each step by the cell that ``wrapper(network, optimizer)`` makes; it returns the loss, first or alone.
 
     Args:

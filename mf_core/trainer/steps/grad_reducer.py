@@ -9,12 +9,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, ops
 
-from ..errors import ArgumentError
-from ..parallel.shard_model import Spread
-from .optimizers import PART
+from ...errors import ArgumentError
+from ...optim.optimizers import PART
+from ...parallel.shard_model import Spread
 
 
-class Exchange:
+class GradReducer:
     """Sums gradients over the processes that share them, and splits the optimizer's work among copies.
 
     Operators run one by one here, in no graph: compiling them would take longer than the messages do.

@@ -15,13 +15,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..backends.base import get_backend
-from ..parallel import Layout
-from .arguments import TrainingArguments
+from ...backends.base import get_backend
+from ...optim.optimizers import Optimizer
+from ...parallel import Layout
+from ..arguments import TrainingArguments
+from ..recipe import TrainingRecipe
 from .cluster_step import ClusterStep, Part
-from .grad_reducer import Exchange
-from .optimizers import Optimizer
-from .recipe import TrainingRecipe
+from .grad_reducer import GradReducer
 
 
 class Neighbours:
@@ -77,14 +77,20 @@ class PipelineStep(ClusterStep):
         optimizer: Updates the stage's weights.
         args: As for :class:`TrainStep`.
         scaled: As for :class:`TrainStep`.
-        exchange: What the processes say to each other.
+        reducer: What the processes say to each other.
     """
 
     def __init__(
-        self, recipe: TrainingRecipe, optimizer: Optimizer, args: TrainingArguments, *, scaled: bool, exchange: Exchange
+        self,
+        recipe: TrainingRecipe,
+        optimizer: Optimizer,
+        args: TrainingArguments,
+        *,
+        scaled: bool,
+        reducer: GradReducer,
     ) -> None:
-        network, layout = recipe.stage(), exchange.layout
-        super().__init__(network, optimizer, args, scaled=scaled, exchange=exchange, accumulates=True)
+        network, layout = recipe.stage(), reducer.layout
+        super().__init__(network, optimizer, args, scaled=scaled, reducer=reducer, accumulates=True)
         self.network, self.recipe, self.layout = network, recipe, layout
         self.is_first = layout.is_first
         objective = _StageObjective(network, self.scale if scaled else None, layout.is_last)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import mindspore as ms
 
-from ..models.base import PretrainedModel
+from ...models.base import PretrainedModel
 
 
 class Precision:

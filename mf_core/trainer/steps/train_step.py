@@ -9,10 +9,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from ..nn import set_random_key
-from ..nn.kernels import kernel
-from .arguments import TrainingArguments
-from .optimizers import Optimizer
+from ...nn import set_random_key
+from ...nn.kernels import kernel
+from ...optim.optimizers import Optimizer
+from ..arguments import TrainingArguments
 
 #: Steps without overflow after which the loss scale is doubled, as in torch's GradScaler.
 _GROWTH_STEPS = 2000

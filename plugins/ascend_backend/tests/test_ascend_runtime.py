@@ -74,7 +74,7 @@ from mindspore import Parameter, Tensor, nn
 from mf_core.nn import RMSNorm
 from mf_core.nn.kernels import NAMES, kernel
 from mf_core.trainer import TrainingArguments
-from mf_core.trainer.optimizers import AdamW
+from mf_core.optim.optimizers import AdamW
 
 print([name for name in NAMES if kernel(name)], ms.get_current_device())
 

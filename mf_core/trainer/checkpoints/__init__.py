@@ -1,0 +1,1 @@
+"""Checkpoints of a run: written in the background, replaced as a whole, read back through a schema."""

@@ -1,0 +1,1 @@
+"""Steps: what computes gradients and updates weights."""
