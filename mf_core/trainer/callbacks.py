@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentTypeError
-from .arguments import TrainingArguments
-from .state import TrainerControl, TrainerState
+
+if TYPE_CHECKING:
+    from .arguments import TrainingArguments
+    from .state import TrainerControl, TrainerState
 
 #: Event -> what MindSpore's callbacks call it.
 _MINDSPORE_EVENTS = {

@@ -9,13 +9,15 @@ import time
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import ArgumentTypeError, FileMissingError, IntegrityError, NotInstalledError, describe
 from ...utils.files import atomic_path
-from ..arguments import TrainingArguments
 from ..callbacks import Callback
-from ..state import TrainerControl, TrainerState
+
+if TYPE_CHECKING:
+    from ..arguments import TrainingArguments
+    from ..state import TrainerControl, TrainerState
 
 #: A run's numbers, in its output directory.
 METRICS_FILE = "metrics.jsonl"
