@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from .errors import ConfigError, did_you_mean
 from .utils.files import CONFIG_FILE, write_json
@@ -25,14 +26,38 @@ def _dtype_name(value: Any) -> Any:
 #: The name of a floating-point type; short forms (``fp16``) and MindSpore's types are accepted.
 DType = Annotated[Literal["float32", "float16", "bfloat16"], BeforeValidator(_dtype_name)]
 
+#: The id of a special token; None: there is none.
+TokenId = Annotated[int, Field(ge=0)] | None
+
+#: The ids of the tokens that end a text, of which chat models have several.
+TokenIds = Annotated[int, Field(ge=0)] | list[Annotated[int, Field(ge=0)]] | None
+
+#: The names in ``mf_core.nn.ACTIVATIONS``, which are those of ``transformers``; here for readers without MindSpore.
+ACTIVATION_NAMES = (
+    "gelu", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh", "gelu_pytorch_tanh", "linear",
+    "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh",
+)  # fmt: skip
+
 C = TypeVar("C", bound="PretrainedConfig")
+
+
+class _AsWritten(dict[str, tuple[Any, Any]]):
+    """Field -> (its value, what the file has for it). Says nothing about whether configurations are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _AsWritten)
+
+    __hash__ = None
 
 
 class PretrainedConfig(BaseModel):
     """Base of the families' configurations.
 
     A subclass is a pydantic model: its fields are the hyper-parameters, with defaults and constraints. Unknown keywords
-    are errors. What a ``config.json`` holds beyond the fields is kept in ``extra`` and written back.
+    are errors. What a ``config.json`` holds beyond the fields is kept in ``extra`` and written back. So is what it has
+    for a field in another form than the field's: a null where the field needs a value (the default holds), -1 for a
+    token that there is not (None), a list of end tokens where the field takes one (the first; :attr:`eos_token_ids` has
+    all).
 
     Class attributes:
         model_type: The family's name, as ``config.json`` has it.
@@ -50,6 +75,7 @@ class PretrainedConfig(BaseModel):
     aliases: ClassVar[Mapping[str, str]] = {}
 
     _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _as_written: _AsWritten = PrivateAttr(default_factory=_AsWritten)
 
     def __init__(self, **fields: Any) -> None:
         """Build from keywords under any of the fields' names; raise ConfigError for what is unknown or out of range."""
@@ -85,6 +111,21 @@ class PretrainedConfig(BaseModel):
         """What ``config.json`` held beyond the known fields."""
         return self._extra
 
+    @property
+    def activation_name(self) -> str | None:
+        """The activation's name in ``mf_core.nn.ACTIVATIONS``: ``hidden_act``, unless the family has other names."""
+        return getattr(self, "hidden_act", None)
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """The ids of the tokens that end a text; empty where there are none."""
+        value = getattr(self, "eos_token_id", None)
+        if "eos_token_id" in self._as_written:
+            known, written = self._as_written["eos_token_id"]
+            value = written if known == value and isinstance(written, list) else value
+        ids = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(int(index) for index in ids if index is not None and index >= 0)
+
     @classmethod
     def field_of(cls, name: str) -> str | None:
         """Return the field that goes by ``name``, or None."""
@@ -98,12 +139,28 @@ class PretrainedConfig(BaseModel):
         """Build from a file's contents; keys that are no fields go to ``extra``, unknown overrides are errors."""
         known: dict[str, Any] = {}
         extra: dict[str, Any] = {}
+        written: dict[str, Any] = {}
         for key, value in data.items():
-            if key != "model_type":
-                (extra if cls.field_of(key) is None else known)[key] = value
-        fields = {**cls._canonical(known), **cls._canonical(overrides)}
-        config = cls(**fields)
+            field = cls.field_of(key)
+            if key == "model_type":
+                continue
+            if field is None:
+                extra[key] = value
+                continue
+            fitting = _fit(cls, field, value)
+            if fitting is not _ABSENT:
+                known[key] = fitting
+            if key == cls.json_names.get(field, field) and fitting is not value:
+                written[field] = value
+        given = cls._canonical(known)
+        for field, key in cls.json_names.items():
+            if field in given and known.get(key) is not None and cls._to_alias(key, given[field]) != known[key]:
+                written.setdefault(field, known[key])  # two names of one value
+        changed = cls._canonical(overrides)
+        config = cls(**{**given, **changed})
         config._extra = extra
+        for field in written.keys() - changed.keys():
+            config._as_written[field] = (getattr(config, field), written[field])
         return config
 
     @classmethod
@@ -131,7 +188,9 @@ class PretrainedConfig(BaseModel):
     def replace(self: C, **overrides: Any) -> C:
         """Return a copy with ``overrides``, which are checked as in the constructor."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
-        return self.from_dict({**self._extra, **fields}, **overrides)
+        config = self.from_dict({**self._extra, **fields}, **overrides)
+        config._as_written.update(self._as_written)
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field under its own name, and ``extra``."""
@@ -145,6 +204,9 @@ class PretrainedConfig(BaseModel):
             if name in self.json_names or name in self.model_fields_set or value != defaults[name]:
                 key = self.json_names.get(name, name)
                 data[key] = self._to_alias(key, value)
+        for name, (value, written) in self._as_written.items():
+            if getattr(self, name) == value:
+                data[self.json_names.get(name, name)] = written
         return data
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -191,3 +253,35 @@ class PretrainedConfig(BaseModel):
     def _explain(cls, error: ValidationError) -> ConfigError:
         what, value = explain(cls.__name__, error)
         return ConfigError(what, value=value)
+
+
+_ABSENT = object()
+
+
+def _fit(cls: type[PretrainedConfig], field: str, value: Any) -> Any:
+    """Return what a file has for a field in the field's form; ``_ABSENT`` where the field's default has to do.
+
+    What fits in no form is returned as it is, for the constructor to refuse.
+    """
+    if field.endswith("_token_id"):
+        if isinstance(value, list):
+            ids = [index for index in value if not (isinstance(index, int) and index < 0)]
+            if len(ids) == len(value) and _accepts(cls, field, tuple(ids)):
+                return value
+            value = ids if _accepts(cls, field, tuple(ids)) else ids[0] if ids else None
+        elif isinstance(value, int) and value < 0:
+            value = None
+    return _ABSENT if value is None and not _accepts(cls, field, None) else value
+
+
+@cache
+def _accepts(cls: type[PretrainedConfig], field: str, value: Any) -> bool:
+    """Return whether a field takes None, or a tuple in the form of a list."""
+    info = cls.model_fields[field]
+    try:
+        annotation: Any = info.annotation
+        TypeAdapter(annotation).validate_python(list(value) if isinstance(value, tuple) else value)
+    except ValidationError:
+        return False
+    return True
+

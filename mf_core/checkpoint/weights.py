@@ -88,6 +88,25 @@ def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray, str]]:
         yield name, array, kind
 
 
+def has_own_head(source: Source, head: str, embedding: str) -> bool:
+    """Return whether a checkpoint has a head of other weights than its token embedding.
+
+    Args:
+        source: Where the files are.
+        head: The head's name in it.
+        embedding: A regular expression of the embedding's.
+    """
+    own: np.ndarray | None = None
+    shared: np.ndarray | None = None
+    for path in find_files(source):
+        for name, array, _ in read_tensors(path):
+            if name == head:
+                own = array
+            elif re.search(embedding, name):
+                shared = array
+    return own is not None and shared is not None and not np.array_equal(own.view(np.uint8), shared.view(np.uint8))
+
+
 def _map(path: Path) -> np.ndarray:
     """Return a file's bytes, mapped copy-on-write, in large pages where the system gives them: those are read faster.
 

@@ -14,8 +14,15 @@ import_mindspore()
 from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
-from ..checkpoint.weights import SHARD_SIZE, load_weights, save_weights  # noqa: E402
-from ..errors import ArgumentError, ArgumentTypeError, ConfigError, FileMissingError, UnsupportedError  # noqa: E402
+from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
+from ..errors import (  # noqa: E402
+    ArgumentError,
+    ArgumentTypeError,
+    ConfigError,
+    FileMissingError,
+    UnsupportedError,
+    WeightsError,
+)
 from ..nn.dropout import number_sites  # noqa: E402
 from ..nn.init import initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
@@ -46,6 +53,8 @@ class PretrainedModel(nn.Cell):
         checkpoint_prefix: What parameter names begin with in checkpoints of the whole model and lack in those of its
             body, such as ``"transformer."``.
         ignored_keys: Regular expressions of names in checkpoints that are no weights.
+        head_key: What checkpoints call the head that ``tie_word_embeddings`` makes the token embedding.
+        embedding_key: Regular expression of the name of that embedding.
         attention_cells: What the attention of a block is called in it.
         lora_targets: Names, or their ends, of the linear layers that get LoRA adapters unless said otherwise.
         parallel_plan: How the model may be spread over devices; None: it cannot be.
@@ -64,6 +73,8 @@ class PretrainedModel(nn.Cell):
     config_class: ClassVar[type[PretrainedConfig]]
     checkpoint_prefix: ClassVar[str] = ""
     ignored_keys: ClassVar[tuple[str, ...]] = ()
+    head_key: ClassVar[str] = "lm_head.weight"
+    embedding_key: ClassVar[str] = r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings?)\.weight$"
     attention_cells: ClassVar[tuple[str, ...]] = ("attn", "attention", "self_attn")
     lora_targets: ClassVar[tuple[str, ...]] = ()
     parallel_plan: ClassVar[ParallelPlan | None] = None
@@ -119,7 +130,9 @@ class PretrainedModel(nn.Cell):
                 value=checkpoint.name, hint="use AutoModel, which picks the class",
             )
         config = cls.config_class.from_dict(checkpoint.config, **overrides)
-        _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
+        source = _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
+        if cls._ties_another_head(config, source):
+            config = config.replace(tie_word_embeddings=False)  # the weights are there to be used
         with skip_init():
             model = cls(config)
         model.load(checkpoint, in_place=False)
@@ -188,12 +201,24 @@ class PretrainedModel(nn.Cell):
                 hint="from_pretrained(…, weight_dtype=…) makes a model of a checkpoint",
             )
         source = _check_weights(checkpoint)
+        if self._ties_another_head(self.config, source):
+            raise WeightsError(
+                f"the weights of {checkpoint.name!r} have a head of their own, and this model's is its token embedding",
+                value=self.head_key, hint="build the model with tie_word_embeddings=False",
+            )
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
         load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
             in_place=in_place, spread=self.spread,
         )  # fmt: skip
         self.name_or_path = checkpoint.name
+
+    @classmethod
+    def _ties_another_head(cls, config: PretrainedConfig, source: Source) -> bool:
+        """Return whether a model has its embedding for a head where the weights at ``source`` have another."""
+        if getattr(config, "tie_word_embeddings", False) is not True:
+            return False
+        return has_own_head(source, cls.head_key, cls.embedding_key)
 
     def save_pretrained(
         self,

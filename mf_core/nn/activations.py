@@ -1,4 +1,4 @@
-"""Activations, each from its own operators."""
+"""Activations, each from its own operators, by the names that ``transformers`` gives them."""
 
 from __future__ import annotations
 
@@ -103,11 +103,93 @@ class Relu(_Activation):
         return self.function(x)
 
 
-#: Names that a config's ``hidden_act`` may have.
+class Relu2(_Activation):
+    """Squared rectifier (So et al., 2021, "Primer")."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.function, self.multiply = ops.ReLU(), ops.Mul()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``max(x, 0) ** 2``."""
+        y = self.function(x)
+        return self.multiply(y, y)
+
+
+class Relu6(_Activation):
+    """Rectifier that is cut at 6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.function = ops.ReLU6()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``min(max(x, 0), 6)``."""
+        return self.function(x)
+
+
+class Tanh(_Activation):
+    """Hyperbolic tangent, by the sigmoid: MindSpore's own operator on CPU is off by 1e-4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.function, self.shift = ops.Mul(), ops.Sigmoid(), ops.Add()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``2 * sigmoid(2 * x) - 1``."""
+        return self.shift(-1.0, self.scale(self.function(self.scale(x, 2.0)), 2.0))
+
+
+class Mish(_Activation):
+    """``x * tanh(softplus(x))`` (Misra, 2019)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.function, self.outer, self.multiply = ops.Softplus(), Tanh(), ops.Mul()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``x * tanh(log(1 + exp(x)))``."""
+        return self.multiply(x, self.outer(self.function(x)))
+
+
+class Sigmoid(_Activation):
+    """Logistic function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.function = ops.Sigmoid()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``1 / (1 + exp(-x))``."""
+        return self.function(x)
+
+
+class Linear(_Activation):
+    """The identity."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+
+#: Name -> class. The names and what they mean are those of ``transformers``: ``gelu`` is the exact GELU, ``gelu_new``
+#: its tanh approximation. :attr:`mf_core.PretrainedConfig.activation_name` is a configuration's name in this table.
 ACTIVATIONS: dict[str, type[nn.Cell]] = {
-    "gelu": GeluTanh,
-    "gelu_exact": GeluExact,
-    "fast_gelu": FastGelu,
+    "gelu": GeluExact,
+    "gelu_python": GeluExact,
+    "gelu_new": GeluTanh,
+    "gelu_pytorch_tanh": GeluTanh,
+    "gelu_python_tanh": GeluTanh,
+    "gelu_fast": GeluTanh,
+    "gelu_accurate": GeluTanh,
+    "quick_gelu": FastGelu,
+    "linear": Linear,
+    "mish": Mish,
     "relu": Relu,
+    "relu2": Relu2,
+    "relu6": Relu6,
+    "sigmoid": Sigmoid,
     "silu": Silu,
+    "swish": Silu,
+    "tanh": Tanh,
 }

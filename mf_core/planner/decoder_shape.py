@@ -9,8 +9,11 @@ from typing import Any
 from ..parallel.plan import ParallelPlan, matches, prefix
 from .meta_model import linears
 
-#: Arrays of the feed-forward width that an activation and the linear after it keep for the backward pass, by name.
-KEPT_BY_ACTIVATION = {"gelu": 5, "gelu_exact": 4, "fast_gelu": 3, "silu": 3, "relu": 1}
+#: Arrays of the feed-forward width that an activation and the linear after it keep for the backward pass, by the
+#: activation's name in ``mf_core.nn.ACTIVATIONS``.
+KEPT_BY_ACTIVATION = {
+    "gelu_new": 5, "gelu_pytorch_tanh": 5, "gelu_fast": 5, "gelu": 4, "quick_gelu": 3, "silu": 3, "swish": 3, "relu": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Decoder:
         columns, rows = (linears(shapes, first, tuple(names)) for names in (plan.columns, plan.rows))
         experts = [start for pattern in plan.experts for name in shapes if (start := prefix(name, pattern))]
         attention = [cell for cell in columns if matches(cell, [f"{pattern}.*" for pattern in plan.heads])]
-        activation = str(getattr(config, "hidden_act", ""))
+        activation = str(config.activation_name or "")
         asked = str(getattr(config, "softmax_compute_type", "float32"))
         follows = "softmax_compute_type" not in config.model_fields_set and asked != "float32"
         return cls(

@@ -42,7 +42,10 @@ QUOTIENTS = {"adagrad": 1, "adafactor": 3}
 #: Bytes an element of a table.
 TABLE = 16
 #: Kernels that make activations, which keep their input alone.
-KERNELS = {"gelu": "gelu", "fast_gelu": "swish", "silu": "swish"}
+KERNELS = {
+    "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "gelu_fast": "gelu", "quick_gelu": "swish", "silu": "swish",
+    "swish": "swish",
+}  # fmt: skip
 #: Share of the lesser of activations and gradients that is taken beside the greater.
 MISFIT = 0.5
 #: The same, where copies exchange gradients once the backward pass has ended and its activations are free.

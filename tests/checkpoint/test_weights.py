@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
+from mf_core.checkpoint.locate import locate
 from mf_core.checkpoint.weights import find_files, load_weights, save_weights
 from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
 from mf_core.hub import open_source
@@ -244,6 +245,20 @@ def test_checkpoint_of_the_body_with_masks_and_a_second_head_loads(model, saved)
 
     rewrite(saved, change)
     assert_equal(AutoModel.from_pretrained(saved), model)
+
+
+def test_a_head_that_is_not_the_embedding_is_used_whatever_the_configuration_says(model, saved, tmp_path):
+    head = values(model)["transformer.wte.weight"][::-1].copy()
+    rewrite(saved, lambda tensors: tensors.update({"lm_head.weight": head}))
+    loaded = AutoModel.from_pretrained(saved)
+    assert loaded.config.tie_word_embeddings is False
+    np.testing.assert_array_equal(values(loaded)["lm_head.weight"], head)
+    ids = ms.Tensor([[1, 2, 3]], ms.int32)
+    np.testing.assert_allclose(loaded(ids).asnumpy()[..., ::-1], model(ids).asnumpy(), atol=1e-5)
+    loaded.save_pretrained(tmp_path / "again")
+    assert_equal(AutoModel.from_pretrained(tmp_path / "again"), loaded)
+    with pytest.raises(WeightsError, match="have a head of their own"):
+        model.load(locate(saved))
 
 
 def test_masks_with_the_prefix_are_no_weights_either(model, saved):

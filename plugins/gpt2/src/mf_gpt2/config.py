@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mf_core import PretrainedConfig
-from mf_core.config import DType
+from mf_core.config import ACTIVATION_NAMES, DType, TokenId, TokenIds
 from mf_core.errors import ConfigError, UnsupportedError
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 G = TypeVar("G", bound="GPT2Config")
 
-#: ``activation_function`` of a checkpoint -> ``hidden_act`` here, where "gelu" means the tanh form.
-_ACTIVATIONS = {
-    "gelu_new": "gelu",
-    "gelu_pytorch_tanh": "gelu",
-    "gelu": "gelu_exact",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
-_TO_FILE = {"gelu": "gelu_new", "gelu_exact": "gelu", "relu": "relu", "silu": "silu"}
+#: ``hidden_act`` -> the activation's name in ``mf_core.nn.ACTIVATIONS``, where the two differ: MindFormers calls the
+#: tanh form "gelu", and ``x * sigmoid(1.702 * x)`` "fast_gelu".
+_MINDFORMERS = {"gelu": "gelu_new", "gelu_exact": "gelu", "fast_gelu": "quick_gelu"}
+_FROM_FILE = {name: ours for ours, name in _MINDFORMERS.items()}
 
 
 class GPT2Config(PretrainedConfig):
@@ -37,12 +31,17 @@ class GPT2Config(PretrainedConfig):
         hidden_size, num_layers, num_heads: Width, depth, heads (``n_embd``, ``n_layer``, ``n_head``).
         expand_ratio: Width of the feed-forward layer as a multiple of ``hidden_size``.
         intermediate_size: That width itself (``n_inner``); None: by ``expand_ratio``.
-        hidden_act: ``"gelu"`` (tanh form), ``"gelu_exact"``, ``"relu"`` or ``"silu"``.
+        hidden_act: The activation by MindFormers' names: ``"gelu"`` (the tanh form), ``"gelu_exact"``, ``"fast_gelu"``
+            (``x * sigmoid(1.702 * x)``); any other by that of ``mf_core.nn.ACTIVATIONS``. In ``config.json`` it is
+            ``activation_function``, by the names of ``transformers``: ``"gelu_new"`` is the tanh form, ``"gelu"`` the
+            exact one.
         bos_token_id, eos_token_id, pad_token_id, unk_token_id: Special tokens.
         embedding_dropout_prob, hidden_dropout_rate, attention_dropout_rate: Dropouts, in training.
         layernorm_epsilon: Added to variances.
         initializer_range: Standard deviation of initial weights.
         post_layernorm_residual: Add the residual after the layer norm rather than before it.
+        tie_word_embeddings: Whether the head is the token embedding; set by the weights that are loaded, where they
+            have a head of their own.
         scale_attn_weights, scale_attn_by_inverse_layer_idx: Whether scores are divided by ``sqrt(head width)``, and by
             the layer's number.
         param_init_type, compute_dtype, softmax_compute_type, layernorm_compute_type: Types. A backend may compute in
@@ -86,11 +85,11 @@ class GPT2Config(PretrainedConfig):
     num_heads: Positive = 12
     expand_ratio: Positive = 4
     intermediate_size: Positive | None = None
-    hidden_act: Literal["gelu", "gelu_exact", "relu", "silu"] = "gelu"
-    bos_token_id: int = 50256
-    eos_token_id: int = 50256
-    pad_token_id: int | None = 50256
-    unk_token_id: int = 50256
+    hidden_act: str = "gelu"
+    bos_token_id: TokenId = 50256
+    eos_token_id: TokenIds = 50256
+    pad_token_id: TokenId = 50256
+    unk_token_id: TokenId = 50256
     embedding_dropout_prob: Probability = 0.1
     hidden_dropout_rate: Probability = 0.1
     attention_dropout_rate: Probability = 0.1
@@ -99,7 +98,7 @@ class GPT2Config(PretrainedConfig):
     post_layernorm_residual: bool = False
     scale_attn_weights: bool = True
     scale_attn_by_inverse_layer_idx: bool = False
-    tie_word_embeddings: Literal[True] = True
+    tie_word_embeddings: bool = True
     param_init_type: DType = "float32"
     compute_dtype: DType = "float16"
     softmax_compute_type: DType = "float32"
@@ -114,6 +113,14 @@ class GPT2Config(PretrainedConfig):
     checkpoint_name_or_path: str = ""
     num_labels: Positive = 2
     parallel_config: dict[str, Any] | None = None
+
+    @field_validator("hidden_act")
+    @classmethod
+    def _check_activation(cls, value: str) -> str:
+        known = [*_MINDFORMERS, *(name for name in ACTIVATION_NAMES if name not in _FROM_FILE)]
+        if value not in known:
+            raise ValueError(f"the activations are: {', '.join(known)}")
+        return value
 
     @model_validator(mode="after")
     def _check_heads(self) -> GPT2Config:
@@ -148,17 +155,22 @@ class GPT2Config(PretrainedConfig):
             data.update(n_inner=self.ffn_size, intermediate_size=None)
         return data
 
+    @property
+    def activation_name(self) -> str:
+        """See the base class."""
+        return _MINDFORMERS.get(self.hidden_act, self.hidden_act)
+
     @classmethod
     def _from_alias(cls, name: str, value: Any) -> Any:
         if name != "activation_function":
             return value
-        if not isinstance(value, str) or value not in _ACTIVATIONS:
+        if value not in ACTIVATION_NAMES:
             raise ConfigError(
                 f"activation_function={value!r} is not supported", value=value,
-                hint=f"it may be one of: {', '.join(_ACTIVATIONS)}",
+                hint=f"it may be one of: {', '.join(ACTIVATION_NAMES)}",
             )
-        return _ACTIVATIONS[value]
+        return _FROM_FILE.get(value, value)
 
     @classmethod
     def _to_alias(cls, name: str, value: Any) -> Any:
-        return _TO_FILE[value] if name == "activation_function" else value
+        return _MINDFORMERS.get(value, value) if name == "activation_function" else value

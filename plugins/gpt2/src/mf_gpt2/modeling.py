@@ -84,7 +84,7 @@ class GPT2MLP(nn.Cell):
         width, inner, kind, std = config.hidden_size, config.ffn_size, config.param_init_type, config.initializer_range
         self.c_fc = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
         self.c_proj = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.act = ACTIVATIONS[config.hidden_act]()
+        self.act = ACTIVATIONS[config.activation_name]()
         self.dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class GPT2Model(nn.Cell):
 
 
 class GPT2LMHeadModel(PretrainedModel):
-    """GPT-2 with its language-model head, which shares the token embedding's weight."""
+    """GPT-2 with its language-model head, which is the token embedding unless ``tie_word_embeddings`` is False."""
 
     config_class: ClassVar[type[GPT2Config]] = GPT2Config
     checkpoint_prefix: ClassVar[str] = "transformer."
@@ -178,15 +178,18 @@ class GPT2LMHeadModel(PretrainedModel):
         columns={"transformer.h.*.attn.c_attn": 3, "transformer.h.*.mlp.c_fc": 1},
         rows=("transformer.h.*.attn.c_proj", "transformer.h.*.mlp.c_proj"),
         heads=("transformer.h.*.attn",),
-        vocabulary=("transformer.wte",),
+        vocabulary=("transformer.wte", "lm_head"),
         layers=("transformer.h.*",),
         first=("transformer.wte", "transformer.wpe"),
-        last=("transformer.ln_f", "transformer.wte"),
+        last=("transformer.ln_f", "lm_head", "transformer.wte"),
     )
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
         self.transformer = GPT2Model(config, self.compute_dtype)
+        size, std = config.hidden_size, config.initializer_range
+        tied = config.tie_word_embeddings
+        self.lm_head = None if tied else Embedding(config.vocab_size, size, std=std, dtype=self.compute_dtype)
         self.causal_bias = CausalBias()
         self.post_init()
 
@@ -226,7 +229,8 @@ class GPT2LMHeadModel(PretrainedModel):
 
     def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
         """See the base class."""
-        return self.transformer.wte.attend(hidden, whole=whole)
+        head = self.transformer.wte if self.lm_head is None else self.lm_head
+        return head.attend(hidden, whole=whole)
 
     def cut(self, layers: range, *, is_last: bool) -> None:
         """See the base class."""
@@ -244,7 +248,7 @@ class GPT2LMHeadModel(PretrainedModel):
     ) -> Tensor:
         """Return the last token's logits ``(B, V)`` fp32, or the last n tokens' ``(B, n, V)``; write to the cache."""
         hidden = self.transformer(input_ids, position_ids, bias, slots, keys, values)
-        return self.transformer.wte.attend(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
+        return self.head(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
 
     @property
     def blocks(self) -> nn.CellList:

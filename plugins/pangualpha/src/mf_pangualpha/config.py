@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mf_core import PretrainedConfig
-from mf_core.config import DType
+from mf_core.config import ACTIVATION_NAMES, DType, TokenId, TokenIds
 from mf_core.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
 
-#: Hugging Face's names of ``activation_function`` -> ``hidden_act`` here.
-_ACTIVATIONS = {
-    "quick_gelu": "fast_gelu",
-    "gelu_new": "gelu",
-    "gelu_pytorch_tanh": "gelu",
-    "gelu": "gelu_exact",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
-_TO_ALIAS = {
-    "fast_gelu": "quick_gelu", "gelu": "gelu_new", "gelu_exact": "gelu", "relu": "relu", "silu": "silu",
-}  # fmt: skip
+#: ``hidden_act`` -> the activation's name in ``mf_core.nn.ACTIVATIONS``, where the two differ: MindFormers' names.
+_MINDFORMERS = {"fast_gelu": "quick_gelu", "gelu": "gelu_new", "gelu_exact": "gelu"}
+_FROM_FILE = {name: ours for ours, name in _MINDFORMERS.items()}
 
 
 class PanguAlphaConfig(PretrainedConfig):
@@ -38,8 +28,9 @@ class PanguAlphaConfig(PretrainedConfig):
         vocab_size: Entries of the vocabulary.
         hidden_size, num_layers, num_heads: Width, depth with the top query layer, heads.
         ffn_hidden_size: Width of the feed-forward layers (``intermediate_size``); it does not follow ``hidden_size``.
-        hidden_act: ``"fast_gelu"`` (``x * sigmoid(1.702 * x)``), ``"gelu"`` (tanh form), ``"gelu_exact"``, ``"relu"``
-            or ``"silu"``.
+        hidden_act: The activation by MindFormers' names: ``"fast_gelu"`` (``x * sigmoid(1.702 * x)``), ``"gelu"`` (the
+            tanh form), ``"gelu_exact"``; any other by that of ``mf_core.nn.ACTIVATIONS``. As ``activation_function`` it
+            goes by the names of ``transformers``.
         bos_token_id, eos_token_id, eod_token_id, pad_token_id: Special tokens; EOS ends a generated text, EOD a
             document of training data.
         embedding_dropout_prob, hidden_dropout_rate, attention_dropout_rate: Dropouts, in training.
@@ -102,11 +93,11 @@ class PanguAlphaConfig(PretrainedConfig):
     num_layers: Positive = 32
     num_heads: Positive = 32
     ffn_hidden_size: Positive = 10240
-    hidden_act: Literal["fast_gelu", "gelu", "gelu_exact", "relu", "silu"] = "fast_gelu"
-    bos_token_id: int | None = None
-    eos_token_id: int = 8
-    eod_token_id: int | None = None
-    pad_token_id: int | None = 6
+    hidden_act: str = "fast_gelu"
+    bos_token_id: TokenId = None
+    eos_token_id: TokenIds = 8
+    eod_token_id: TokenId = None
+    pad_token_id: TokenId = 6
     embedding_dropout_prob: Probability = 0.1
     hidden_dropout_rate: Probability = 0.1
     attention_dropout_rate: Probability = 0.1
@@ -133,6 +124,14 @@ class PanguAlphaConfig(PretrainedConfig):
     num_labels: Positive = 2
     parallel_config: dict[str, Any] | None = None
 
+    @field_validator("hidden_act")
+    @classmethod
+    def _check_activation(cls, value: str) -> str:
+        known = [*_MINDFORMERS, *(name for name in ACTIVATION_NAMES if name not in _FROM_FILE)]
+        if value not in known:
+            raise ValueError(f"the activations are: {', '.join(known)}")
+        return value
+
     @model_validator(mode="after")
     def _check_sizes(self) -> PanguAlphaConfig:
         if self.hidden_size % self.num_heads:
@@ -149,17 +148,22 @@ class PanguAlphaConfig(PretrainedConfig):
         """Whether the blocks are mixtures of experts."""
         return self.use_moe and self.expert_num > 1
 
+    @property
+    def activation_name(self) -> str:
+        """See the base class."""
+        return _MINDFORMERS.get(self.hidden_act, self.hidden_act)
+
     @classmethod
     def _from_alias(cls, name: str, value: Any) -> Any:
         if name != "activation_function":
             return value
-        if not isinstance(value, str) or value not in _ACTIVATIONS:
+        if value not in ACTIVATION_NAMES:
             raise ConfigError(
                 f"activation_function={value!r} is not supported", value=value,
-                hint=f"it may be one of: {', '.join(_ACTIVATIONS)}",
+                hint=f"it may be one of: {', '.join(ACTIVATION_NAMES)}",
             )
-        return _ACTIVATIONS[value]
+        return _FROM_FILE.get(value, value)
 
     @classmethod
     def _to_alias(cls, name: str, value: Any) -> Any:
-        return _TO_ALIAS[value] if name == "activation_function" else value
+        return _MINDFORMERS.get(value, value) if name == "activation_function" else value

@@ -108,7 +108,7 @@ class PanguAlphaMLP(nn.Cell):
         std = config.initializer_range
         self.mapping = Linear(width, inner, std=std, param_dtype=kind, dtype=dtype)
         self.projection = Linear(inner, width, std=std / (2 * config.num_layers) ** 0.5, param_dtype=kind, dtype=dtype)
-        self.act = ACTIVATIONS[config.hidden_act]()
+        self.act = ACTIVATIONS[config.activation_name]()
         self.dropout = Dropout(config.hidden_dropout_rate)
 
     def construct(self, x: Tensor) -> Tensor:
