@@ -1,9 +1,10 @@
-"""From what a user gave as a dataset to rows of ids.
+"""Datasets as users give them, opened as records and made into rows of ids.
 
-:func:`open_records` opens files, objects and streams as records. Records of text become rows with :func:`pack`; records
-that hold ids are checked by :func:`rows`. :func:`write_mindrecord` writes rows to a file.
+:func:`open_records` opens files, objects and streams as records. :func:`pack` makes rows of texts; :func:`rows`
+validates rows of ids. :func:`write_mindrecord` writes rows to a file, and :func:`content_digest` tells datasets apart.
 """
 
+from .digest import content_digest
 from .files.mindrecord import write_mindrecord
 from .mindspore_dataset import is_dataset, iterate, shards_of, size_of
 from .opening import open_records
@@ -18,6 +19,7 @@ __all__ = [
     "Records",
     "RowStream",
     "Rows",
+    "content_digest",
     "is_dataset",
     "iterate",
     "open_records",

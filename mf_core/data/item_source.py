@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from .record_source import Former, Record, Source
+from .digest import update_with_items
+from .record_source import Record, RecordParser, RecordSource
 
 
-class Items(Source):
-    """The items of a list, an array of rows or a map-style dataset; each is asked for when it is needed.
+class ItemSource(RecordSource):
+    """The items of a list, an array of rows or a map-style dataset, read on access.
 
     Args:
         items: The object.
-        name: What messages call it.
+        parser: Makes records of the items.
     """
 
-    def __init__(self, items: Any, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, items: Any, parser: RecordParser) -> None:
+        super().__init__(parser)
         self.items = items
-        self._former = Former(name)
 
     def __len__(self) -> int:
         """See the base class."""
@@ -26,8 +26,12 @@ class Items(Source):
 
     def read(self, index: int) -> Record:
         """See the base class."""
-        return self._former.record(self.items[index], self.place(index))
+        return self.parser.record(self.items[index], self.location(index))
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """See the base class."""
         return f"{self.name}, record {index}"
+
+    def sample(self, digest: Any) -> bool:
+        """Feed the items to a hash: all of a list or an array, a sample of those that are made on access."""
+        return update_with_items(digest, self.items)

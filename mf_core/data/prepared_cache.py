@@ -18,8 +18,8 @@ import numpy as np
 from ..errors import DataError, MFError
 from ..hub import cache_dir
 
-#: Part of every key: another number where what is stored, or how it is made, is another.
-FORMAT: Final = 1
+#: Part of every key: raised when what is stored, or how it is made, changes.
+FORMAT: Final = 2
 
 _META: Final = "meta.json"
 _HEADER: Final = 128
@@ -64,7 +64,7 @@ class ArrayWriter:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A folder of the cache.
 
     Attributes:
@@ -86,7 +86,7 @@ class Entry:
         return np.asarray(np.load(path, mmap_mode=None if empty else "r", allow_pickle=False))
 
 
-def entry_of(of: str, fill: Callable[[Path], dict[str, Any]]) -> Entry:
+def entry_of(of: str, fill: Callable[[Path], dict[str, Any]]) -> CacheEntry:
     """Return the entry of a key, made by ``fill`` if it is not there, or not whole.
 
     Processes that make one entry at the same time each do the work; one of them puts it in place, and all use that.
@@ -133,7 +133,7 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(fresh: Path, folder: Path) -> Entry:
+def _place(fresh: Path, folder: Path) -> CacheEntry:
     """Give a complete folder its name, unless a whole one has it by now."""
     while True:
         with suppress(OSError):
@@ -150,11 +150,11 @@ def _place(fresh: Path, folder: Path) -> Entry:
         shutil.rmtree(broken, ignore_errors=True)
 
 
-def _load(folder: Path) -> Entry | None:
+def _load(folder: Path) -> CacheEntry | None:
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in meta["sizes"].items())
-        entry = Entry(folder, meta["facts"]) if whole else None
+        entry = CacheEntry(folder, meta["facts"]) if whole else None
         if entry is not None:
             for name in meta["sizes"]:
                 if name.endswith(".npy"):

@@ -1,4 +1,4 @@
-"""Records that hold ids, checked one by one as they are read."""
+"""Records of ids as rows, validated as they are read."""
 
 from __future__ import annotations
 
@@ -8,81 +8,81 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, InputTooLongError
-from .item_source import Items
+from .item_source import ItemSource
 from .record_source import LazySequence, Record, not_a_row
 from .records import DerivedStream, Records, RecordStream
 
 Row = dict[str, np.ndarray]
 
-#: Lists up to this length are checked whole before the first row is given.
+#: Lists up to this length are validated whole before the first row is returned.
 _SMALL = 10_000
 
 
-class Check:
-    """Makes a row of a record: ids that the model has, as many as the first one's.
+class RowValidator:
+    """Makes a row of a record; all rows have ids of the vocabulary, and the length of the first.
 
     Args:
         vocab_size: Ids are below it.
-        max_length: Most ids a row may have.
+        max_length: The largest number of ids of a row.
     """
 
     def __init__(self, vocab_size: int, max_length: int) -> None:
         self.vocab_size, self.max_length = vocab_size, max_length
         self._first: tuple[str, dict[str, int]] | None = None
 
-    def __call__(self, record: Record, place: str) -> Row:
-        """Return ``input_ids`` int32, and where the record has them ``loss_mask`` uint8 and ``segment_ids`` int32.
+    def __call__(self, record: Record, location: str) -> Row:
+        """Return ``input_ids`` int32, and ``loss_mask`` uint8 and ``segment_ids`` int32 if the record has them.
 
         Raises:
-            DataError: A column is no row of whole numbers, an id is outside the vocabulary, or the record has other
-                columns or another length than the first.
+            DataError: A column is not a row of whole numbers, an id is outside the vocabulary, or the record's columns
+                or length are not those of the first.
             InputTooLongError: It has more than ``max_length`` ids.
         """
         ids = _array(record["input_ids"])
         if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.size < 2:
-            raise not_a_row(record["input_ids"], place)
+            raise not_a_row(record["input_ids"], location)
         if ids.size > self.max_length:
             raise InputTooLongError(
-                f"{place} has {ids.size} ids; a row may have {self.max_length}, the model's context and one",
+                f"{location} has {ids.size} ids; a row may have {self.max_length}, the model's context and one",
                 value=ids.size,
             )
         if ids.min() < 0 or ids.max() >= self.vocab_size:
-            raise DataError(f"{place} has an id outside the vocabulary of {self.vocab_size}", value=place)
+            raise DataError(f"{location} has an id outside the vocabulary of {self.vocab_size}", value=location)
         row = {"input_ids": ids.astype(np.int32)}
         for name, most, dtype in (("loss_mask", 1, np.uint8), ("segment_ids", None, np.int32)):
             if name in record:
-                row[name] = _column(record[name], name, ids.size, most, place).astype(dtype)
-        self._like_the_first(row, place)
+                row[name] = _column(record[name], name, ids.size, most, location).astype(dtype)
+        self._like_the_first(row, location)
         return row
 
-    def _like_the_first(self, row: Row, place: str) -> None:
+    def _like_the_first(self, row: Row, location: str) -> None:
         if self._first is None:
-            self._first = (place, {name: column.size for name, column in row.items()})
+            self._first = (location, {name: column.size for name, column in row.items()})
         first, sizes = self._first
         file, _, number = first.rpartition(", ")
-        if place.startswith(f"{file}, "):
+        if location.startswith(f"{file}, "):
             first = number
         size = row["input_ids"].size
         if size != sizes["input_ids"]:
             raise DataError(
-                f"{place} has {size} ids, {first} has {sizes['input_ids']}", value=place,
+                f"{location} has {size} ids, {first} has {sizes['input_ids']}", value=location,
                 hint="give rows of one length, or texts, which are packed",
             )
         if list(row) != list(sizes):
-            raise DataError(f"{place} has {', '.join(row)}, and {first} has {', '.join(sizes)}", value=place)
+            raise DataError(f"{location} has {', '.join(row)}, and {first} has {', '.join(sizes)}", value=location)
 
 
 class Rows(LazySequence[Row]):
-    """Rows, each checked when it is asked for.
+    """Rows, each validated on access.
 
     Args:
-        records: Records of ids; good ones only, if bad ones are to be left out.
+        records: Records of ids; if bad ones are left out, the good ones.
         check: Makes a row of a record.
     """
 
-    def __init__(self, records: Records, check: Check) -> None:
+    def __init__(self, records: Records, check: RowValidator) -> None:
         self.records, self._check = records, check
-        #: How many bad records were left out.
+        #: The number of bad records left out.
         self.skipped = records.skipped
 
     def __len__(self) -> int:
@@ -90,19 +90,23 @@ class Rows(LazySequence[Row]):
         return len(self.records)
 
     def item(self, index: int) -> Row:
-        """Return a row; raise DataError where its record is a bad one."""
-        return self._check(self.records[index], self.records.place(index))
+        """Return a row; raise DataError if its record is bad."""
+        return self._check(self.records[index], self.records.location(index))
+
+    def digest(self) -> str | None:
+        """Return a digest of the rows' content; see :func:`mf_core.data.content_digest`."""
+        return self.records.digest(sampled=True)
 
 
 class RowStream(DerivedStream[Row]):
-    """The rows of a stream, each checked as it comes.
+    """The rows of a stream, each validated as it is read.
 
     Args:
         records: A stream of ids.
         check: Makes a row of a record.
     """
 
-    def __init__(self, records: RecordStream, check: Check) -> None:
+    def __init__(self, records: RecordStream, check: RowValidator) -> None:
         super().__init__(records)
         self._check = check
 
@@ -113,49 +117,51 @@ class RowStream(DerivedStream[Row]):
 
 
 def rows(records: Records | RecordStream, *, vocab_size: int, max_length: int) -> Rows | RowStream:
-    """Return the rows of records that hold ids.
+    """Return the rows of records of ids.
 
-    Of a sequence the first record is checked here, and all of them where it is a short list or bad records are left
-    out; the others are checked when they are read.
+    Of a sequence the first record is validated here, and all of them if it is a short list or bad records are left
+    out; the others are validated when they are read.
 
     Args:
-        records: What :func:`open_records` returned; of the kind ``"ids"``.
+        records: The result of :func:`open_records`, of the kind ``"ids"``.
         vocab_size: Ids are below it.
-        max_length: Most ids a row may have.
+        max_length: The largest number of ids of a row.
 
     Returns:
         Dicts of ``input_ids`` (int32), and ``loss_mask`` (uint8) and ``segment_ids`` (int32) where the records have
         them, each of shape ``(n,)``, n being the first record's.
 
     Raises:
-        DataError, InputTooLongError: See :class:`Check`; also later, when a row is read.
+        DataError, InputTooLongError: See :class:`RowValidator`; also later, when a row is read.
     """
     if records.kind != "ids":
         raise DataError(f"{records.name} holds text, not ids", value=records.kind, hint="pack makes rows of it")
-    check = Check(vocab_size, max_length)
+    check = RowValidator(vocab_size, max_length)
     if isinstance(records, RecordStream):
         return RowStream(records, check)
     if records.skip:
         return Rows(records.passing(check), check)
     made = Rows(records, check)
-    items = records.source.items if isinstance(records.source, Items) else None
+    items = records.source.items if isinstance(records.source, ItemSource) else None
     for index in range(len(made) if isinstance(items, (list, tuple)) and len(items) <= _SMALL else 1):
         made.item(index)
     return made
 
 
 def _array(value: Any) -> np.ndarray:
-    """Return lists, arrays and tensors of any library as an array; one of objects for what is none."""
+    """Return a list, or an array or tensor of any library, as a numpy array; one of objects if that is impossible."""
     try:
         return np.asarray(value.asnumpy() if hasattr(value, "asnumpy") else value)
     except ValueError:  # rows of rows of unequal length
         return np.array(None)
 
 
-def _column(value: Any, name: str, size: int, most: int | None, place: str) -> np.ndarray:
+def _column(value: Any, name: str, size: int, most: int | None, location: str) -> np.ndarray:
     column = _array(value)
     limit = 2**31 - 1 if most is None else most
     if column.shape != (size,) or column.dtype.kind not in "iub" or column.min() < 0 or column.max() > limit:
         what = "zeros and ones" if most == 1 else "whole numbers from 0"
-        raise DataError(f"{place}: {name} is not {size} {what}, one for each id: {str(value)[:80]!r}", value=place)
+        raise DataError(
+            f"{location}: {name} is not {size} {what}, one for each id: {str(value)[:80]!r}", value=location
+        )
     return column

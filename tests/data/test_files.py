@@ -50,7 +50,7 @@ def test_mindrecord_is_read_once(wiki, cache, tmp_path):
     assert records.kind == "ids"
     assert ids_of(records) == ROWS
     assert records[3]["input_ids"].dtype == np.int32
-    assert records.place(7) == f"{wiki}, record 7"
+    assert records.location(7) == f"{wiki}, record 7"
     shutil.copytree(wiki.parent, tmp_path / "elsewhere")
     # Another process, where MindSpore cannot be imported, finds it by its content.
     code = f"import sys; sys.modules['mindspore'] = None; from mf_core.data import open_records; print(len(open_records({str(tmp_path / 'elsewhere')!r})))"  # noqa: E501
@@ -64,13 +64,13 @@ def test_one_shard_stands_for_all_and_a_list_for_itself(tmp_path):
     with pytest.warns(UserWarning, match="the columns attention_mask, labels are not read"):
         everything = open_records(tmp_path / "x.mindrecord0")
     assert ids_of(everything) == ROWS
-    assert everything.place(9).startswith(f"{tmp_path / 'x.mindrecord3'}, record ")
+    assert everything.location(9).startswith(f"{tmp_path / 'x.mindrecord3'}, record ")
     two = [tmp_path / "x.mindrecord1", tmp_path / "x.mindrecord0"]
     with pytest.warns(UserWarning):
         some = open_records(two)
     assert 0 < len(some) < 10
     assert ids_of(some)[-1] < ids_of(some)[0]
-    assert some.place(0) == f"{two[0]}, record 0"
+    assert some.location(0) == f"{two[0]}, record 0"
     with pytest.raises(FileMissingError, match=r"no file .*x.mindrecord'") as caught:
         open_records(tmp_path / "x.mindrecord")
     assert "x.mindrecord0" in caught.value.hint
@@ -166,7 +166,7 @@ def test_tfrecord(tmp_path):
     with pytest.warns(UserWarning, match="the columns attention_mask are not read"):
         records = open_records([tmp_path / "b.tfrecord", tmp_path / "a.tfrecords"])
     assert ids_of(records) == [*ROWS, [7, 300]]
-    assert records.place(10) == f"{tmp_path / 'a.tfrecords'}, record 0"
+    assert records.location(10) == f"{tmp_path / 'a.tfrecords'}, record 0"
     write_tfrecord(tmp_path / "c.tfrecord", [{"tokens": [1, 2]}])
     with pytest.raises(DataError, match=r"c.tfrecord has no column 'input_ids'; it has: tokens"):
         open_records(tmp_path / "c.tfrecord")
@@ -212,7 +212,7 @@ def test_npy_is_mapped_into_memory(tmp_path, cache):
         np.save(tmp_path / name, np.full((4, 3), row, np.uint16))
     records = open_records(tmp_path)
     assert ids_of(records) == [[5] * 3] * 4 + [[6] * 3] * 4
-    assert records.place(5) == f"{tmp_path / 'b.npy'}, record 1"
+    assert records.location(5) == f"{tmp_path / 'b.npy'}, record 1"
     big = np.lib.format.open_memmap(tmp_path / "c.npy", mode="w+", dtype=np.int32, shape=(1 << 20, 512))  # 2 GB, a hole
     big[-1] = 3
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

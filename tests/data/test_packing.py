@@ -97,7 +97,28 @@ def test_prompt_that_is_cut():
     rows = packed([{"prompt": "abcdefgh", "completion": "ij"}], 5, mode="apart")
     assert shown(rows) == ["abcde", "fghij", "$____"]
     assert shown(rows, "loss_mask") == ["00000", "00011", "10000"]
-    assert shown(packed([{"prompt": "abcdefgh", "completion": "ij"}], 5, mode="none"), "loss_mask") == ["00000"]
+
+
+@pytest.mark.parametrize("mode", ["join", "apart", "none"])
+def test_rows_without_targets_are_counted(mode):
+    long, good = {"prompt": "abcde", "completion": "fghij"}, {"prompt": "a", "completion": "bcd"}
+    given = [long, good, long] if mode == "none" else [{"prompt": "abcde" * 2, "completion": "bcdf"}]
+    message = f"train_dataset: 2 of {3} rows have no target, as where a prompt fills the row"
+    with pytest.warns(UserWarning, match=message):
+        rows = packed(given, 5, mode=mode)
+    assert (rows.untargeted, len(rows)) == (2, 3)
+    with pytest.warns(UserWarning, match=message):  # of rows from the cache too
+        packed(given, 5, mode=mode)
+    with pytest.warns(UserWarning, match=message):
+        list(packed(iter(given), 5, mode=mode))
+
+
+def test_without_any_target_nothing_can_be_learnt():
+    records = [{"prompt": "abcdefgh", "completion": "ij"}] * 3
+    for given in (records, iter(records)):
+        with pytest.raises(DataError, match="none of the 3 rows of train_dataset has a target") as caught:
+            list(packed(given, 5, mode="none"))
+        assert "max_seq_length" in caught.value.hint
 
 
 @pytest.mark.parametrize("seed", range(12))

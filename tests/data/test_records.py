@@ -44,20 +44,23 @@ def jsonl(path, *lines):
 
 
 def test_jsonl(tmp_path):
-    path = jsonl(tmp_path / "data.jsonl", {"text": "a\u00e9", "url": "x"}, "", {"text": "b"}, {"text": ""})
+    path = jsonl(tmp_path / "data.jsonl", {"text": "a\u00e9", "url": "x"}, "", {"text": "b", "url": ""}, {"text": ""})
     records = open_records(str(path))
     assert isinstance(records, Records)
+    with pytest.warns(UserWarning, match=r"data.jsonl: the columns url are not read; those that are: text") as caught:
+        assert list(records) == [{"text": "a\u00e9"}, {"text": "b"}, {"text": ""}]
+    assert len(caught) == 1
     assert list(records) == [{"text": "a\u00e9"}, {"text": "b"}, {"text": ""}]
     assert records[-2] == {"text": "b"}
     assert records[1:] == [{"text": "b"}, {"text": ""}]
-    assert records.place(1) == f"{path}:3"
+    assert records.location(1) == f"{path}:3"
     assert records.kind == "text"
     with pytest.raises(IndexError):
         records[3]
 
 
 def test_jsonl_of_prompts_and_of_ids(tmp_path):
-    pairs = open_records(jsonl(tmp_path / "p.jsonl", {"prompt": "a", "completion": "b", "id": 3}))
+    pairs = open_records(jsonl(tmp_path / "p.jsonl", {"prompt": "a", "completion": "b"}))
     assert (pairs.kind, list(pairs)) == ("pair", [{"prompt": "a", "completion": "b"}])
     ids = open_records(jsonl(tmp_path / "i.jsonl", {"input_ids": [1, 2], "loss_mask": [0, 1]}))
     assert (ids.kind, ids[0]["loss_mask"]) == ("ids", [0, 1])
@@ -68,8 +71,8 @@ def test_txt_has_blank_lines_between_documents(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf\n\n one\r\ntwo \r\n\r\n  \t\n\nthree\n\nfour")
     records = open_records(path)
     assert [record["text"] for record in records] == ["one\ntwo", "three", "four"]
-    assert [records.place(i) for i in range(3)] == [f"{path}:{line}" for line in (3, 8, 10)]
-    assert [place for place, _ in records.walk()] == [records.place(i) for i in range(3)]
+    assert [records.location(i) for i in range(3)] == [f"{path}:{line}" for line in (3, 8, 10)]
+    assert [location for location, _ in records.walk()] == [records.location(i) for i in range(3)]
     assert [record["text"] for record in open_records([path, path])] == ["one\ntwo", "three", "four"] * 2
 
 
@@ -79,7 +82,7 @@ def test_gz(tmp_path, name, text):
     path.write_bytes(gzip.compress(text.encode()))
     records = open_records(path)
     assert [record["text"] for record in records] == ["a", "b"]
-    assert records.place(1) == f"{path}:{3 if 'txt' in name else 2}"
+    assert records.location(1) == f"{path}:{3 if 'txt' in name else 2}"
     path.write_bytes(gzip.compress(text.encode() * 1000)[:-20])
     with pytest.raises(DataError, match=f"{name} is truncated or corrupt"):
         list(open_records(path).walk())
@@ -100,17 +103,50 @@ def test_folder_and_list_of_files(tmp_path):
     jsonl(folder / "b.jsonl", {"text": "2"}, {"text": "3"})
     jsonl(folder / "a.jsonl", {"text": "1"})
     (folder / "c.jsonl.gz").write_bytes(gzip.compress(b'{"text": "4"}'))
-    (folder / "README.md").write_text("about")
-    (folder / ".hidden.txt").write_text("no")
     records = open_records(folder)
     assert [record["text"] for record in records] == ["1", "2", "3", "4"]
     assert records[3] == {"text": "4"}
     assert records[0] == {"text": "1"}
-    assert records.place(2) == f"{folder / 'b.jsonl'}:2"
+    assert records.location(2) == f"{folder / 'b.jsonl'}:2"
     assert len(open_records([str(folder / "b.jsonl"), str(folder / "a.jsonl")])) == 3
     (folder / "d.txt").write_text("x")
     with pytest.raises(DataError, match=r"2 kinds: jsonl \(a.jsonl\), txt \(d.txt\)"):
         open_records(folder)
+
+
+def test_everything_in_a_folder_is_read_or_named(tmp_path):
+    for name in ("a.jsonl", "B.JSONL", "sub/c.Jsonl", "sub/deeper/d.jsonl.GZ", ".git/e.jsonl", ".f.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"text": name}).encode()
+        (tmp_path / name).write_bytes(gzip.compress(line) if name.endswith("GZ") else line)
+    (tmp_path / "sub" / "notes.zzz").write_text("?")
+    (tmp_path / ".DS_Store").write_text("?")
+    (tmp_path / "sub" / "again").symlink_to(tmp_path)
+    with pytest.warns(UserWarning, match=r"2 files are not read: \.f.jsonl, sub/notes.zzz; a data file is") as caught:
+        records = open_records(tmp_path)
+    assert len(caught) == 1
+    names = ["B.JSONL", "a.jsonl", "sub/c.Jsonl", "sub/deeper/d.jsonl.GZ"]
+    assert [record["text"] for record in records] == names
+
+
+def test_lists_of_paths_are_told_from_lists_of_texts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jsonl(tmp_path / "a.jsonl", {"text": "a"})
+    (tmp_path / "x.zzz").write_text("?")
+    (tmp_path / "one").mkdir()
+    jsonl(tmp_path / "one" / "b.jsonl", {"text": "b"})
+    for given in (["a.jsonl", "x.zzz"], ["x.zzz"], [Path("a.jsonl"), "x.zzz"], ["x.zzz", "a.jsonl"]):
+        with pytest.raises(DataError, match=r"x.zzz is not a data file of a known kind"):
+            open_records(given)
+    with pytest.raises(FileMissingError, match=r"nowhere.parquet"):
+        open_records(["a.jsonl", "nowhere.parquet"])
+    with pytest.raises(DataError, match="3 stands in a list of paths"):
+        open_records([Path("a.jsonl"), 3])
+    assert [record["text"] for record in open_records(["one"])] == ["b"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [record["text"] for record in open_records("~/a.jsonl")] == ["a"]
+    for texts in (["see a.jsonl", "b"], ["one", "two"], ["no.such.file", "b"], ["x" * 5000 + ".txt", "b\0"]):
+        assert [record["text"] for record in open_records(texts)] == texts
 
 
 def test_paths_that_are_none(tmp_path):
@@ -118,14 +154,14 @@ def test_paths_that_are_none(tmp_path):
         open_records("./nowhere.jsonl")
     with pytest.raises(FileMissingError, match=r"b.jsonl"):
         open_records([jsonl(tmp_path / "a.jsonl", {"text": "a"}), tmp_path / "b.jsonl"])
-    (tmp_path / "notes.csv").write_text("a,b")
-    with pytest.raises(DataError, match=r"notes.csv is neither .jsonl nor .txt"):
-        open_records(tmp_path / "notes.csv")
+    (tmp_path / "notes.md").write_text("a,b")
+    with pytest.raises(DataError, match=r"notes.md is not a data file of a known kind"):
+        open_records(tmp_path / "notes.md")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.csv").write_text("a,b")
+    (tmp_path / "empty" / "notes.md").write_text("a,b")
     with pytest.raises(DataError, match="holds no data files") as caught:
         open_records(tmp_path / "empty")
-    assert "notes.csv" in caught.value.why
+    assert "notes.md" in caught.value.why
     (tmp_path / "blank.txt").write_text("\n \n")
     with pytest.raises(DataError, match=r"blank.txt is empty"):
         list(open_records(tmp_path / "blank.txt").walk())
@@ -138,7 +174,7 @@ BAD_LINES = [
     ('{"prompt": "a"}', r"data.jsonl:2 is not"),
     ('{"text": 3}', r"data.jsonl:2: 'text' is a int"),
     ('{"text": null}', r"data.jsonl:2: 'text' is a NoneType"),
-    ('{"text": "\\ud800"}', r"data.jsonl:2: 'text' holds a lone surrogate at character 0"),
+    ('{"text": "\\ud800"}', r"data.jsonl:2: 'text' contains a lone surrogate at character 0"),
     ('{"prompt": "a", "completion": "b"}', r"data.jsonl:2 holds 'prompt' and 'completion', and the first.*'text'"),
     ('{"text": "a", "prompt": "a", "completion": "b"}', r"data.jsonl:2 is ambiguous"),
     ("[" * 100_000, r"data.jsonl:2 is not a JSON object"),
@@ -160,7 +196,7 @@ def test_bad_lines(tmp_path, line, message):
     with pytest.warns(UserWarning, match=f"1 bad records are left out; the first: .*{message}"):
         assert [record["text"] for record in skipping] == ["a", "b"]
     assert skipping.skipped == 1
-    assert skipping.place(1) == f"{path}:3"
+    assert skipping.location(1) == f"{path}:3"
 
 
 def test_skip_warns_once_and_says_when_nothing_is_left(tmp_path):
@@ -187,7 +223,7 @@ def test_lists():
     assert open_records([[1, 2], [3, 4]]).kind == "ids"
     records = open_records(np.arange(6).reshape(2, 3), name="eval_dataset")
     assert records[1]["input_ids"].tolist() == [3, 4, 5]
-    assert records.place(1) == "eval_dataset, record 1"
+    assert records.location(1) == "eval_dataset, record 1"
 
 
 def test_map_style_datasets_are_read_lazily():
@@ -246,7 +282,7 @@ def test_what_is_no_dataset(dataset, message):
     [
         (["a", 3], "train_dataset, record 1 holds ids, and the first record holds 'text'"),
         (["a", {"text": b"b"}], "train_dataset, record 1: 'text' is a bytes"),
-        (["a", "\ud800"], "record 1: the text holds a lone surrogate"),
+        (["a", "\ud800"], "record 1: the text contains a lone surrogate"),
         ([{"text": "a"}, {"ids": [1]}], "train_dataset, record 1 is not a row of at least two ids: .{'ids'"),
     ],
 )
@@ -302,5 +338,5 @@ def test_opening_text_writes_nothing(tmp_path, cache, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = jsonl(Path("data.jsonl"), {"text": "a"})
     assert list(open_records(path)) == [{"text": "a"}]
-    assert open_records(path).place(0) == "data.jsonl:1"
+    assert open_records(path).location(0) == "data.jsonl:1"
     assert not cache.exists()

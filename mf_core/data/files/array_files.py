@@ -1,4 +1,4 @@
-"""Records of files of ids: ``.npy``, and what MindRecord and TFRecord files hold, in the cache."""
+"""Records of files of ids: ``.npy``, and MindRecord and TFRecord files, whose columns are kept in the cache."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..record_source import COLUMNS, Former, Record, Source
+from ...hub.cache import sha256_of
+from ..record_source import COLUMNS, Record, RecordParser, RecordSource
 from .convert import convert
 
 
 @dataclass(frozen=True)
-class Part:
+class ArrayFile:
     """The records of one file.
 
     Attributes:
         path: The file.
-        count: How many there are.
-        first: Where they begin in the columns.
-        columns: For each column its values: of row i, ``values[i]``, or ``values[ends[i - 1]:ends[i]]``.
-        ends: Where each row ends, for columns whose rows follow one another in one dimension.
+        count: Their number.
+        first: The index of the first of them in the columns.
+        columns: The values of each column: row i is ``values[i]``, or ``values[ends[i - 1]:ends[i]]``.
+        ends: The end of each row, for columns whose rows are concatenated in one dimension.
     """
 
     path: Path
@@ -43,19 +44,21 @@ class Part:
         return found
 
 
-class Arrays(Source):
-    """The rows of files of ids, one file after the other; mapped into memory, so that they may be larger.
+class ArrayFiles(RecordSource):
+    """The rows of files of ids, one file after the other, mapped into memory.
 
     Args:
         paths: The files, of one kind.
         kind: ``"npy"``, ``"mindrecord"`` or ``"tfrecord"``.
+        parser: Names the dataset, and warns about columns that are not read.
 
     Raises:
         DataError: A file is truncated, corrupt, or has no ids; it is named.
     """
 
-    def __init__(self, paths: Sequence[Path], kind: str) -> None:
-        super().__init__(str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more")
+    def __init__(self, paths: Sequence[Path], kind: str, parser: RecordParser) -> None:
+        super().__init__(parser)
+        self._paths = list(paths)
         self._parts = [_npy(path) for path in paths] if kind == "npy" else self._converted(paths, kind)
         self._ends = np.cumsum([part.count for part in self._parts]).tolist()
 
@@ -68,29 +71,36 @@ class Arrays(Source):
         part, position = self._find(index)
         return part.row(position)
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """See the base class."""
         part, position = self._find(index)
         return f"{part.path}, record {position}"
 
-    def _converted(self, paths: Sequence[Path], kind: str) -> list[Part]:
+    def update(self, digest: Any) -> bool:
+        """See the base class; the digest is that of the files' bytes."""
+        digest.update(b"ids ")
+        for path in self._paths:
+            digest.update(bytes.fromhex(sha256_of(path)))
+        return True
+
+    def _converted(self, paths: Sequence[Path], kind: str) -> list[ArrayFile]:
         """Return the records of MindRecord or TFRecord files, which are read once and kept in the cache."""
         entry = convert(paths, kind)
-        Former(self.name).leave(entry.facts["others"])
+        self.parser.warn_unread(entry.facts["others"], COLUMNS)
         names = [name for name in COLUMNS if entry.has(name)]
         columns = {name: entry.array(name) for name in names}
         ends = {name: entry.array(f"{name}_ends") for name in names}
         counts = entry.facts["counts"]
         starts = itertools.accumulate(counts, initial=0)
-        return [Part(path, count, first, columns, ends)
+        return [ArrayFile(path, count, first, columns, ends)
                 for path, count, first in zip(paths, counts, starts, strict=False)]  # fmt: skip
 
-    def _find(self, index: int) -> tuple[Part, int]:
+    def _find(self, index: int) -> tuple[ArrayFile, int]:
         number = bisect_right(self._ends, index)
         return self._parts[number], index - (self._ends[number - 1] if number else 0)
 
 
-def _npy(path: Path) -> Part:
+def _npy(path: Path) -> ArrayFile:
     try:
         rows: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -100,6 +110,7 @@ def _npy(path: Path) -> Part:
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "iu":
         shape = f"{rows.dtype}{list(rows.shape)}" if isinstance(rows, np.ndarray) else type(rows).__name__
         raise DataError(
-            f"{path} holds {shape}, not whole numbers of two dimensions", value=str(path), hint="(rows, ids per row)"
-        )
-    return Part(path, len(rows), 0, {"input_ids": np.asarray(rows)}, {})
+            f"{path} holds {shape}, not a two-dimensional array of whole numbers", value=str(path),
+            hint="(rows, ids per row)",
+        )  # fmt: skip
+    return ArrayFile(path, len(rows), 0, {"input_ids": np.asarray(rows)}, {})

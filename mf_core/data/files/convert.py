@@ -16,13 +16,13 @@ from typing import Any
 
 from ...errors import DataError
 from ...hub.cache import sha256_of
-from ..prepared_cache import Entry, entry_of
+from ..prepared_cache import CacheEntry, entry_of
 from .mindrecord import header_of
 from .reader_process import JOB, main
 from .tfrecord import check_frames
 
 
-def convert(paths: Sequence[Path], kind: str) -> Entry:
+def convert(paths: Sequence[Path], kind: str) -> CacheEntry:
     """Return the columns of files of one kind, one file after the other.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,13 @@ from tqdm import tqdm
 
 from ...errors import ArgumentError, DataError
 from ...tokenization.base import PretrainedTokenizer
-from ..prepared_cache import ArrayWriter, Entry, entry_of, scratch_folder
+from ..prepared_cache import ArrayWriter, CacheEntry, entry_of, scratch_folder
 from ..record_source import COLUMNS, LazySequence
 from ..records import DerivedStream, Records, RecordStream, warn_skipped
-from .row_packer import Layout, Mode, Row
+from .row_packer import Mode, Row, RowPacker, untargeted_warning
 from .tokenize import documents
 
-#: Rows are written so many at a time.
+#: Rows that are written at a time.
 _ROWS = 256
 
 
@@ -27,10 +28,10 @@ class PackedRows(LazySequence[Row]):
     """Rows in the cache, mapped into memory.
 
     Args:
-        entry: Where they are.
+        entry: The folder of their arrays.
     """
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: CacheEntry) -> None:
         self._columns = {name: entry.array(name) for name in COLUMNS if entry.has(name)}
         facts = entry.facts
         #: Documents, and their ids with EOS.
@@ -38,8 +39,11 @@ class PackedRows(LazySequence[Row]):
         self.tokens: int = facts["tokens"]
         #: Ids that are in no row: cut off in mode "none", or of a last row that could not be filled in mode "join".
         self.left: int = facts["left"]
-        #: How many bad records were left out.
+        #: Rows without a target, as where a prompt fills the row.
+        self.untargeted: int = facts["untargeted"]
+        #: The number of bad records left out.
         self.skipped: int = facts["skipped"]
+        self._digest = entry.folder.name
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -49,26 +53,32 @@ class PackedRows(LazySequence[Row]):
         """Return a row; its arrays cannot be written to."""
         return {name: column[index] for name, column in self._columns.items()}
 
+    def digest(self) -> str:
+        """Return a digest of the texts, the tokenizer, the length and the mode that the rows were made with."""
+        return self._digest
+
 
 class PackedStream(DerivedStream[Row]):
-    """The rows of a stream of texts, made as they are asked for. All have ``loss_mask``.
+    """The rows of a stream of texts, made as they are read. All have ``loss_mask``.
 
     Args:
         records: The stream.
         tokenizer: The tokenizer.
-        layout: Makes a :class:`Layout`.
+        packer: Makes a :class:`RowPacker`.
         workers: See :func:`pack`.
     """
 
     def __init__(
-        self, records: RecordStream, tokenizer: PretrainedTokenizer, layout: Callable[[], Layout], workers: int
+        self, records: RecordStream, tokenizer: PretrainedTokenizer, packer: Callable[[], RowPacker], workers: int
     ) -> None:
         super().__init__(records)
-        self._tokenizer, self._layout, self._workers = tokenizer, layout, workers
+        self._tokenizer, self._packer, self._workers = tokenizer, packer, workers
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield each row."""
-        yield from self._layout().rows(documents(self.records.walk(), self._tokenizer, self._workers))
+        """Yield each row; warn at the end about rows without targets."""
+        packer = self._packer()
+        yield from packer.rows(documents(self.records.walk(), self._tokenizer, self._workers))
+        _warn(untargeted_warning(packer.name, packer.counts.untargeted, packer.counts.rows))
 
 
 def pack(
@@ -82,55 +92,63 @@ def pack(
 ) -> PackedRows | PackedStream:
     """Return rows of ``length`` ids, made of texts.
 
-    A document is a text without BOS and with EOS at its end. Rows of a sequence of records are kept in the cache, for
-    the same texts, tokenizer, length and mode: the second time nothing is tokenised.
+    A document is a text without BOS, with EOS at its end. Rows of a sequence of records are kept in the cache: for the
+    same texts, tokenizer, length and mode nothing is tokenised a second time.
 
     Args:
-        records: What :func:`open_records` returned; of the kind ``"text"`` or ``"pair"``.
+        records: The result of :func:`open_records`, of the kind ``"text"`` or ``"pair"``.
         tokenizer: The tokenizer.
         length: Ids of a row.
         mode: ``"join"``: documents follow one another and rows are cut anywhere; the last is padded, or left out where
             there is no pad token and another row. ``"apart"``: documents stand whole in rows where they fit; one that
             is longer than a row is cut into pieces. ``"none"``: a document a row, cut off or padded at its end.
         workers: Processes that tokenise, for tokenizers that are not parallel by themselves; 0: this process.
-        name: What messages call the dataset; None: as the records do.
+        name: The dataset's name in messages; None: that of the records.
 
     Returns:
-        Dicts of arrays of shape ``(length,)``: ``input_ids`` (int32); ``loss_mask`` (uint8), where some ids of the
-        dataset are no targets: 0 on prompts and on padding, 1 on all else; ``segment_ids`` (int32) in mode "apart": 1,
+        Dicts of arrays of shape ``(length,)``: ``input_ids`` (int32); ``loss_mask`` (uint8), if some ids of the
+        dataset are not targets: 0 on prompts and padding, 1 elsewhere; ``segment_ids`` (int32) in mode "apart": 1,
         2, … for each document, or piece, of the row, 0 on padding.
 
     Raises:
         ArgumentError: ``length``, ``mode`` or ``workers`` is out of range.
-        DataError: A record is bad, the records hold ids, or no text; there is no tokenizer, or one without the pad
-            token that the mode needs.
+        DataError: A record is bad, the records hold ids, or no text; no row has a target; there is no tokenizer, or
+            one without the pad token that the mode needs.
     """
     if mode not in get_args(Mode):
         raise ArgumentError(f"mode={mode!r} is not one of 'join', 'apart', 'none'", value=mode)
     for what, value, least in (("length", length, 2), ("workers", workers, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ArgumentError(f"{what}={value!r} is not a whole number of at least {least}", value=value)
-    if records.kind == "ids":
-        raise DataError(f"{records.name} holds ids already, not text", value=records.kind)
+    if records.kind not in ("text", "pair"):
+        held = "ids already" if records.kind == "ids" else "records with fields"
+        raise DataError(f"{records.name} holds {held}, not text", value=records.kind)
     if tokenizer is None:
         raise DataError(f"{records.name} is text, and there is no tokenizer", hint="pass Trainer(tokenizer=…)")
-    layout = partial(Layout, length, tokenizer.pad_token_id, mode, name or records.name)
-    layout()
+    packer = partial(RowPacker, length, tokenizer.pad_token_id, mode, name or records.name)
+    packer()
     if isinstance(records, RecordStream):
-        return PackedStream(records, tokenizer, layout, workers)
+        return PackedStream(records, tokenizer, packer, workers)
     made = False
 
     def fill(folder: Path) -> dict[str, Any]:
         nonlocal made
         made = True
-        return _write(records, tokenizer, layout(), workers, folder)
+        return _write(records, tokenizer, packer(), workers, folder)
 
     key = f"rows {records.digest()} {fingerprint(tokenizer)} {length} {mode}"
     entry = entry_of(key, fill)
     if not made:
         records.skipped = entry.facts["skipped"]
         warn_skipped(records.name, records.skipped, entry.facts["first_skipped"])
-    return PackedRows(entry)
+    packed = PackedRows(entry)
+    _warn(untargeted_warning(name or records.name, packed.untargeted, len(packed)))
+    return packed
+
+
+def _warn(message: str) -> None:
+    if message:
+        warnings.warn(message, stacklevel=3)
 
 
 def fingerprint(tokenizer: PretrainedTokenizer) -> str:
@@ -145,7 +163,7 @@ def fingerprint(tokenizer: PretrainedTokenizer) -> str:
 
 
 def _write(
-    records: Records, tokenizer: PretrainedTokenizer, layout: Layout, workers: int, folder: Path
+    records: Records, tokenizer: PretrainedTokenizer, packer: RowPacker, workers: int, folder: Path
 ) -> dict[str, Any]:
     """Write the columns of all rows, and return the facts."""
     writers: dict[str, ArrayWriter] = {}
@@ -160,7 +178,7 @@ def _write(
         waiting.clear()
 
     with tqdm(desc=f"tokenising {records.name}", unit=" documents", disable=None, delay=2, leave=False) as bar:
-        for row in layout.rows(documents(records.walk(), tokenizer, workers, bar)):
+        for row in packer.rows(documents(records.walk(), tokenizer, workers, bar)):
             waiting.append(row)
             targets_only = targets_only and bool(row["loss_mask"].all())
             if len(waiting) == _ROWS:
@@ -171,8 +189,8 @@ def _write(
         writer.close()
     if targets_only:
         writers["loss_mask"].path.unlink()
-    counts = layout.counts
+    counts = packer.counts
     return {
         "documents": counts.documents, "tokens": counts.tokens, "left": counts.left,
-        "skipped": records.skipped, "first_skipped": records.first_skipped,
+        "untargeted": counts.untargeted, "skipped": records.skipped, "first_skipped": records.first_skipped,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Putting documents into rows of one length."""
+"""Packing documents into rows of one length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import DataError
 Mode = Literal["join", "apart", "none"]
 Row = dict[str, np.ndarray]
 
-#: Mode "apart": how many rows are kept open for documents to come.
+#: Mode "apart": the number of rows that are kept open for further documents.
 _OPEN: Final = 512
 
 
@@ -23,7 +23,7 @@ class Document(NamedTuple):
 
     Attributes:
         ids: ``(n,)`` int32, its EOS included.
-        prompt: How many ids at its beginning are no targets.
+        prompt: The number of ids at its beginning that are not targets.
     """
 
     ids: np.ndarray
@@ -32,27 +32,29 @@ class Document(NamedTuple):
 
 @dataclass
 class Counts:
-    """What a pass over the documents came to.
+    """The totals of a pass over the documents.
 
     Attributes:
         documents: Documents.
         tokens: Their ids, EOS included.
         rows: Rows made.
         left: Ids that are in no row: cut off in mode "none", or of a last row that is not full in mode "join".
+        untargeted: Rows without a target, as where a prompt fills the row or a text is empty.
     """
 
     documents: int = 0
     tokens: int = 0
     rows: int = 0
     left: int = 0
+    untargeted: int = 0
 
 
-class Layout:
-    """Makes rows of documents.
+class RowPacker:
+    """Packs documents into rows of one length.
 
     Args:
         length: Ids of a row.
-        pad: The id that fills rows up, or None.
+        pad: The id that fills rows, or None.
         mode: ``"join"``, ``"apart"`` or ``"none"``; see :func:`mf_core.data.pack`.
         name: What messages call the dataset.
 
@@ -72,17 +74,24 @@ class Layout:
     def rows(self, documents: Iterable[Document]) -> Iterator[Row]:
         """Yield ``input_ids`` int32 and ``loss_mask`` uint8, and in mode "apart" ``segment_ids`` int32: ``(length,)``.
 
-        Where there is nothing to pad with and all documents together are shorter, mode "join" gives one shorter row.
+        Without a pad id, documents that are shorter than a row together make one shorter row in mode "join".
 
         Raises:
-            DataError: The documents have less than two ids together.
+            DataError: The documents have less than two ids together, or no row has a target.
         """
         make = {"join": self._join, "apart": self._apart, "none": self._alone}[self.mode]
         for row in make(self._counted(documents)):
             self.counts.rows += 1
+            self.counts.untargeted += not has_targets(row)
             yield row
         if self.counts.tokens < 2:
             raise DataError(f"{self.name} holds no text", value=self.name)
+        if self.counts.untargeted == self.counts.rows:
+            raise DataError(
+                f"none of the {self.counts.rows} rows of {self.name} has a target, so that nothing can be learnt",
+                value=self.counts.rows, why=f"prompts fill the rows of {self.length} ids",
+                hint="raise max_seq_length, or shorten the prompts",
+            )  # fmt: skip
 
     def _counted(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:
@@ -134,9 +143,9 @@ class Layout:
         for document in documents:
             for piece in _cut(document, self.length, self.length):
                 size = piece.ids.size
-                place = bisect_left(by_room, (size, 0))
-                if place < len(by_room):
-                    room, number = by_room.pop(place)
+                fitting = bisect_left(by_room, (size, 0))
+                if fitting < len(by_room):
+                    room, number = by_room.pop(fitting)
                 else:
                     room, number, count = self.length, count, count + 1
                     pieces_of[number] = []
@@ -159,8 +168,24 @@ class Layout:
                 yield self._row([Document(ids[: self.length], min(prompt, self.length))])
 
 
+def has_targets(row: Row) -> bool:
+    """Return whether an id of a row is predicted, from the id before it in the same segment."""
+    counted = row["loss_mask"][1:] != 0
+    if "segment_ids" in row:
+        counted = counted & (row["segment_ids"][1:] == row["segment_ids"][:-1])
+    return bool(counted.any())
+
+
+def untargeted_warning(name: str, count: int, rows: int) -> str:
+    """Return the warning about rows without targets; empty if there are none."""
+    if not count:
+        return ""
+    what = f"{count} of {rows} rows have" if count != 1 else f"1 of {rows} rows has"
+    return f"{name}: {what} no target, as where a prompt fills the row or a text is empty: nothing is learnt from them"
+
+
 def _cut(document: Document, first: int, rest: int) -> Iterator[Document]:
-    """Yield a document in pieces of ``rest`` ids, the first of at most ``first``; nothing of an empty one."""
+    """Yield a document in pieces of ``rest`` ids, the first of at most ``first`` ids; nothing if it is empty."""
     ids, prompt = document
     begin, end = 0, first
     while begin < ids.size:
