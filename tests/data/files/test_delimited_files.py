@@ -1,5 +1,6 @@
 """Comma- and tab-separated files, and labelled records of any kind of file."""
 
+import csv
 import gzip
 import json
 
@@ -32,6 +33,14 @@ def test_tsv_and_gz(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.fixture
+def small_fields():
+    before = csv.field_size_limit(8000)  # Python's 131072, unless a library has set another
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("small_fields")
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -40,7 +49,7 @@ def test_tsv_and_gz(tmp_path):
         ('a "quoted" word,1\n"b" c,1\n', r"a.csv:3 is malformed"),
         ('"never closed,1\nb,1\n', r"a.csv:2 is malformed"),
         ('5" pipe,1\nb,1\n', r"a.csv:2 is malformed"),
-        ("x" * 200_000 + ",1\n", r"a.csv:2 is malformed"),
+        ("x" * 9000 + ",1\n", r"a.csv:2 is malformed"),
     ],
 )
 def test_malformed_csv(tmp_path, rows, message):
@@ -50,7 +59,7 @@ def test_malformed_csv(tmp_path, rows, message):
         list(open_records(path, **LABELLED).walk())
     assert caught.value.why
     assert caught.value.hint
-    assert message.startswith("a.csv:3") or "field larger" in caught.value.why or "1" not in caught.value.hint
+    assert ("jsonl" in caught.value.hint) == rows.startswith("xx")
 
 
 def test_csv_without_the_columns(tmp_path):
