@@ -25,6 +25,8 @@ from ..errors import BackendError, NotInstalledError, describe
 from ..plugins.registry import Entry, registry
 from ..specs import ModelSpec, TaskSpec
 from .checks import Check
+from .interrupts import keep_python_handlers
+from .runtime import check_not_forked, exclusive, note_start
 
 if TYPE_CHECKING:
     from ..config import PretrainedConfig
@@ -227,13 +229,18 @@ def get_backend(name: str | None = None, device_id: int | None = None) -> Device
         device_id: Number of the device; default ``$DEVICE_ID`` or 0. Used by the first call.
 
     Raises:
-        BackendError: As ``select_backend``, and where the device does not exist.
+        BackendError: As ``select_backend``, where the device does not exist, and in a process that was forked from one
+            whose backend was set up.
     """
+    check_not_forked()
     backend = select_backend(name)
     if _state["ready"] is None:
-        import_mindspore()
-        backend.setup(int(os.environ.get("DEVICE_ID", "0")) if device_id is None else device_id)
-        _state["ready"] = backend
+        with exclusive():
+            if _state["ready"] is None:
+                keep_python_handlers(import_mindspore())
+                backend.setup(int(os.environ.get("DEVICE_ID", "0")) if device_id is None else device_id)
+                note_start()
+                _state["ready"] = backend
     return backend
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..backends.runtime import exclusive
 from .cache import cache_bucket, prompt_bucket
 from .steps import DecodeStep, give_back, take_step
 
@@ -43,9 +44,10 @@ class CachedRows:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._step is not None:
-            give_back(self._step)
-            self._step = None
+        with exclusive():
+            if self._step is not None:
+                give_back(self._step)
+                self._step = None
 
     @property
     def room(self) -> int:
@@ -72,13 +74,14 @@ class CachedRows:
         """Make the cache at least so long, keeping what it has."""
         if length <= self.room:
             return
-        step = self._step
-        self._step = take_step(self.model, len(self.held), cache_bucket(length))
-        if step is not None:
-            kept = [row for row, held in enumerate(self.held) if held]
-            if kept:
-                self._step.copy(step, {row: row for row in kept}, [len(self.held[row]) for row in kept])
-            give_back(step)
+        with exclusive():
+            step = self._step
+            self._step = take_step(self.model, len(self.held), cache_bucket(length))
+            if step is not None:
+                kept = [row for row, held in enumerate(self.held) if held]
+                if kept:
+                    self._step.copy(step, {row: row for row in kept}, [len(self.held[row]) for row in kept])
+                give_back(step)
 
     def take(self, row: int, source: CachedRows) -> None:
         """Make a row the copy of another batch's first."""

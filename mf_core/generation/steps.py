@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..backends.runtime import exclusive
 from ..nn import ms_dtype
 from . import graph_cache
 from .cache import cache_bias, cache_slots, place_tokens
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: How many steps, each with its graphs and its cache, a model keeps; the one that was used longest ago goes first.
 _KEPT_STEPS = 8
-
-_lock = threading.Lock()
 
 
 class DecodeStep(nn.Cell):
@@ -75,7 +73,7 @@ class DecodeStep(nn.Cell):
         """
         ids, positions, places = place_tokens(tokens, starts, width, self.capacity)
         bias, slots = cache_bias(positions, self.capacity), cache_slots(places, self.heads, self.capacity)
-        with _lock:
+        with exclusive():
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
@@ -96,10 +94,11 @@ class DecodeStep(nn.Cell):
         """
         taken = [source._slots(row, length) for row, length in zip(rows, lengths, strict=True)]
         placed = [self._slots(row, length) for row, length in zip(rows.values(), lengths, strict=True)]
-        taken_slots, placed_slots = Tensor(np.concatenate(taken)), Tensor(np.concatenate(placed))
-        for old, new in zip((*source.keys, *source.values), (*self.keys, *self.values), strict=True):
-            # Outside of a graph: none is compiled for it, and those that use the cache see it.
-            ops.scatter_update(new, placed_slots, ops.gather(old, taken_slots, 0))
+        with exclusive():
+            taken_slots, placed_slots = Tensor(np.concatenate(taken)), Tensor(np.concatenate(placed))
+            for old, new in zip((*source.keys, *source.values), (*self.keys, *self.values), strict=True):
+                # Outside of a graph: none is compiled for it, and those that use the cache see it.
+                ops.scatter_update(new, placed_slots, ops.gather(old, taken_slots, 0))
 
     def _slots(self, row: int, length: int) -> np.ndarray:
         """Return where a row's first places are in the flat cache."""
@@ -109,15 +108,15 @@ class DecodeStep(nn.Cell):
 
 def take_step(model: PretrainedModel, batch: int, capacity: int) -> DecodeStep:
     """Lend a step to a run, until :func:`give_back`. Runs that overlap get steps, and so caches, of their own."""
-    with _lock:
+    with exclusive():
         step = _kept(model).pop((batch, capacity), None)
-    return DecodeStep(model, batch, capacity) if step is None else step
+        return DecodeStep(model, batch, capacity) if step is None else step
 
 
 def give_back(step: DecodeStep) -> None:
     """Keep a step for the next run."""
-    steps = _kept(step.model)
-    with _lock:
+    with exclusive():
+        steps = _kept(step.model)
         steps[step.batch, step.capacity] = step
         while len(steps) > _KEPT_STEPS:
             del steps[next(iter(steps))]

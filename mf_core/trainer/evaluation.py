@@ -11,6 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from ..backends.runtime import exclusive
 from ..errors import ArgumentError, DataError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import Layout
@@ -84,7 +85,8 @@ class Evaluator:
             size = self._args.per_device_eval_batch_size
             batches = evaluation_batches(self._recipe, dataset, size, layout.data_rank, layout.data)
             for batch, count in batches:
-                loss, targets, *outputs = self._step(*map(Tensor, batch))
+                with exclusive():
+                    loss, targets, *outputs = self._step(*map(Tensor, batch))
                 sums.append((loss, targets))
                 if outputs:
                     arrays = [output.asnumpy() for output in outputs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -12,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.runtime import exclusive
 from ..errors import ArgumentError, CheckpointError, TrainingError
 from ..optim.schedules import schedule
+from ..utils.console import say
 from .arguments import TrainingArguments
 from .callbacks import CallbackList
 from .checkpoints.store import CheckpointStore
@@ -21,7 +22,7 @@ from .loader import Group, Loader
 from .memory import out_of_memory
 from .rng import RandomState, state_to_json
 from .state import TrainerControl, TrainerState, Window
-from .termination import Termination
+from .termination import StopSignals
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Parts:
     rate_now: Callable[[], float] | None = None
     agree: Callable[[Sequence[bool]], Sequence[bool]] = tuple
 
+    @property
+    def alone(self) -> bool:
+        """Whether one process trains."""
+        return self.agree is tuple
+
 
 @dataclass(frozen=True)
 class _Taken:
@@ -118,28 +124,31 @@ class TrainingLoop:
         self._length = 0
         self._metrics: dict[str, float] = {}
         self._saved_step = state.global_step
-        self._termination, self._asked_to_stop = Termination(), False
+        self._signals, self._terminated = StopSignals(), False
+        self._interruption: BaseException | None = None
         self._clock = self._saved_at = time.monotonic()
 
     def run(self) -> TrainResult:
-        """Train to the end, or until a callback or SIGTERM stops it.
+        """Train to the end, or until a callback, SIGTERM or Ctrl-C stops it.
 
         Raises:
             TrainingError: The loss is not a number any more.
             OutOfMemoryError: A step does not fit.
             CheckpointError: A checkpoint cannot be written.
             SystemExit: With the code 143, after a SIGTERM, when the checkpoint is written.
+            KeyboardInterrupt: After a SIGINT, when the checkpoint is written; or what the user's handler raises. A
+                handler that raises nothing ends nothing.
         """
         state = self.state
-        with self._termination:
+        with self._signals:
             self._call("on_train_begin")
             self._clock = self._saved_at = time.monotonic()
             try:
                 self._agree()
                 while state.global_step < state.max_steps and not self._stopping:
                     self._run_epochs()
-                if self._asked_to_stop:
-                    self._stop_for_sigterm()
+                if self._terminated or self._interruption is not None:
+                    self._stop_for_signal()
                 if self.args.save_strategy != "no" and self._saved_step != state.global_step:
                     self._save()
                 self.parts.store.wait()
@@ -154,14 +163,17 @@ class TrainingLoop:
 
     @property
     def _stopping(self) -> bool:
-        return self._asked_to_stop or self.control.should_training_stop
+        return self._terminated or self._interruption is not None or self.control.should_training_stop
 
     def _agree(self) -> None:
         """Make what this process was told, or its callbacks decided, a decision of all that train together."""
         control = self.control
         names = [name for name in vars(control) if name.startswith("should_")]
-        asked, *flags = self.parts.agree([self._termination.asked, *(getattr(control, name) for name in names)])
-        self._asked_to_stop = asked
+        self._interruption = self._interruption or self._signals.interruption()
+        stops = [self._signals.terminated, self._interruption is not None]
+        self._terminated, interrupted, *flags = self.parts.agree([*stops, *(getattr(control, name) for name in names)])
+        if interrupted and self._interruption is None:
+            self._interruption = KeyboardInterrupt("another process of the run was interrupted")
         for name, flag in zip(names, flags, strict=True):
             setattr(control, name, flag)
 
@@ -188,7 +200,8 @@ class TrainingLoop:
             self._call("on_epoch_begin")
         self._call("on_step_begin")
         try:
-            result = self.parts.step.run(number, self._rate(number - 1), group.batches)
+            with exclusive():
+                result = self.parts.step.run(number, self._rate(number - 1), group.batches)
         except (RuntimeError, MemoryError) as error:
             raise self._explained(error, group) from error
         self._pending.append(_Taken(result, number, group))
@@ -231,6 +244,8 @@ class TrainingLoop:
 
     def _do_due(self) -> None:
         control = self.control
+        if self._terminated or self._interruption is not None:
+            control.should_evaluate = False  # whoever stops a run does not wait for it
         if not (control.should_log or control.should_evaluate or control.should_save):
             return
         if control.should_log:
@@ -320,7 +335,10 @@ class TrainingLoop:
         state, args = self.state, self.args
         self._collect()
         self.eval_callbacks.call("on_evaluate_begin", args, state, self.control)
-        self._metrics = metrics = self.parts.evaluate()
+        metrics = self._metrics_now()
+        if metrics is None:
+            return
+        self._metrics = metrics
         self._clock = time.monotonic()  # an evaluation is not training time
         state.log_history.append(
             {"step": state.global_step, "epoch": state.epoch, **{f"eval_{key}": v for key, v in metrics.items()}}
@@ -345,6 +363,19 @@ class TrainingLoop:
         self._call("on_evaluate", metrics=metrics)
         self.eval_callbacks.call("on_evaluate", args, state, self.control, metrics=metrics)
 
+    def _metrics_now(self) -> dict[str, float] | None:
+        """Evaluate the model; return None where Ctrl-C ends the evaluation, and so the run."""
+        if self.parts.alone:
+            try:
+                with self._signals.immediate():
+                    return self.parts.evaluate()
+            except BaseException as error:
+                if error is not self._signals.raised:
+                    raise
+                self._interruption = error
+                return None
+        return self.parts.evaluate()  # the other processes wait for this one
+
     def _save(self) -> None:
         state = self.state
         self._collect()
@@ -361,15 +392,17 @@ class TrainingLoop:
         self._saved_step, self._saved_at = state.global_step, time.monotonic()
         self._call("on_save", checkpoint=path)
 
-    def _stop_for_sigterm(self) -> None:
+    def _stop_for_signal(self) -> None:
         self._save()
         self.parts.store.wait()
         self._call("on_train_end")
-        print(
-            f"SIGTERM: stopped after step {self.state.global_step}/{self.state.max_steps}; "
-            f"checkpoint-{self.state.global_step} is written, and resume_training=True goes on from it",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        name = "SIGTERM" if self._terminated else "SIGINT"
+        say(
+            f"{name}: stopped after step {self.state.global_step}/{self.state.max_steps}; "
+            f"checkpoint-{self.state.global_step} is written, and resume_training=True goes on from it"
+        )
+        if self._interruption is not None and not self._terminated:
+            raise self._interruption
         raise SystemExit(143)
 
     def _call(self, event: str, **more: Any) -> None:

@@ -1,15 +1,18 @@
-"""What a run shows while it goes: a bar on a terminal, a line for each log elsewhere."""
+"""What a run shows: a bar on a terminal or in a notebook, a line for each log elsewhere."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any
 
-from tqdm import tqdm
-
+from ...utils.console import in_notebook, is_terminal, say
 from ..arguments import TrainingArguments
 from ..callbacks import Callback
 from ..state import TrainerControl, TrainerState
+
+#: Columns that a bar needs beside the numbers of the last log.
+_BAR_COLUMNS = 40
 
 
 class Progress(Callback):
@@ -22,7 +25,9 @@ class Progress(Callback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin the bar."""
-        if sys.stderr.isatty():
+        if is_terminal() or in_notebook():
+            from tqdm.auto import tqdm
+
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -32,15 +37,15 @@ class Progress(Callback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Show the numbers."""
-        text = describe_logs(kwargs["logs"])
         if self._bar is not None:
-            self._bar.set_postfix_str(text)
+            columns = shutil.get_terminal_size().columns - _BAR_COLUMNS if is_terminal() else None
+            self._bar.set_postfix_str(describe_logs(kwargs["logs"], columns))
             return
         left = kwargs["logs"].get("seconds_left", 0.0)
-        self._print(f"step {state.global_step}/{state.max_steps}  {text}  ETA {clock(left)}")
+        self._print(f"step {state.global_step}/{state.max_steps}  {describe_logs(kwargs['logs'])}  ETA {clock(left)}")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Show what the evaluation gave."""
+        """Show the metrics."""
         values = "  ".join(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
                            for name, value in kwargs["metrics"].items())  # fmt: skip
         self._print(f"evaluation at step {state.global_step}  {values}")
@@ -61,11 +66,16 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
 
-def describe_logs(logs: dict[str, Any]) -> str:
-    """Return the numbers of a log line for people."""
+def describe_logs(logs: dict[str, Any], columns: int | None = None) -> str:
+    """Return the numbers of a log line for people, the most important first.
+
+    Args:
+        logs: From the training loop.
+        columns: Leave out the last numbers beyond so many characters, all but the loss; None: no limit.
+    """
     parts = [
         f"loss {logs['loss']:.4f}",
         f"lr {logs['learning_rate']:.2e}",
@@ -76,6 +86,8 @@ def describe_logs(logs: dict[str, Any]) -> str:
         parts.append(f"MFU {logs['flops_utilization']:.0%}")
     if "memory_bytes" in logs:
         parts.append(f"{logs['memory_bytes'] / 1e9:.2f} GB")
+    while columns is not None and len(parts) > 1 and len("  ".join(parts)) > columns:
+        parts.pop()
     return "  ".join(parts)
 
 
