@@ -1,16 +1,16 @@
-"""Folders of checkpoints: made aside and put in place at once, and what goes with a checkpoint into another form."""
+"""Folders that hold one checkpoint: replaced as a whole; and the files beside its tensors, which are copied."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ArgumentError
+from ..utils.commit import finish, is_staging, replace_files
 from ..utils.files import CONFIG_FILE
 from .sharded import LAYOUT_FILE, SHARDS
 
@@ -20,7 +20,9 @@ _TENSORS = re.compile(r".*\.(safetensors|bin|pt|pth|pkl|ckpt|npz|h5|msgpack|onnx
 
 @contextmanager
 def new_folder(target: Path, source: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder beside ``target`` that takes its place after the block, or is removed where the block fails.
+    """Yield a folder whose contents become those of ``target`` after the block, in one step.
+
+    Where the block fails, ``target`` is as it was.
 
     Args:
         target: Not there, or an empty folder.
@@ -31,29 +33,8 @@ def new_folder(target: Path, source: Path, overwrite: bool) -> Iterator[Path]:
         ArgumentError: ``target`` is something else.
     """
     _check(target, source, overwrite)
-    place = Path(os.path.realpath(target))  # where a link leads, so that the link stays
-    made = [path for path in place.parents if not path.exists()]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{place.name}.ckpt-", dir=place.parent))
-    try:
-        aside, old = holder / "new", holder / "old"
-        aside.mkdir()  # with the user's own permissions, which a temporary folder has not
-        yield aside
-        if place.exists():
-            place.rename(old)
-        try:
-            aside.rename(place)
-        except BaseException:
-            if old.exists():
-                old.rename(place)
-            raise
-    except BaseException:
-        shutil.rmtree(holder, ignore_errors=True)
-        for path in made:
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-        raise
-    shutil.rmtree(holder, ignore_errors=True)
+    with replace_files(target, ["*"]) as staging:
+        yield staging
 
 
 def copy_rest(source: Path, target: Path) -> None:
@@ -71,7 +52,8 @@ def _check(target: Path, source: Path, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise ArgumentError(f"{str(target)!r} is a file", value=str(target), hint="name a folder")
-    there = sorted(path.name for path in target.iterdir())
+    finish(target)
+    there = sorted(path.name for path in target.iterdir() if not is_staging(path.name))
     if not there:
         return
     if not overwrite:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import CheckpointError, FileMissingError, IntegrityError, MFError
 from ..parallel.device_mesh import Layout
-from .safetensors_reader import StoredTensor, stored_tensors, stored_weights
+from .safetensors_reader import StoredTensor, stored_tensors, weights_of_folder
 from .sharded import LAYOUT_FILE, OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
 from .shards import KINDS, LazyTensor
 from .tensor_shards import ShardedTensor, whole_of, writers
@@ -35,7 +35,7 @@ def whole_tensors(folder: str | Path, kind: Kind = "weights") -> list[LazyTensor
     path = Path(folder)
     if not is_sharded(path):
         if kind == "weights":
-            stored = stored_weights(path)
+            stored = weights_of_folder(path)
         else:
             stored = stored_tensors(path / OPTIMIZER_FILE) if (path / OPTIMIZER_FILE).is_file() else {}
         return [LazyTensor(name, tensor.shape, tensor.dtype, tensor.read) for name, tensor in stored.items()]

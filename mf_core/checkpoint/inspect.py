@@ -14,7 +14,7 @@ from ..errors import FileMissingError, IntegrityError, MFError, describe
 from ..parallel.device_mesh import Layout
 from ..utils.files import CONFIG_FILE, read_config_file
 from .consolidate import find_pieces
-from .safetensors_reader import StoredTensor, stored_tensors, stored_weights
+from .safetensors_reader import StoredTensor, stored_tensors, weights_of_folder
 from .sharded import OPTIMIZER_FILE, Index, Kind, is_sharded, shard_file
 from .tensor_shards import ShardedTensor, writers
 
@@ -107,7 +107,7 @@ def _whole(folder: Path, kind: Kind, faults: list[MFError]) -> dict[str, Any]:
     path = folder / OPTIMIZER_FILE
     try:
         if kind == "weights":
-            stored = stored_weights(folder)
+            stored = weights_of_folder(folder)
         elif path.is_file():
             stored = stored_tensors(path)
         counts = Counter(tensor.path.relative_to(folder).as_posix() for tensor in stored.values())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
 from ..plugins.registry import Entry, registry
+from ..utils.commit import finish
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def _local_mirror(name: str, tokenizer: Source | None = None) -> Checkpoint | No
     """Return what ``MF_MODELS`` has by a name; ``tokenizer`` is where the vocabulary is if it has none itself."""
     for folder in filter(None, os.environ.get("MF_MODELS", "").split(os.pathsep)):
         path = Path(os.path.expanduser(folder)) / name
+        finish(path)
         if os.path.isfile(path / CONFIG_FILE):
             found = _directory(path, name)
             has_vocabulary = any(path.glob("tokenizer*")) or any(path.glob("vocab*"))

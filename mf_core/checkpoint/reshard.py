@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from .atomic_dir import copy_rest, new_folder
 from .consolidate import whole_tensors
 from .locate import locate
 from .sharded import OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
-from .shards import SHARD_SIZE, LazyTensor, bytes_of, file_header, write_file, write_shards
+from .shards import SHARD_SIZE, LazyTensor, add_digest, bytes_of, file_header, write_file, write_shards
 from .tensor_shards import ShardedTensor, piece_of, state_entries, writers
 
 OnTensor = Callable[[LazyTensor], None]
@@ -155,8 +154,7 @@ def _write_pieces(
         if on_tensor is not None:
             on_tensor(tensor)
     for rank in places:
-        with (folder / shard_file(rank, kind)).open("rb") as file:
-            os.fsync(file.fileno())
+        add_digest(folder / shard_file(rank, kind))
 
 
 def _begin(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, int]:

@@ -7,16 +7,15 @@ several processes hold is written by one of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import CheckpointError, FileMissingError, IntegrityError
+from ..errors import CheckpointError, FileMissingError, IntegrityError, describe
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import Split
-from ..utils.files import write_json
+from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, INDEX_LIMIT, read_json, write_json
 from .shards import KINDS
 from .tensor_shards import ShardedTensor
 
@@ -26,6 +25,9 @@ LAYOUT_FILE = "layout.json"
 SHARDS = "shards"
 #: The optimizer's states, in the whole form.
 OPTIMIZER_FILE = "optimizer.safetensors"
+
+#: Files and folders that a whole model must not have beside it: they are of another model, or of adapters for one.
+MODEL_STALE = (LAYOUT_FILE, SHARDS, ADAPTER_FILE, ADAPTER_WEIGHTS_FILE)
 
 #: What of a checkpoint: the model's weights, or what training keeps beside them.
 Kind = Literal["weights", "optimizer"]
@@ -77,14 +79,14 @@ class Index:
                 why=None if folder.is_dir() else "there is no such folder",
             )  # fmt: skip
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = read_json(path, INDEX_LIMIT)
             number = data["format"]
             if number == _FORMAT:
                 layout = _layout(data["layout"])
                 weights, optimizer = ({name: _from_json(name, entry, layout) for name, entry in data[kind].items()}
                                       for kind in _KINDS)  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            lacks = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        except (ValueError, KeyError, TypeError, AttributeError, IntegrityError) as error:
+            lacks = f"it has no {error}" if isinstance(error, KeyError) else describe(error)
             raise IntegrityError(
                 f"{path} does not say how the checkpoint is laid out", value=str(path), why=lacks,
                 hint="copy the checkpoint again, or use another",

@@ -1,21 +1,36 @@
-"""Writing safetensors with one tensor in memory at a time, in shards with an index where they are many."""
+"""Writing safetensors: one tensor in memory at a time, in shards with an index, each file with its own digest.
+
+A file's digest is the SHA-256 of its bytes with 64 zeros in place of the digest itself, which is in the header under
+``__metadata__``; other readers ignore it. An index repeats the digests of its files.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import ArgumentError, WeightsError
+from ..utils.commit import replace_files
 from ..utils.files import atomic_path, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+#: Names of all files that hold a model's weights, or say where they are: readers must not find those of two models.
+WEIGHT_PATTERNS = (WEIGHTS_FILE, "model-[0-9][0-9][0-9][0-9][0-9]-of-*.safetensors", INDEX_FILE)
+
+#: The key of a file's digest in its ``__metadata__``, and of the files' digests in an index's ``metadata``.
+DIGEST_KEY = "mf_sha256"
+#: What stands for the digest while it is computed.
+NO_DIGEST = "0" * 64
+#: How a header begins up to the digest.
+_HEADER_START = '{"__metadata__":{"format":"pt","' + DIGEST_KEY + '":"'
 
 #: Bytes in a shard unless said otherwise; what the hub's tools use.
 SHARD_SIZE = 5 * 1024**3
@@ -23,7 +38,7 @@ SHARD_SIZE = 5 * 1024**3
 #: numpy's name of a type -> what safetensors calls it; of those that are written.
 KINDS = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
-    "uint8": "U8", "bool": "BOOL",
+    "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
 
 
@@ -75,7 +90,7 @@ def write_shards(
 
     Args:
         tensors: Each is read once, in this order or nearly so.
-        directory: Where to; made if need be. Files take their place only when whole.
+        directory: Where to; made if need be. The weights that are there are replaced in one step.
         shard_size: Most bytes in a file; a tensor that is larger has a file of its own.
         on_tensor: Called after each tensor.
 
@@ -90,29 +105,16 @@ def write_shards(
         raise ArgumentError(f"shard_size={shard_size!r} is not a whole number of bytes", value=shard_size)
     shards = _split(tensors, shard_size)
     weight_map: dict[str, str] = {}
-    for number, shard in enumerate(shards, 1):
-        file = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        with atomic_path(directory / file) as temporary:
-            write_file(temporary, shard, on_tensor)
-        weight_map.update(dict.fromkeys((tensor.name for tensor in shard), file))
-    if len(shards) > 1:
-        total = sum(tensor.nbytes for tensor in tensors)
-        write_json(directory / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
-    files = list(dict.fromkeys(weight_map.values()))
-    remove_stale(directory, set(files))
-    return [directory / file for file in files]
-
-
-def remove_stale(directory: Path, kept: set[str]) -> None:
-    """Remove the weights files of a directory but those ``kept``, and the index that these have no need of.
-
-    An earlier save in another number of shards leaves them, and readers must not find two sets of weights.
-    """
-    for path in directory.glob("model*.safetensors"):
-        if path.name not in kept and (path.name == WEIGHTS_FILE or re.match(r"model-\d{5}-of-\d{5}\.", path.name)):
-            path.unlink()
-    if not kept or WEIGHTS_FILE in kept:
-        (directory / INDEX_FILE).unlink(missing_ok=True)
+    digests: dict[str, str] = {}
+    with replace_files(directory, WEIGHT_PATTERNS) as staging:
+        for number, shard in enumerate(shards, 1):
+            file = WEIGHTS_FILE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            digests[file] = write_file(staging / file, shard, on_tensor)
+            weight_map.update(dict.fromkeys((tensor.name for tensor in shard), file))
+        if len(shards) > 1:
+            metadata = {"total_size": sum(tensor.nbytes for tensor in tensors), DIGEST_KEY: digests}
+            write_json(staging / INDEX_FILE, {"metadata": metadata, "weight_map": weight_map})
+    return [directory / file for file in digests]
 
 
 def _split(tensors: Sequence[LazyTensor], limit: int) -> list[list[LazyTensor]]:
@@ -145,48 +147,78 @@ def file_header(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[byt
             raise WeightsError(f"{name!r} is {dtype}, which is not written", value=name)
     # Wide types first, so that all numbers lie on word boundaries.
     ordered = sorted(tensors.items(), key=lambda item: -np.dtype(item[1][1]).itemsize)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    places, place = {}, 0
+    header: dict[str, object] = {"__metadata__": {"format": "pt", DIGEST_KEY: NO_DIGEST}}
+    offsets, offset = {}, 0
     for name, (shape, dtype) in ordered:
-        places[name], end = place, place + np.dtype(dtype).itemsize * math.prod(shape)
-        header[name] = {"dtype": KINDS[dtype], "shape": list(shape), "data_offsets": [place, end]}
-        place = end
+        offsets[name], end = offset, offset + np.dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {"dtype": KINDS[dtype], "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     start = 8 + len(text)
-    return len(text).to_bytes(8, "little") + text, {name: start + place for name, place in places.items()}
+    return len(text).to_bytes(8, "little") + text, {name: start + offset for name, offset in offsets.items()}
 
 
 def write_file(
     path: Path, tensors: Sequence[LazyTensor], on_tensor: Callable[[LazyTensor], None] | None = None
-) -> None:
-    """Write one safetensors file, with one tensor in memory at a time; not atomically.
+) -> str:
+    """Write one safetensors file, with one tensor in memory at a time; neither synced nor atomically.
 
     Args:
         path: The file.
         tensors: Each is read once.
         on_tensor: Called after each tensor.
 
+    Returns:
+        The file's digest.
+
     Raises:
         WeightsError: A tensor is of a type that is not written, or not what its description says.
     """
     named = {tensor.name: tensor for tensor in tensors}
-    start, places = file_header({tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors})
+    start, offsets = file_header({tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors})
+    digest = hashlib.sha256(start)
     with path.open("wb") as file:
         file.write(start)
-        for tensor in map(named.__getitem__, places):
+        for tensor in map(named.__getitem__, offsets):
             array = tensor.read()
             if array.shape != tensor.shape or array.dtype.name != tensor.dtype:
                 raise WeightsError(
                     f"{tensor.name!r} is {array.dtype} {array.shape}, not {tensor.dtype} {tensor.shape} as was said",
                     value=tensor.name,
                 )
-            file.write(bytes_of(array))
-            del array
+            data = bytes_of(array)
+            digest.update(data)
+            file.write(data)
+            del array, data
             if on_tensor is not None:
                 on_tensor(tensor)
+        return _put_digest(file, digest.hexdigest())
+
+
+def add_digest(path: Path) -> str:
+    """Compute the digest of a file that :func:`file_header` began, write it into the header, and return it."""
+    with path.open("r+b") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return _put_digest(file, digest.hexdigest())
+
+
+def _put_digest(file: BinaryIO, digest: str) -> str:
+    file.seek(8 + len(_HEADER_START))
+    file.write(digest.encode())
+    return digest
+
+
+def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
+    """Write arrays as one safetensors file, atomically; return its digest."""
+    lazy = [LazyTensor(name, array.shape, array.dtype.name, lambda array=array: array)  # type: ignore[misc]
+            for name, array in tensors.items()]  # fmt: skip
+    with atomic_path(path) as temporary:
+        return write_file(temporary, lazy)
 
 
 def bytes_of(array: np.ndarray) -> memoryview:
-    """Return an array's values as a file holds them."""
+    """Return an array's values as a file has them."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -2,90 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import mmap
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
-from safetensors import SafetensorError, safe_open
 
-from ..errors import FileMissingError, IntegrityError, WeightsError, describe
-from .shards import INDEX_FILE, KINDS, WEIGHTS_FILE, LazyTensor, cast, check_dtype, write_shards
+from ..errors import WeightsError
+from .safetensors_reader import StoredTensor, map_file, stored_weights, widen
 from .shards import SHARD_SIZE as SHARD_SIZE
+from .shards import LazyTensor, cast, check_dtype, write_shards
 
 if TYPE_CHECKING:
     from ..hub import Source
     from ..models.base import PretrainedModel
     from ..parallel.shard_model import Spread
 
-#: What other libraries call their weights; named in errors, never opened, since these formats can run code.
-_PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pt")
-
-_NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-
-
-def find_files(source: Source) -> list[Path]:
-    """Return the safetensors files of a checkpoint: the single one, or all that its index names.
-
-    Raises:
-        FileMissingError: There are none.
-    """
-    single = source.path(WEIGHTS_FILE, required=False)
-    if single is not None:
-        return [single]
-    index = source.path(INDEX_FILE, required=False)
-    if index is not None:
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            if not names or not all(isinstance(name, str) for name in names):
-                raise ValueError("its weight_map names no files")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise IntegrityError(
-                f"{index} is not an index of shards", value=str(index), why=describe(error)
-            ) from error
-        return [path for name in names if (path := source.path(name)) is not None]
-    pickled = next((name for name in _PICKLED if source.path(name, required=False) is not None), None)
-    raise FileMissingError(
-        f"{source.location} has no {WEIGHTS_FILE} and no {INDEX_FILE}", value=source.location,
-        why=f"it has {pickled}, a pickle, which can run code when opened" if pickled else None,
-        hint="convert it with save_pretrained(…, safe_serialization=True) of the library that wrote it"
-        if pickled else "random weights come only from from_config(config)",
-    )  # fmt: skip
-
-
-def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray, str]]:
-    """Yield ``(name, array, dtype)`` for each tensor of a file, mapped copy-on-write and not read until touched.
-
-    ``dtype`` is the file's (``"F32"``, ``"BF16"``, …); bfloat16 comes as uint16.
-
-    Raises:
-        IntegrityError: The file is truncated or no safetensors file.
-    """
-    try:
-        with safe_open(str(path), framework="np"):
-            pass  # the library checks the header, the offsets and the file's size
-    except (SafetensorError, OSError) as error:
-        raise IntegrityError(
-            f"{path} is not a whole safetensors file", value=str(path), why=str(error), hint="fetch or save it again"
-        ) from error
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header: dict[str, Any] = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    base = 8 + length
-    data = _map(path)
-    for name, info in header.items():
-        start, end = info["data_offsets"]
-        kind = info["dtype"]
-        raw = data[base + start : base + end]
-        array = raw.view(_NUMPY[kind]).reshape(info["shape"]) if kind in _NUMPY else np.asarray(raw)
-        yield name, array, kind
+#: Types that weights are read from, as safetensors has them.
+_WEIGHT_KINDS = ("F64", "F32", "F16", "BF16")
 
 
 def has_own_head(source: Source, head: str, embedding: str) -> bool:
@@ -96,28 +34,13 @@ def has_own_head(source: Source, head: str, embedding: str) -> bool:
         head: The head's name in it.
         embedding: A regular expression of the embedding's.
     """
-    own: np.ndarray | None = None
-    shared: np.ndarray | None = None
-    for path in find_files(source):
-        for name, array, _ in read_tensors(path):
-            if name == head:
-                own = array
-            elif re.search(embedding, name):
-                shared = array
-    return own is not None and shared is not None and not np.array_equal(own.view(np.uint8), shared.view(np.uint8))
-
-
-def _map(path: Path) -> np.ndarray:
-    """Return a file's bytes, mapped copy-on-write, in large pages where the system gives them: those are read faster.
-
-    What of the file was in memory already stays in the pages that it was put into.
-    """
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # the kernel was built without
-            mapped.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(mapped, np.uint8)
+    stored = stored_weights(source)
+    shared = next((tensor for name, tensor in stored.items() if re.search(embedding, name)), None)
+    if head not in stored or shared is None:
+        return False
+    own = stored[head]
+    same = (own.shape, own.kind) == (shared.shape, shared.kind)
+    return not same or not np.array_equal(own.raw().view(np.uint8), shared.raw().view(np.uint8))
 
 
 def load_weights(
@@ -148,25 +71,42 @@ def load_weights(
         WeightsError: A parameter is missing, left over, or of another shape or kind.
     """
     parameters = dict(model.parameters_and_names())
-    known = parameters if spread is None else spread.places
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    if spread is not None:
+        shapes = {name: place.shape for name, place in spread.places.items()}
+    stored = match_names(stored_weights(source), shapes, prefix, ignored)
     missing = {name for name in parameters if not any(re.search(pattern, name) for pattern in optional)}
-    left_over = []
-    for path in find_files(source):
-        for name, array, kind in read_tensors(path):
-            key = name if name in known or not prefix or prefix + name not in known else prefix + name
-            if key not in known:
-                if not any(re.search(pattern, name) for pattern in ignored):
-                    left_over.append(name)
-                continue
-            if key not in parameters:
-                continue  # another process's
-            if spread is not None:
-                _check_shape(array, spread.places[key].shape, kind, name, path)
-                array = spread.places[key].piece(array, spread.layout)
-            _put(parameters[key], array, kind, name, path, in_place)
-            missing.discard(key)
+    left_over = [tensor.name for name, tensor in stored.items() if name not in shapes]
     hint = "check that config.json and the weights are of one model (num_layers, model_type)"
-    check_all_there(source.location, type(model).__name__, missing, left_over, hint)
+    own = {name: tensor for name, tensor in stored.items() if name in parameters}
+    for name, tensor in own.items():
+        _check(tensor, shapes[name])
+    check_all_there(source.location, type(model).__name__, missing - own.keys(), left_over, hint)
+    for path, tensors in itertools.groupby(own.items(), lambda item: item[1].path):
+        mapped = map_file(path)
+        for name, tensor in tensors:
+            array = tensor.raw(mapped)
+            if spread is not None:
+                array = spread.places[name].piece(array, spread.layout)
+            _put(parameters[name], widen(array, tensor.kind), tensor.name, in_place)
+
+
+def match_names(
+    stored: Mapping[str, StoredTensor], known: Container[str], prefix: str, ignored: tuple[str, ...]
+) -> dict[str, StoredTensor]:
+    """Return a checkpoint's tensors by the names of a model's parameters, without those that are no weights.
+
+    Args:
+        stored: The tensors by their own names.
+        known: The model's names.
+        prefix, ignored: See :func:`load_weights`.
+    """
+    found = {}
+    for name, tensor in stored.items():
+        key = name if name in known or not prefix or prefix + name not in known else prefix + name
+        if key in known or not any(re.search(pattern, name) for pattern in ignored):
+            found[key] = tensor
+    return found
 
 
 def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], where: str) -> None:
@@ -186,11 +126,13 @@ def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], wh
     for tensor in tensors:
         found.add(tensor.name)
         if tensor.name in parameters:
+            parameter = parameters[tensor.name]
+            shape = tuple(parameter.shape) if spread is None else spread.places[tensor.name].shape
+            _check_shape(tensor.shape, shape, tensor.dtype, tensor.name, where)
             array = tensor.read()
             if spread is not None:
-                _check_shape(array, spread.places[tensor.name].shape, tensor.dtype, tensor.name, Path(where))
                 array = spread.places[tensor.name].piece(array, spread.layout)
-            _put(parameters[tensor.name], array, KINDS[tensor.dtype], tensor.name, Path(where), True)
+            _put(parameter, array, tensor.name, True)
     hint = "go on with the model that the checkpoint is of"
     check_all_there(where, type(model).__name__, set(known) - found, sorted(found - set(known)), hint)
 
@@ -205,19 +147,10 @@ def check_all_there(where: str, model: str, missing: Iterable[str], left_over: I
         )
 
 
-def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in_place: bool) -> None:
-    if kind not in _NUMPY:
-        raise WeightsError(
-            f"{name!r} in {path.name} is of the type {kind}, which is not read", value=name,
-            hint=f"save it in one of: {', '.join(_NUMPY)}",
-        )
-    _check_shape(array, tuple(parameter.shape), kind, name, path)
-    # A header of odd length leaves the numbers across word boundaries.
-    array = np.require(array, requirements=["C", "A"])
-    if kind == "BF16":
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+def _put(parameter: Any, array: np.ndarray, name: str, in_place: bool) -> None:
     wanted = "float16" if parameter.dtype == mstype.float16 else "float32"
-    tensor = Tensor.from_numpy(cast(array, wanted, name, "set param_init_type to float32"))
+    array = cast(np.require(array, requirements=["C", "A"]), wanted, name, "set param_init_type to float32")
+    tensor = Tensor.from_numpy(array)
     tensor = tensor.astype(mstype.bfloat16) if parameter.dtype == mstype.bfloat16 else tensor
     if in_place:
         ops.assign(parameter, tensor)
@@ -225,10 +158,19 @@ def _put(parameter: Any, array: np.ndarray, kind: str, name: str, path: Path, in
         parameter.set_data(tensor)
 
 
-def _check_shape(array: np.ndarray, wanted: tuple[int, ...], kind: str, name: str, path: Path) -> None:
-    if tuple(array.shape) != wanted:
+def _check(tensor: StoredTensor, wanted: tuple[int, ...]) -> None:
+    if tensor.kind not in _WEIGHT_KINDS:
         raise WeightsError(
-            f"{name!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {wanted}",
+            f"{tensor.name!r} in {tensor.path.name} is of the type {tensor.kind}, which is not read", value=tensor.name,
+            hint=f"save it in one of: {', '.join(_WEIGHT_KINDS)}",
+        )
+    _check_shape(tensor.shape, wanted, tensor.kind, tensor.name, tensor.path.name)
+
+
+def _check_shape(shape: tuple[int, ...], wanted: tuple[int, ...], kind: str, name: str, where: str) -> None:
+    if shape != wanted:
+        raise WeightsError(
+            f"{name!r} in {where} is {kind} {shape}; the model wants {wanted}",
             value=name, hint="check that config.json and the weights are of one model",
         )
 
@@ -249,7 +191,7 @@ def save_weights(
 
     Args:
         tensors: Name -> parameter or numpy array.
-        directory: Where to; made if need be. Files take their place only when whole.
+        directory: Where to; made if need be. The weights that are there are replaced in one step.
         dtype: ``"float32"`` or ``"float16"``; None keeps each parameter's own (bfloat16 becomes float32).
         shard_size: Most bytes in a file.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.base import load_class
 from ..checkpoint.locate import locate
-from ..checkpoint.shards import INDEX_FILE, SHARD_SIZE, LazyTensor, cast, check_dtype, remove_stale, write_shards
+from ..checkpoint.sharded import MODEL_STALE
+from ..checkpoint.shards import SHARD_SIZE, LazyTensor, cast, check_dtype, write_shards
 from ..errors import ArgumentError, FileMissingError, TargetError, UnsupportedError, WeightsError, close_names
 from ..plugins.registry import Entry, load_target, registry
 from ..specs import ModelSpec
+from ..utils.commit import replace_files
 from ..utils.files import CONFIG_FILE, write_json
 from .converter import Converter, SourceTensor
 
@@ -58,7 +59,7 @@ class Conversion:
         shard_size: int = SHARD_SIZE,
         on_tensor: Callable[[LazyTensor], None] | None = None,
     ) -> list[Path]:
-        """Write ``config.json`` and the weights; until all are whole, the directory stays as it was.
+        """Write ``config.json`` and the weights, in one step: until all are whole, the directory stays as it was.
 
         One tensor is in memory at a time.
 
@@ -77,26 +78,11 @@ class Conversion:
         """
         folder = Path(output)
         check_output(folder, overwrite)
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with tempfile.TemporaryDirectory(prefix=".convert-", dir=folder) as name:
-                staging = Path(name)
-                files = write_shards(self.tensors, staging, shard_size=shard_size, on_tensor=on_tensor)
-                (folder / CONFIG_FILE).unlink(missing_ok=True)  # no reader takes the new weights for the old model's
-                remove_stale(folder, set())
-                for file in files:
-                    file.replace(folder / file.name)
-                if (staging / INDEX_FILE).exists():
-                    (staging / INDEX_FILE).replace(folder / INDEX_FILE)
-        except BaseException:
-            for path in made:
-                if not any(path.iterdir()):
-                    path.rmdir()
-            raise
         saved = self.tensors[0].dtype if self.tensors else "float32"
         data = {**self.config.to_file_dict(), "architectures": [self.architecture], "dtype": saved}
-        write_json(folder / CONFIG_FILE, data)
+        with replace_files(folder, MODEL_STALE) as staging:
+            files = write_shards(self.tensors, staging, shard_size=shard_size, on_tensor=on_tensor)
+            write_json(staging / CONFIG_FILE, data)
         return [folder / file.name for file in files]
 
 

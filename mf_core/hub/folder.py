@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ArgumentError, FileMissingError, NotInstalledError, did_you_mean
+from ..utils.commit import finish
 from .source import Source, stays_inside
 
 _PACKAGE: Final = re.compile(r"package:(?P<package>[A-Za-z_]\w*(\.\w+)*)(/(?P<folder>.+))?\Z")
 
 
 class Folder(Source):
-    """A directory, wherever it is."""
+    """A directory, wherever it is. A save into it that was interrupted is finished first."""
 
     def __init__(self, location: str, root: str | os.PathLike[str]) -> None:
         super().__init__(location)
         self._root = Path(root)
+        finish(self._root)
 
     def _find(self, filename: str, required: bool) -> Path | None:
         path = self._root / filename

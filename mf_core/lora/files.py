@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
-from safetensors.numpy import save_file
 
-from ..checkpoint.weights import read_tensors, to_numpy
+from ..checkpoint.safetensors_reader import read_header, widen
+from ..checkpoint.shards import save_tensors
+from ..checkpoint.weights import to_numpy
 from ..errors import ArgumentError, FileMissingError, WeightsError
 from ..hub import Source, open_source
 from ..nn.init import skip_init
-from ..utils.files import ADAPTER_FILE, CONFIG_FILE, atomic_path
+from ..utils.commit import finish, replace_files
+from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, CONFIG_FILE
 from .adapters import adapters, find_layers, insert, targets
 from .config import LoraConfig, read_settings
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
-
-ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 
 #: What PEFT's own models put before every name.
 _PREFIX = "base_model.model."
@@ -52,6 +51,7 @@ def save_adapter(
     config = model.lora_config
     layers, folder = adapters(model), Path(directory)
     assert config is not None
+    finish(folder)
     if (folder / CONFIG_FILE).exists():
         raise ArgumentError(
             f"{folder} holds a model, which would be found there in place of the adapter", value=str(directory),
@@ -62,10 +62,10 @@ def save_adapter(
         f"{_PREFIX}{name}.{part}.weight": np.ascontiguousarray(to_numpy(values[f"{name}.{part}"]))
         for name in layers for part in ("lora_A", "lora_B")
     }  # fmt: skip
-    with atomic_path(folder / ADAPTER_WEIGHTS_FILE) as temporary:
-        save_file(tensors, os.fspath(temporary), metadata={"format": "pt"})
     task = "CAUSAL_LM" if hasattr(model, "decode") else None  # what can decode predicts the next token
-    config.save_pretrained(folder, base=model.name_or_path, task=task)
+    with replace_files(folder) as staging:
+        save_tensors(staging / ADAPTER_WEIGHTS_FILE, tensors)
+        config.save_pretrained(staging, base=model.name_or_path, task=task)
 
 
 def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
@@ -143,23 +143,23 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, int]], prefix: str, owner:
     """Return a file's tensors as fp32 by the parameters' names; raise WeightsError where they are not ``shapes``."""
     found: dict[str, np.ndarray] = {}
     left_over = []
-    for full, array, kind in read_tensors(path):
+    for full, tensor in read_header(path).tensors.items():
         name = full.removeprefix(_PREFIX).removesuffix(".weight")
         name = name if name in shapes else prefix + name
         if name not in shapes or full != f"{_PREFIX}{full.removeprefix(_PREFIX)}" or not full.endswith(".weight"):
             left_over.append(full)
             continue
-        if kind not in _KINDS:
+        if tensor.kind not in _KINDS:
             raise WeightsError(
-                f"{full!r} in {path.name} is of the type {kind}, which is not read", value=full,
+                f"{full!r} in {path.name} is of the type {tensor.kind}, which is not read", value=full,
                 hint=f"save it in one of: {', '.join(_KINDS)}",
             )  # fmt: skip
-        if tuple(array.shape) != shapes[name]:
+        if tensor.shape != shapes[name]:
             raise WeightsError(
-                f"{full!r} in {path.name} is {kind} {tuple(array.shape)}; the model wants {shapes[name]}", value=full,
+                f"{full!r} in {path.name} is {tensor.kind} {tensor.shape}; the model wants {shapes[name]}", value=full,
                 hint="check that the adapter is for this model",
             )  # fmt: skip
-        found[name] = _to_float32(array, kind)
+        found[name] = np.array(widen(tensor.raw(), tensor.kind), np.float32)
     missing = [f"{_PREFIX}{name}.weight" for name in shapes if name not in found]
     if missing or left_over:
         parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
@@ -169,10 +169,3 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, int]], prefix: str, owner:
             value=sorted(missing) + sorted(left_over), hint="check that the adapter is for this model",
         )  # fmt: skip
     return found
-
-
-def _to_float32(array: Any, kind: str) -> np.ndarray:
-    aligned = np.require(array, requirements="A")
-    if kind == "BF16":
-        return np.ascontiguousarray((aligned.astype(np.uint32) << 16).view(np.float32))
-    return np.array(aligned, np.float32)

@@ -14,6 +14,7 @@ import_mindspore()
 from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
+from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
 from ..errors import (  # noqa: E402
     ArgumentError,
@@ -28,6 +29,7 @@ from ..nn.init import initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
 from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
+from ..utils.commit import replace_files  # noqa: E402
 from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
 
 if TYPE_CHECKING:
@@ -230,6 +232,9 @@ class PretrainedModel(nn.Cell):
     ) -> None:
         """Write ``config.json`` and the weights into ``directory``, in the form that ``from_pretrained`` reads.
 
+        They replace a model or an adapter that is there in one step: after a crash at any moment, the directory has the
+        old files or the new ones. Other files stay.
+
         Args:
             directory: Made if need be.
             dtype: ``"float32"`` or ``"float16"``; None keeps the parameters' own.
@@ -256,8 +261,9 @@ class PretrainedModel(nn.Cell):
             )
         tensors: Mapping[str, Any] = dict(self.parameters_and_names()) if weights is None else weights
         saved = dtype or next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
-        save_weights(tensors, Path(directory), dtype=dtype, shard_size=shard_size)
-        self.save_config(directory, dtype=saved)
+        with replace_files(directory, MODEL_STALE) as staging:
+            save_weights(tensors, staging, dtype=dtype, shard_size=shard_size)
+            self.save_config(staging, dtype=saved)
 
     def save_config(self, directory: str | Path, *, dtype: str) -> None:
         """Write ``config.json`` alone into a directory.

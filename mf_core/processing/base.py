@@ -10,6 +10,7 @@ from ..checkpoint.locate import Checkpoint, locate
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..tokenization.base import PretrainedTokenizer, read_json
 from ..tokenization.resolve import tokenizer_of
+from ..utils.commit import replace_files
 from ..utils.files import write_json
 
 PROCESSOR_CONFIG_FILE = "preprocessor_config.json"
@@ -79,9 +80,10 @@ class PretrainedProcessor(ABC):
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``preprocessor_config.json`` and the tokenizer into ``directory``, which is made if need be."""
-        self.tokenizer.save_pretrained(directory)
         saved = {name: getattr(self, name) for name in self.options}
-        write_json(Path(directory) / PROCESSOR_CONFIG_FILE, {"processor_class": type(self).__name__, **saved})
+        with replace_files(directory) as staging:
+            self.tokenizer.save_pretrained(staging)
+            write_json(staging / PROCESSOR_CONFIG_FILE, {"processor_class": type(self).__name__, **saved})
 
 
 class TextProcessor(PretrainedProcessor):

@@ -16,6 +16,7 @@ from ..errors import (
     InputTooLongError,
     check_options,
 )
+from ..utils.commit import replace_files
 from ..utils.files import read_config_file, write_json
 
 if TYPE_CHECKING:
@@ -141,11 +142,10 @@ class PretrainedTokenizer(ABC):
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the vocabulary and ``tokenizer_config.json`` into ``directory``, which is made if need be."""
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.save_vocabulary(folder)
         saved = {name: getattr(self, name) for name in self.options}
-        write_json(folder / TOKENIZER_CONFIG_FILE, {"tokenizer_class": type(self).__name__, **saved})
+        with replace_files(directory) as staging:
+            self.save_vocabulary(staging)
+            write_json(staging / TOKENIZER_CONFIG_FILE, {"tokenizer_class": type(self).__name__, **saved})
 
     # Use ------------------------------------------------------------------------------------------------------------
 

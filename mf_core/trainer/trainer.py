@@ -16,8 +16,8 @@ from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
 from ..backends.base import get_backend, load_class
 from ..checkpoint.consolidate import whole_tensors
 from ..checkpoint.locate import locate
-from ..checkpoint.sharded import OPTIMIZER_FILE, Index, is_sharded
-from ..checkpoint.shards import remove_stale
+from ..checkpoint.sharded import MODEL_STALE, OPTIMIZER_FILE, Index, is_sharded
+from ..checkpoint.shards import WEIGHT_PATTERNS, save_tensors
 from ..checkpoint.weights import load_tensors_whole
 from ..data import is_dataset
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError, FileMissingError, UnsupportedError
@@ -27,7 +27,8 @@ from ..parallel import Layout, ParallelConfig, RecomputeConfig
 from ..parallel.shard_model import spread
 from ..plugins.registry import Entry, load_target, registry
 from ..tokenization.base import PretrainedTokenizer
-from ..utils.files import write_json
+from ..utils.commit import replace_files
+from ..utils.files import CONFIG_FILE, write_json
 from ..utils.seed import set_seed
 from ..utils.settings import dump_yaml
 from .adapters import Adapters
@@ -43,7 +44,6 @@ from .checkpoints.store import (
     last_checkpoint,
     load_tensors,
     read_state,
-    save_tensors,
 )
 from .evaluation import Evaluator, Metrics
 from .loader import Loader
@@ -273,9 +273,7 @@ class Trainer:
                 self.model.set_train(False)
             if args.load_best_model_at_end and state.best_model_checkpoint:
                 self._load(self.output_dir / state.best_model_checkpoint, True)
-        self.save_pretrained(self.output_dir)
-        if layout.rank == 0:
-            write_json(self.output_dir / STATE_FILE, state.to_dict())
+        self._save(self.output_dir, state)
         if cluster is not None:
             cluster.barrier()
         return result
@@ -349,11 +347,18 @@ class Trainer:
 
         In a cluster, every process calls this, and the first one writes; the weights are whole.
         """
-        folder, together = Path(directory), self._together(integrated=True)
+        self._save(Path(directory))
+
+    def _save(self, folder: Path, state: TrainerState | None = None) -> None:
+        """Write model, tokenizer and, where it is given, the state of the run into a folder, in one step."""
+        together = self._together(integrated=True)
         if together is None:
-            self._adapters.save(folder)
-            if self.tokenizer is not None:
-                self.tokenizer.save_pretrained(folder)
+            with replace_files(folder) as staging:
+                self._adapters.save(staging)
+                if self.tokenizer is not None:
+                    self.tokenizer.save_pretrained(staging)
+                if state is not None:
+                    write_json(staging / STATE_FILE, state.to_dict())
             return
         aside = folder / f".model.{together.token}"
         write = self._copy_tensors(None)
@@ -365,9 +370,12 @@ class Trainer:
             write(aside)
             together.wait_for_others(aside)
             together.finish(aside)
-            remove_stale(folder, {path.name for path in aside.glob("model*.safetensors")})
-            for path in aside.iterdir():
-                path.replace(folder / path.name)
+            stale = (*WEIGHT_PATTERNS, *MODEL_STALE) if (aside / CONFIG_FILE).exists() else ()
+            with replace_files(folder, stale) as staging:
+                for path in aside.iterdir():
+                    path.replace(staging / path.name)
+                if state is not None:
+                    write_json(staging / STATE_FILE, state.to_dict())
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Reading configuration files, and writing files so that a reader sees the old bytes or the new ones, never half."""
+"""Reading small files within a size limit, and writing single files atomically."""
 
 from __future__ import annotations
 
@@ -10,31 +10,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import IntegrityError
+from ..errors import IntegrityError, describe
 
 #: A model's configuration, in its directory.
 CONFIG_FILE = "config.json"
-#: Settings of adapters and the name of the model that they are for, in a directory that holds adapters.
-ADAPTER_FILE = "adapter_config.json"
+#: In a directory that holds adapters: their settings and the name of the model that they are for; their weights.
+ADAPTER_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+
+#: Most bytes of a configuration in JSON, of one in YAML (whose parser is slow), and of an index or a tokenizer.
+JSON_LIMIT, YAML_LIMIT, INDEX_LIMIT = 16 << 20, 1 << 20, 64 << 20
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it is synced and takes its place, else it is removed."""
+    """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(temporary)
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's contents, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,22 +59,57 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Return the contents of a ``.json``, ``.yaml`` or ``.yml`` file; raise IntegrityError where it is no mapping."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            data = json.loads(text)
-        else:
-            import yaml
+def read_text(path: Path, limit: int) -> str:
+    """Return a file's text.
 
-            data = yaml.safe_load(text)
+    Args:
+        path: The file, in UTF-8.
+        limit: Most bytes that it may have.
+
+    Raises:
+        IntegrityError: It is larger, is not UTF-8, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)  # never more, whatever the size of the file
+        if len(data) > limit:
+            raise IntegrityError(
+                f"{path} has {max(path.stat().st_size, len(data)):,} bytes", value=str(path),
+                why=f"such a file has at most {limit:,}", hint="fetch or save it again",
+            )  # fmt: skip
+        return data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, (IntegrityError, FileNotFoundError)):
+            raise
+        raise IntegrityError(f"{path} cannot be read", value=str(path), why=describe(error)) from error
+
+
+def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
+    """Return the contents of a JSON file of at most ``limit`` bytes; raise IntegrityError if it is damaged."""
+    text = read_text(path, limit)
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{path} cannot be read", value=str(path), why=str(error)) from error
-    except Exception as error:
-        if type(error).__module__.startswith("yaml"):
-            raise IntegrityError(f"{path} is not valid YAML", value=str(path), why=str(error)) from error
-        raise
+        raise IntegrityError(f"{path} cannot be read", value=str(path), why=describe(error)) from error
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return the contents of a ``.json``, ``.yaml`` or ``.yml`` file.
+
+    Raises:
+        IntegrityError: It is damaged, too large, or holds something else than a mapping.
+    """
+    data = read_json(path) if path.suffix == ".json" else _read_yaml(path)
     if not isinstance(data, dict):
         raise IntegrityError(f"{path} holds a {type(data).__name__}, not a mapping of fields", value=str(path))
     return data
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    text = read_text(path, YAML_LIMIT)
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path} is not valid YAML", value=str(path), why=describe(error)) from error

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.checkpoint.locate import locate
-from mf_core.checkpoint.weights import find_files, load_weights, save_weights
+from mf_core.checkpoint.safetensors_reader import weight_files
+from mf_core.checkpoint.weights import load_weights, save_weights
 from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
 from mf_core.hub import open_source
 
@@ -193,7 +194,7 @@ def test_options_out_of_range(options, model, tmp_path):
 def test_saving_returns_the_files(model, tmp_path):
     assert save_weights(dict(model.parameters_and_names()), tmp_path / "new") == [tmp_path / "new" / FILE]
     files = save_weights(dict(model.parameters_and_names()), tmp_path / "parts", shard_size=40_000)
-    assert files == find_files(open_source(str(tmp_path / "parts")))
+    assert files == weight_files(open_source(str(tmp_path / "parts")))
 
 
 THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -410,9 +411,9 @@ def test_an_index_that_leads_out_of_the_directory_is_refused(name, model, tmp_pa
     index = json.loads((tmp_path / "sharded" / INDEX).read_text())
     index["weight_map"]["transformer.ln_f.bias"] = name
     (tmp_path / "sharded" / INDEX).write_text(json.dumps(index))
-    with pytest.raises(ArgumentError, match="is not the name of a file inside") as caught:
+    with pytest.raises(IntegrityError, match="is not an index of shards") as caught:
         AutoModel.from_pretrained(tmp_path / "sharded")
-    assert "do not trust that checkpoint" in caught.value.hint
+    assert "do not trust that checkpoint" in caught.value.why
 
 
 # How they are loaded ------------------------------------------------------------------------------------------------

@@ -244,12 +244,12 @@ def test_absent_and_broken_files(saved, tmp_path):
 def test_saving_that_fails_leaves_the_old_files_whole(trained, saved, monkeypatch):
     from mf_core.lora import files
 
-    def fail(tensors, path, **options):
+    def fail(path, tensors):
         Path(path).write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
-    monkeypatch.setattr(files, "save_file", fail)
+    monkeypatch.setattr(files, "save_tensors", fail)
     with pytest.raises(OSError, match="No space left"):
         save_adapter(adapted(LoraConfig(r=2)), saved)
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

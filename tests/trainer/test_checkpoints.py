@@ -105,7 +105,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mf_core.trainer.checkpoints.store import CheckpointStore, last_checkpoint, read_state, save_tensors
+from mf_core.checkpoint.shards import save_tensors
+from mf_core.trainer.checkpoints.store import CheckpointStore, last_checkpoint, read_state
 
 folder = Path(sys.argv[1])
 last = last_checkpoint(folder)

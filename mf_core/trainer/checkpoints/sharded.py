@@ -9,11 +9,11 @@ from typing import Any
 
 from ...checkpoint.reshard import write_whole
 from ...checkpoint.sharded import LAYOUT_FILE, SHARDS, Index, Kind, shard_file
+from ...checkpoint.shards import save_tensors
 from ...checkpoint.tensor_shards import ShardedTensor, state_entries, writes
 from ...checkpoint.weights import to_numpy
 from ...models.base import PretrainedModel
 from ...parallel.shard_model import Spread
-from .store import save_tensors
 
 
 class ShardedCheckpoint:

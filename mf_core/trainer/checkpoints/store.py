@@ -20,7 +20,7 @@ from ...checkpoint.sharded import OPTIMIZER_FILE, Index
 from ...checkpoint.tensor_shards import piece_of
 from ...errors import CheckpointError, IntegrityError, describe
 from ...parallel import Layout
-from ...utils.files import atomic_path, write_json
+from ...utils.files import write_json
 from .coordinator import SaveCoordinator
 
 STATE_FILE = "trainer_state.json"
@@ -173,14 +173,6 @@ class CheckpointStore:
         old = removable[: max(0, len(removable) + kept - self.limit)]
         self.own = [name for name in self.own if name not in old]
         return old
-
-
-def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write contiguous arrays as safetensors, atomically."""
-    from safetensors.numpy import save_file
-
-    with atomic_path(path) as temporary:
-        save_file(dict(tensors), os.fspath(temporary))
 
 
 def host_copy(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
