@@ -130,6 +130,7 @@ class AutoModel(_Auto):
         *,
         revision: str | None = None,
         weight_dtype: WeightDtype | None = None,
+        verify: bool = False,
         **overrides: Any,
     ) -> PretrainedModel:
         """Return a model with a checkpoint's weights.
@@ -139,13 +140,21 @@ class AutoModel(_Auto):
             revision: Branch, tag or commit of a hub repository.
             weight_dtype: ``"int8"`` or ``"bfloat16"``: hold the weights in fewer bits, for text that comes faster; see
                 :meth:`mf_core.PretrainedModel.hold_weights`.
+            verify: Compare the weights' files with the digests that were written with them, which reads them once more.
             **overrides: Fields of the configuration to change.
 
         Raises:
+            IntegrityError: A file is damaged; with ``verify``, also if a bit of its values has changed.
+            UnsupportedError: ``verify``, and a file was written without a digest.
             FileMissingError: There are no weights. Nothing is ever initialised at random instead.
             WeightsError: They do not fit.
         """
-        return model_of(locate(name_or_path, revision), cls.kind, weight_dtype=weight_dtype, **overrides)
+        checkpoint = locate(name_or_path, revision)
+        if verify:
+            from .checkpoint.verify import verify_checkpoint
+
+            verify_checkpoint(checkpoint)
+        return model_of(checkpoint, cls.kind, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
     def from_config(cls, config: PretrainedConfig, **overrides: Any) -> PretrainedModel:

@@ -9,6 +9,9 @@ from .errors import ArgumentError, ArgumentTypeError
 from .plugins.registry import registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .checkpoint.locate import Checkpoint
     from .models.base import PretrainedModel
     from .nn.weight_only import WeightDtype
     from .tokenization.base import PretrainedTokenizer
@@ -39,8 +42,8 @@ class Pipeline(ABC):
 
 def pipeline(
     task: str | None = None,
-    model: str | PretrainedModel | None = None,
-    tokenizer: str | PretrainedTokenizer | None = None,
+    model: str | Path | PretrainedModel | None = None,
+    tokenizer: str | Path | PretrainedTokenizer | None = None,
     image_processor: Any = None,
     audio_processor: Any = None,
     backend: str = "ms",
@@ -78,20 +81,22 @@ def pipeline(
             f"backend={backend!r} is not 'ms'", value=backend, why="pipelines run on MindSpore",
             hint="device_target='cpu' chooses a device",
         )
+    get_backend(device_target)  # first: loading the task's class imports MindSpore as the backend requires
     cls: type[Pipeline] = load_class(entry)
     given = model if model is not None else cls.default_model
     if given is None:
         raise ArgumentError(f"the task {name!r} has no model of its own", hint="pass model=…")
-    get_backend(device_target)
-    model_object = _model(given, cls.head, revision, weight_dtype)
+    model_object, checkpoint = _model(given, cls.head, revision, weight_dtype)
+    tokenizer_object = _tokenizer(tokenizer, checkpoint, name, revision)
     processors = {"image_processor": image_processor, "audio_processor": audio_processor}
     used = {key: value for key, value in processors.items() if value is not None}
-    return cls(model_object, _tokenizer(tokenizer, given, name, revision), **used, **options)
+    return cls(model_object, tokenizer_object, **used, **options)
 
 
 def _model(
-    given: str | PretrainedModel, head: str, revision: str | None, weight_dtype: WeightDtype | None
-) -> PretrainedModel:
+    given: str | Path | PretrainedModel, head: str, revision: str | None, weight_dtype: WeightDtype | None
+) -> tuple[PretrainedModel, Checkpoint | None]:
+    """Return the model and, where it is loaded here, the checkpoint that it comes from."""
     from .auto import model_of
     from .checkpoint.locate import locate
     from .models.base import PretrainedModel
@@ -102,23 +107,25 @@ def _model(
                 "weight_dtype is for a model that is loaded here", value=weight_dtype,
                 hint=f"model.hold_weights({weight_dtype!r}) changes one that is there",
             )
-        return given
-    return model_of(locate(given, revision), f"model:{head}", weight_dtype=weight_dtype)
+        return given, None
+    checkpoint = locate(given, revision)
+    return model_of(checkpoint, f"model:{head}", weight_dtype=weight_dtype), checkpoint
 
 
 def _tokenizer(
-    tokenizer: str | PretrainedTokenizer | None, model: str | PretrainedModel, task: str, revision: str | None
+    given: str | Path | PretrainedTokenizer | None, checkpoint: Checkpoint | None, task: str, revision: str | None
 ) -> PretrainedTokenizer:
-    from .auto import AutoTokenizer
+    from .checkpoint.locate import locate
     from .tokenization.base import PretrainedTokenizer
+    from .tokenization.resolve import tokenizer_of
 
-    if isinstance(tokenizer, PretrainedTokenizer):
-        return tokenizer
-    if tokenizer is not None:
-        return AutoTokenizer.from_pretrained(tokenizer, revision=revision)
-    if not isinstance(model, str):
+    if isinstance(given, PretrainedTokenizer):
+        return given
+    if given is not None and (checkpoint is None or str(given) != checkpoint.name):
+        return tokenizer_of(locate(given, revision))
+    if checkpoint is None:
         raise ArgumentError(
             f"a model object does not say which tokenizer it needs for {task!r}",
             hint="pass tokenizer=AutoTokenizer.from_pretrained(…)",
         )
-    return AutoTokenizer.from_pretrained(model, revision=revision)
+    return tokenizer_of(checkpoint)

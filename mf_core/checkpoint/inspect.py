@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from ..errors import FileMissingError, IntegrityError, MFError, describe
 from ..parallel.device_mesh import Layout
-from ..utils.files import CONFIG_FILE, read_config_file
+from ..utils.commit import finish
+from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
 from .consolidate import find_pieces
-from .safetensors_reader import StoredTensor, stored_tensors, weights_of_folder
+from .safetensors_reader import StoredTensor, adapter_weights, stored_tensors, weights_of_folder
 from .sharded import OPTIMIZER_FILE, Index, Kind, is_sharded, shard_file
 from .tensor_shards import ShardedTensor, writers
 
@@ -26,21 +27,25 @@ def inspect(folder: Path) -> dict[str, Any]:
     """Return what a checkpoint holds.
 
     Args:
-        folder: A checkpoint of a run, in either form, or a model that ``save_pretrained`` wrote.
+        folder: A checkpoint of a run, in either form, a model that ``save_pretrained`` wrote, or adapters.
 
     Returns:
-        ``checkpoint``; ``model_type`` or None; ``layout``, as ``layout.json`` has it, or None for the whole form;
-        ``step`` or None; ``weights`` and ``optimizer``: None where there are none, else ``tensors``, ``numbers``,
-        ``bytes``, ``dtypes``, all of the whole; ``files``: for each ``file``, ``rank``, ``tensors`` (None: missing or
-        broken) and ``bytes``; ``tensors``: for each ``name``, ``kind``, ``dtype``, ``shape`` and ``where``; ``faults``,
-        a line for each; ``complete``: there are none.
+        ``checkpoint``; ``model_type`` or None; ``adapter``: None for a model, else its settings, of which
+        ``base_model_name_or_path`` is the model that it is for; ``layout``, as ``layout.json`` has it, or None for the
+        whole form; ``step`` or None; ``weights`` and ``optimizer``: None where there are none, else ``tensors``,
+        ``numbers``, ``bytes``, ``dtypes``, all of the whole; ``files``: for each ``file``, ``rank``, ``tensors`` (None:
+        missing or broken) and ``bytes``; ``tensors``: for each ``name``, ``kind``, ``dtype``, ``shape`` and ``where``;
+        ``faults``, a line for each; ``complete``: there are none.
 
     Raises:
         FileMissingError: The folder holds no checkpoint.
         CheckpointError, IntegrityError: It does not say how it is laid out.
     """
+    finish(folder)
     faults: list[MFError] = []
-    config = _read(folder / CONFIG_FILE, faults, needed=True)
+    is_adapter = (folder / ADAPTER_FILE).is_file() and not (folder / CONFIG_FILE).is_file()
+    adapter = _read(folder / ADAPTER_FILE, faults) if is_adapter else None
+    config = {} if is_adapter else _read(folder / CONFIG_FILE, faults, needed=True)
     state = _read(folder / STATE_FILE, faults)
     step, layout = state.get("global_step"), None
     if is_sharded(folder):
@@ -48,10 +53,12 @@ def inspect(folder: Path) -> dict[str, Any]:
         layout = {name: getattr(index.layout, name) for name in ("data", "tensor", "pipeline", "expert")}
         weights, states = _sharded(folder, index, "weights", faults), _sharded(folder, index, "optimizer", faults)
     else:
-        weights, states = _whole(folder, "weights", faults), _whole(folder, "optimizer", faults)
+        read = adapter_weights if is_adapter else weights_of_folder
+        weights, states = _whole(folder, "weights", read, faults), _whole(folder, "optimizer", _states, faults)
     return {
         "checkpoint": str(folder),
         "model_type": config.get("model_type"),
+        "adapter": adapter,
         "layout": layout,
         "step": step if isinstance(step, int) else None,
         "weights": _total(weights["tensors"]),
@@ -102,14 +109,15 @@ def _where(entry: ShardedTensor, layout: Layout) -> str:
     return "; ".join(words) or "whole"
 
 
-def _whole(folder: Path, kind: Kind, faults: list[MFError]) -> dict[str, Any]:
-    stored: Mapping[str, StoredTensor] = {}
-    path = folder / OPTIMIZER_FILE
+def _states(folder: Path) -> Mapping[str, StoredTensor]:
+    return stored_tensors(folder / OPTIMIZER_FILE) if (folder / OPTIMIZER_FILE).is_file() else {}
+
+
+def _whole(
+    folder: Path, kind: Kind, read: Callable[[Path], Mapping[str, StoredTensor]], faults: list[MFError]
+) -> dict[str, Any]:
     try:
-        if kind == "weights":
-            stored = weights_of_folder(folder)
-        elif path.is_file():
-            stored = stored_tensors(path)
+        stored = read(folder)
         counts = Counter(tensor.path.relative_to(folder).as_posix() for tensor in stored.values())
         tensors = [_tensor(name, kind, tensor.shape, tensor.dtype, "whole") for name, tensor in stored.items()]
     except (IntegrityError, FileMissingError) as error:

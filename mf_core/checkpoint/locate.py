@@ -161,7 +161,8 @@ def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
             f"{name!r} takes no revision ({revision!r})", value=revision, why=preset.weights_note or None
         )
     weights = _open(preset.weights, revision=revision, sha256=preset.sha256) if preset.weights else None
-    tokenizer = tokenizer or weights
+    if preset.tokenizer in (None, "", preset.weights):
+        tokenizer = weights  # one source, which does not change between two look-ups
     config = {"model_type": entry.model_type, **preset.config}
     return Checkpoint(name, config, weights, tokenizer, entry.owner, preset.weights_note)
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import FileMissingError, IntegrityError, UnsupportedError, WeightsError, printable, shown
 from ..hub import Source, open_source
 from ..hub.source import stays_inside
-from ..utils.files import ADAPTER_FILE, INDEX_LIMIT, read_json
+from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, INDEX_LIMIT, read_json
 from .shards import INDEX_FILE, KINDS, WEIGHTS_FILE
 
 #: What safetensors calls a type -> bits of an element.
@@ -245,6 +245,11 @@ def stored_weights(source: Source) -> dict[str, StoredTensor]:
             hint="fetch, copy or save the model again",
         )  # fmt: skip
     return found
+
+
+def adapter_weights(folder: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of the adapters in a local folder; see :func:`read_header`."""
+    return stored_tensors(folder / ADAPTER_WEIGHTS_FILE)
 
 
 def weights_of_folder(folder: Path) -> dict[str, StoredTensor]:

@@ -29,8 +29,9 @@ WEIGHT_PATTERNS = (WEIGHTS_FILE, "model-[0-9][0-9][0-9][0-9][0-9]-of-*.safetenso
 DIGEST_KEY = "mf_sha256"
 #: What stands for the digest while it is computed.
 NO_DIGEST = "0" * 64
-#: How a header begins up to the digest.
+#: How a header begins up to the digest, and the digest's offset in the file.
 _HEADER_START = '{"__metadata__":{"format":"pt","' + DIGEST_KEY + '":"'
+DIGEST_OFFSET = 8 + len(_HEADER_START)
 
 #: Bytes in a shard unless said otherwise; what the hub's tools use.
 SHARD_SIZE = 5 * 1024**3
@@ -206,7 +207,7 @@ def add_digest(path: Path) -> str:
 
 
 def _put_digest(file: BinaryIO, digest: str) -> str:
-    file.seek(8 + len(_HEADER_START))
+    file.seek(DIGEST_OFFSET)
     file.write(digest.encode())
     return digest
 

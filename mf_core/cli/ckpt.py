@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import printable
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -49,6 +50,14 @@ def add_commands(commands: Any) -> None:
     inspect.add_argument("--tensors", action="store_true", help="list each tensor too")
     inspect.add_argument("--json", action="store_true", help="as JSON")
     inspect.set_defaults(run=run_inspect)
+    verify = actions.add_parser(
+        "verify",
+        help="compare a checkpoint's files with the digests that were written with them",
+        description="Reads every weights and optimizer file and names those that are damaged.",
+    )
+    verify.add_argument("checkpoint", metavar="CKPT", help="the checkpoint's folder")
+    verify.add_argument("--json", action="store_true", help="as JSON")
+    verify.set_defaults(run=run_verify)
 
 
 def _add_folders(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +126,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     lines = [(name, text) for name, text in _lines(found) if text]
     width = max(len(name) for name, _ in lines) + 2
     for name, text in lines:
-        print(f"{name:{width}}{text}")
+        print(f"{name:{width}}{printable(text)}")
     print()
     print_table(("FILE", "RANK", "TENSORS", "SIZE"), [
         (file["file"], "-" if file["rank"] is None else str(file["rank"]),
@@ -131,14 +140,42 @@ def run_inspect(options: argparse.Namespace) -> int:
             for tensor in found["tensors"]
         ])  # fmt: skip
     for fault in found["faults"]:
-        print(f"fault: {fault}")
+        print(f"fault: {printable(fault)}")
     return int(not found["complete"])
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Print the status of each file; return 1 if one is damaged, or if none could be compared."""
+    from ..checkpoint.verify import check_files
+    from ..errors import FileMissingError
+
+    found = check_files(options.checkpoint)
+    if not found:
+        raise FileMissingError(
+            f"{options.checkpoint!r} has no safetensors files", value=options.checkpoint,
+            hint="name the folder of a model, of adapters, or of a checkpoint of a run",
+        )  # fmt: skip
+    words = {"whole": "whole", "damaged": "DAMAGED", "unknown": "written without a digest"}
+    root = Path(options.checkpoint)
+    rows = [(check.path.relative_to(root).as_posix(), words[check.status], check.why) for check in found]
+    if options.json:
+        print_json([{"file": name, "status": check.status, "why": check.why}
+                    for check, (name, _, _) in zip(found, rows, strict=True)])  # fmt: skip
+    else:
+        print_table(("FILE", "STATUS", "WHY"), rows)
+    return int(any(check.status == "damaged" for check in found) or all(check.status == "unknown" for check in found))
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "checkpoint", found["checkpoint"]
-    yield "model", found["model_type"] or "not known"
-    grid = found["layout"]
+    grid, adapter = found["layout"], found["adapter"]
+    if adapter is not None:
+        targets = adapter.get("target_modules")
+        named = ", ".join(map(str, targets)) if isinstance(targets, list) else str(targets)
+        yield "adapter", f"{adapter.get('peft_type')} of rank {adapter.get('r')} for {named}"
+        yield "base model", str(adapter.get("base_model_name_or_path") or "not named")
+    else:
+        yield "model", found["model_type"] or "not known"
     if grid is None:
         yield "form", "whole"
     else:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, FileMissingError, IntegrityError, MFError
 from .cache import remove, verified_sha256
 from .remote import Remote, cause_of, chain, status_of
 
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}\Z")
 _REVISION: Final = re.compile(r"\w[\w.+/-]*\Z")
 
 
@@ -35,6 +36,8 @@ class Repository(Remote):
         self._revision = revision or pinned
         if self._revision and (not _REVISION.match(self._revision) or ".." in self._revision):
             raise ArgumentError(f"{self._revision!r} is no branch, tag or commit", value=self._revision)
+        #: The commit that the first file came from, and all others do: a branch may move between two of them.
+        self._commit: str | None = None
         super().__init__(f"hub:{self._repo}" + (f"@{self._revision}" if self._revision else ""), sha256)
         self.access_hint = (
             f"check the name {self._repo!r}; if the repository is private or gated, accept its terms on its page and"
@@ -45,7 +48,7 @@ class Repository(Remote):
         from huggingface_hub import hf_hub_download
 
         try:
-            path = Path(hf_hub_download(self._repo, filename, revision=self._revision))
+            path = Path(hf_hub_download(self._repo, filename, revision=self._commit or self._revision))
         except Exception as error:  # of several libraries, and other ones from version to version
             if not self._is_absent(filename, error):
                 raise self.failed(filename, error) from error
@@ -57,6 +60,7 @@ class Repository(Remote):
                 why=cause_of(error),
                 hint="check the names of the file and of the repository, and whether this revision has it",
             ) from error
+        self._commit = self._commit or _commit_of(path)
         expected = self._sha256.get(filename)
         if expected is not None and (actual := verified_sha256(path, expected)) != expected:
             size = path.stat().st_size
@@ -71,7 +75,7 @@ class Repository(Remote):
         if isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError)):
             return False
         if _is_offline(error):  # the cache also remembers which files the hub did not have
-            known = try_to_load_from_cache(self._repo, filename, revision=self._revision)
+            known = try_to_load_from_cache(self._repo, filename, revision=self._commit or self._revision)
             return known is not None and not isinstance(known, str)
         return status_of(error) == 404
 
@@ -110,6 +114,13 @@ class Repository(Remote):
             general.why = f"{why} (asked {ENDPOINT})"
             general.hint = f"{general.hint}; HF_HUB_OFFLINE=1 makes do with what the local cache holds"
         return general
+
+
+def _commit_of(path: Path) -> str | None:
+    """Return the commit of a file in the hub's cache, ``…/snapshots/<commit>/…``."""
+    parts = path.parts
+    after = parts.index("snapshots") + 1 if "snapshots" in parts else len(parts)
+    return parts[after] if after < len(parts) and _COMMIT.match(parts[after]) else None
 
 
 def _is_offline(error: BaseException) -> bool:

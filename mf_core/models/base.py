@@ -15,6 +15,7 @@ from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
 from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
+from ..checkpoint.verify import verify_checkpoint  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
 from ..errors import (  # noqa: E402
     ArgumentError,
@@ -114,10 +115,14 @@ class PretrainedModel(nn.Cell):
         *,
         revision: str | None = None,
         weight_dtype: WeightDtype | None = None,
+        verify: bool = False,
         **overrides: Any,
     ) -> M:
         """Return a model with a checkpoint's weights; see :meth:`mf_core.AutoModel.from_pretrained`."""
-        return cls.from_checkpoint(locate(name_or_path, revision), weight_dtype=weight_dtype, **overrides)
+        checkpoint = locate(name_or_path, revision)
+        if verify:
+            verify_checkpoint(checkpoint)
+        return cls.from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
     def from_checkpoint(

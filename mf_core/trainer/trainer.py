@@ -15,7 +15,7 @@ from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
 from ..backends.base import get_backend, load_class
 from ..checkpoint.consolidate import whole_tensors
-from ..checkpoint.locate import locate
+from ..checkpoint.locate import Checkpoint, locate
 from ..checkpoint.sharded import MODEL_STALE, OPTIMIZER_FILE, Index, is_sharded
 from ..checkpoint.shards import WEIGHT_PATTERNS, save_tensors
 from ..checkpoint.weights import load_tensors_whole
@@ -27,6 +27,7 @@ from ..parallel import Layout, ParallelConfig, RecomputeConfig
 from ..parallel.shard_model import spread
 from ..plugins.registry import Entry, load_target, registry
 from ..tokenization.base import PretrainedTokenizer
+from ..tokenization.resolve import tokenizer_of
 from ..utils.commit import replace_files
 from ..utils.files import CONFIG_FILE, write_json
 from ..utils.seed import set_seed
@@ -125,15 +126,16 @@ class Trainer:
         self.args = args or TrainingArguments()
         self.task = task
         self._entry = registry.find("task", task)
+        get_backend()  # first: loading the recipe imports MindSpore as the backend requires
         recipe_class = _recipe_class(self._entry, task)
-        get_backend()
         named = model if isinstance(model, (str, Path)) else model_name
-        self.model = _model(model, recipe_class.head)
+        checkpoint = locate(named) if named else None
+        self.model = _model(model, checkpoint, recipe_class.head)
         self._precision = Precision(self.model, self.args.dtype)
         self._adapters = Adapters(self.model, pet_method, self.args)
         if isinstance(tokenizer, (str, Path)):
             tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-        self.tokenizer = tokenizer or (AutoTokenizer.from_pretrained(named) if named else None)
+        self.tokenizer = tokenizer or (tokenizer_of(checkpoint) if checkpoint is not None else None)
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         given = {"image_processor": image_processor, "audio_processor": audio_processor}
         self._processors = {name: value for name, value in given.items() if value is not None}
@@ -633,7 +635,7 @@ def _recipe_class(entry: Entry, task: str) -> type[TrainingRecipe]:
     return recipe_class
 
 
-def _model(model: Any, head: str) -> PretrainedModel:
+def _model(model: Any, checkpoint: Checkpoint | None, head: str) -> PretrainedModel:
     if isinstance(model, PretrainedModel):
         return model
     if isinstance(model, Mapping):
@@ -643,7 +645,8 @@ def _model(model: Any, head: str) -> PretrainedModel:
             f"model is a name, a path or a model object, not {type(model).__name__}", value=model,
             hint="model='gpt2', or model=AutoModel.from_config(config) for random weights",
         )  # fmt: skip
-    return model_of(locate(model), f"model:{head}")
+    assert checkpoint is not None
+    return model_of(checkpoint, f"model:{head}")
 
 
 def _describe(given: Any, model: PretrainedModel | None = None) -> Any:

@@ -14,8 +14,10 @@ from ..errors import IntegrityError, describe
 
 #: A model's configuration, in its directory.
 CONFIG_FILE = "config.json"
-#: In a directory that holds adapters: their settings and the name of the model that they are for; their weights.
-ADAPTER_FILE, ADAPTER_WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+#: Settings of adapters and the name of the model that they are for, in a directory that holds adapters.
+ADAPTER_FILE = "adapter_config.json"
+#: Their weights.
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 
 #: Most bytes of a configuration in JSON, of one in YAML (whose parser is slow), and of an index or a tokenizer.
 JSON_LIMIT, YAML_LIMIT, INDEX_LIMIT = 16 << 20, 1 << 20, 64 << 20
@@ -71,11 +73,12 @@ def read_text(path: Path, limit: int) -> str:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)  # never more, whatever the size of the file
-        if len(data) > limit:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(size) if size <= limit else b""
+        if size > limit:
             raise IntegrityError(
-                f"{path} has {max(path.stat().st_size, len(data)):,} bytes", value=str(path),
-                why=f"such a file has at most {limit:,}", hint="fetch or save it again",
+                f"{path} has {size:,} bytes", value=str(path), why=f"such a file has at most {limit:,}",
+                hint="fetch or save it again",
             )  # fmt: skip
         return data.decode("utf-8")
     except (OSError, ValueError) as error:
