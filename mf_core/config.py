@@ -7,9 +7,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from .errors import ConfigError, did_you_mean
+from .errors import ConfigError, did_you_mean, shown
 from .utils.files import CONFIG_FILE, write_json
 from .utils.settings import explain
 
@@ -39,6 +48,10 @@ ACTIVATION_NAMES = (
 )  # fmt: skip
 
 C = TypeVar("C", bound="PretrainedConfig")
+
+#: Largest whole number in a configuration, since ids and sizes are int32; and smaller limits of some fields.
+_LARGEST = 2**31 - 1
+_LIMITS = {"num_layers": 10_000}
 
 
 class _AsWritten(dict[str, tuple[Any, Any]]):
@@ -76,6 +89,14 @@ class PretrainedConfig(BaseModel):
 
     _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
     _as_written: _AsWritten = PrivateAttr(default_factory=_AsWritten)
+
+    @model_validator(mode="after")
+    def _check_sizes(self: C) -> C:
+        """Refuse sizes that no model has, before anything is made of them."""
+        for name, value in self.__dict__.items():
+            if type(value) is int and value > _LIMITS.get(name, _LARGEST):
+                raise ValueError(f"{name}={shown(value, 40)} is larger than {_LIMITS.get(name, _LARGEST)}")
+        return self
 
     def __init__(self, **fields: Any) -> None:
         """Build from keywords under any of the fields' names; raise ConfigError for what is unknown or out of range."""

@@ -14,6 +14,7 @@ import_mindspore()
 from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
+from ..checkpoint.safetensors_reader import stored_weights  # noqa: E402
 from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.verify import verify_checkpoint  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
@@ -22,11 +23,13 @@ from ..errors import (  # noqa: E402
     ArgumentTypeError,
     ConfigError,
     FileMissingError,
+    OutOfMemoryError,
     UnsupportedError,
     WeightsError,
+    describe,
 )
 from ..nn.dropout import number_sites  # noqa: E402
-from ..nn.init import initializing, skip_init  # noqa: E402
+from ..nn.init import Budget, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
 from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
@@ -140,8 +143,15 @@ class PretrainedModel(nn.Cell):
         source = _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
         if cls._ties_another_head(config, source):
             config = config.replace(tie_word_embeddings=False)  # the weights are there to be used
-        with skip_init():
-            model = cls(config)
+        budget = Budget.of((tensor.shape for tensor in stored_weights(source).values()), source.location)
+        try:
+            with skip_init(budget):
+                model = cls(config)
+        except MemoryError as error:
+            raise OutOfMemoryError(
+                f"there is not enough memory for a {cls.__name__} of {checkpoint.name!r}", value=checkpoint.name,
+                why=describe(error), hint="check the sizes in config.json (seq_length, vocab_size, hidden_size)",
+            ) from error  # fmt: skip
         model.load(checkpoint, in_place=False)
         if checkpoint.adapter is not None:
             from ..lora.files import fill

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,18 +14,56 @@ from mindspore import Parameter, Tensor
 from mindspore import dtype as mstype
 
 from ..backends.base import get_backend
+from ..errors import WeightsError
 
 _skip: ContextVar[bool] = ContextVar("mf_core_skip_init", default=False)
+_budget: ContextVar[Budget | None] = ContextVar("mf_core_budget", default=None)
+
+
+@dataclass
+class Budget:
+    """How many parameters and elements a model may have whose weights are about to be loaded.
+
+    Attributes:
+        where: What errors call the weights.
+        parameters, elements: How many are left.
+    """
+
+    where: str
+    parameters: int
+    elements: int
+
+    @classmethod
+    def of(cls, shapes: Iterable[Sequence[int]], where: str) -> Budget:
+        """Return a budget for a checkpoint's tensors: twice as much, since a model may have heads that it lacks."""
+        sizes = [math.prod(shape) for shape in shapes]
+        return cls(where, 2 * len(sizes) + 64, 2 * sum(sizes) + (1 << 20))
+
+    def take(self, shape: Sequence[int]) -> None:
+        """Raise WeightsError once a model has more than the budget, before memory for it is reserved."""
+        self.parameters -= 1
+        self.elements -= math.prod(shape)
+        if self.parameters < 0 or self.elements < 0:
+            raise WeightsError(
+                f"the configuration is of a much larger model than the weights at {self.where}", value=tuple(shape),
+                why=f"a parameter of {tuple(shape)} exceeds twice what the files hold",
+                hint="check that config.json and the weights are of one model (num_layers, vocab_size, hidden_size)",
+            )  # fmt: skip
 
 
 @contextmanager
-def skip_init() -> Iterator[None]:
-    """Within the block, :func:`parameter` reserves memory without touching it: somebody is about to load weights."""
-    token = _skip.set(True)
+def skip_init(budget: Budget | None = None) -> Iterator[None]:
+    """Within the block, :func:`parameter` reserves memory without touching it, as weights are about to be loaded.
+
+    Args:
+        budget: Raises WeightsError for a model that is much larger than its weights, before it takes memory and time.
+    """
+    token, before = _skip.set(True), _budget.set(budget)
     try:
         yield
     finally:
         _skip.reset(token)
+        _budget.reset(before)
 
 
 def initializing() -> bool:
@@ -39,6 +79,9 @@ def parameter(shape: Sequence[int], init: float | tuple[str, float] = 0.0, dtype
         init: A constant, or ``("normal", standard_deviation)``, drawn from numpy's global generator.
         dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
     """
+    budget = _budget.get()
+    if budget is not None:
+        budget.take(shape)
     if _skip.get():
         array = np.empty(shape, np.float16 if dtype != "float32" else np.float32)
     elif isinstance(init, tuple):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import resource
 import struct
@@ -16,8 +17,10 @@ from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.checkpoint.locate import locate
 from mf_core.checkpoint.safetensors_reader import weight_files
 from mf_core.checkpoint.weights import load_weights, save_weights
-from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, WeightsError
+from mf_core.errors import ArgumentError, ConfigError, FileMissingError, IntegrityError, WeightsError
 from mf_core.hub import open_source
+from mf_core.utils import commit
+from mf_core.utils.commit import JOURNAL
 
 SMALL = {"vocab_size": 100, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 64}
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -486,3 +489,57 @@ def test_weights_are_put_into_a_model_that_is_there(model, saved):
         assert_equal(other, model)
     load_weights(other, open_source(str(saved)), prefix="transformer.")
     assert_equal(other, model)
+
+
+# Sizes --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "words"),
+    [
+        ("n_layer", 1_000_000, ConfigError, "num_layers=1000000 is larger than 10000"),
+        ("vocab_size", 10**18, ConfigError, "larger than 2147483647"),
+        ("n_embd", 10**40, ConfigError, "larger than 2147483647"),
+        ("n_layer", 10_000, WeightsError, "of a much larger model than the weights at"),
+        ("vocab_size", 2**31 - 1, WeightsError, "of a much larger model than the weights at"),
+        ("n_positions", 2**31 - 1, WeightsError, "of a much larger model than the weights at"),
+        ("n_embd", 2**30, WeightsError, "of a much larger model than the weights at"),
+    ],
+)  # fmt: skip
+def test_sizes_that_do_not_fit_the_weights_cost_nothing(field, value, error, words, saved):
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, field: value}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(error, match=words):
+        AutoModel.from_pretrained(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_verify_finds_a_flipped_bit(model, saved):
+    assert_equal(AutoModel.from_pretrained(saved, verify=True), model)
+    data = bytearray((saved / FILE).read_bytes())
+    data[-3] ^= 16
+    (saved / FILE).write_bytes(data)
+    AutoModel.from_pretrained(saved)
+    for load in (AutoModel, GPT2LMHeadModel):
+        with pytest.raises(IntegrityError, match=r"model\.safetensors is damaged"):
+            load.from_pretrained(saved, verify=True)
+
+
+def test_a_save_that_was_cut_short_is_finished_by_the_next_reader(model, saved, monkeypatch):
+    """The process ends between the moves of the new files: they are what is read."""
+    changed, moves, replace = make(seed=7), [], os.replace
+
+    def one_move(source, target):
+        moves.append(target)
+        if len(moves) > 1 and not str(target).endswith(JOURNAL):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commit.os, "replace", one_move)
+        with pytest.raises(KeyboardInterrupt):
+            changed.save_pretrained(saved)
+    assert JOURNAL in names_in(saved)
+    assert_equal(AutoModel.from_pretrained(saved), changed)
+    assert names_in(saved) == ["config.json", FILE]
