@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from ..errors import BackendError
 from .interrupts import deferred
@@ -20,16 +20,19 @@ _forked = False
 
 
 @contextmanager
-def exclusive() -> Iterator[None]:
+def exclusive(*, interruptible: bool = False) -> Iterator[None]:
     """Use the runtime within the block: other threads wait, and a SIGINT is handled when the block has ended.
 
     Blocks may be nested. Waiting for another thread can be interrupted.
+
+    Args:
+        interruptible: Handle a SIGINT at once: for long blocks that leave nothing half done which is used again.
 
     Raises:
         BackendError: The process was forked from one that had used the runtime.
     """
     check_not_forked()
-    with _lock, deferred():
+    with _lock, nullcontext() if interruptible else deferred():
         yield
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from ..backends.base import get_backend, import_mindspore
+from ..backends.runtime import exclusive
 
 import_mindspore()
 
@@ -103,6 +104,11 @@ class PretrainedModel(nn.Cell):
         self.compute_dtype = backend.compute_dtype(config)
         self.activation_dtype = backend.activation_dtype(self.compute_dtype)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ``construct``; threads that call it at the same time wait for each other."""
+        with exclusive():
+            return super().__call__(*args, **kwargs)
+
     def post_init(self) -> None:
         """Load the checkpoint that the configuration names, if it names one, and leave training mode."""
         name = getattr(self.config, "checkpoint_name_or_path", None)
@@ -128,6 +134,7 @@ class PretrainedModel(nn.Cell):
         return cls.from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
+    @exclusive(interruptible=True)
     def from_checkpoint(
         cls: type[M], checkpoint: Checkpoint, *, weight_dtype: WeightDtype | None = None, **overrides: Any
     ) -> M:

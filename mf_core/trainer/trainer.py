@@ -14,6 +14,7 @@ import mindspore as ms
 from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
 from ..backends.base import get_backend, load_class
+from ..backends.runtime import exclusive
 from ..checkpoint.consolidate import whole_tensors
 from ..checkpoint.locate import Checkpoint, locate
 from ..checkpoint.sharded import MODEL_STALE, OPTIMIZER_FILE, Index, is_sharded
@@ -239,7 +240,8 @@ class Trainer:
             loader = Loader(self.recipe, self.train_dataset, args, layout.data_rank, layout.data)
         self.recompute_config.apply(self.model)
         with self._precision.masters():
-            step, rate_now = self._step(args)
+            with exclusive(interruptible=True):
+                step, rate_now = self._step(args)
             state = TrainerState(max_steps=loader.max_steps, num_train_epochs=loader.epochs)
             random, own = None, list[str]()
             if resume is not None:
@@ -556,7 +558,8 @@ class Trainer:
             auto: Whether one in the sharded form may be of another layout; None: ``args`` decides.
         """
         if not is_sharded(name_or_path):
-            self._adapters.load(name_or_path)
+            with exclusive(interruptible=True):
+                self._adapters.load(name_or_path)
             return
         path, here = Path(name_or_path), Layout() if self._cluster is None else self._cluster.layout
         layout = Index.read(path).layout
