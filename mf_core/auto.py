@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .backends.base import load_class
+from .boundary import public
 from .checkpoint.locate import Checkpoint, locate
 from .errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from .plugins.registry import registry
@@ -31,6 +32,7 @@ class _Auto:
         raise UnsupportedError(f"{name} is not instantiated", hint=f"use {' or '.join(ways)}")
 
     @classmethod
+    @public
     def get_support_list(cls) -> dict[str, list[str]]:
         """Return each installed family with the names of its presets."""
         presets: dict[str, list[str]] = {entry.name: [] for entry in registry.entries(cls.kind)}
@@ -40,12 +42,14 @@ class _Auto:
         return presets
 
     @classmethod
+    @public
     def show_support_list(cls) -> None:
         """Print each installed family and its presets, a line each."""
         for family, presets in cls.get_support_list().items():
             print(f"{family}: {', '.join(presets) or '(no presets)'}")
 
     @classmethod
+    @public
     def register(cls, config_class: type[PretrainedConfig] | str, target: type, *, exist_ok: bool = False) -> None:
         """Register a class of your own for a family, for this process.
 
@@ -90,6 +94,7 @@ class AutoConfig(_Auto):
     kind = "config"
 
     @classmethod
+    @public
     def from_pretrained(
         cls, name_or_path: str | Path, *, revision: str | None = None, **overrides: Any
     ) -> PretrainedConfig:
@@ -101,6 +106,7 @@ class AutoConfig(_Auto):
         return config_of(locate(name_or_path, revision), **overrides)
 
     @classmethod
+    @public
     def from_config(cls, config: Mapping[str, Any], **overrides: Any) -> PretrainedConfig:
         """Return the configuration that a dict with the key ``model_type`` describes."""
         if not isinstance(config, Mapping):
@@ -124,6 +130,7 @@ class AutoModel(_Auto):
     kind = "model:base"
 
     @classmethod
+    @public
     def from_pretrained(
         cls,
         name_or_path: str | Path,
@@ -157,6 +164,7 @@ class AutoModel(_Auto):
         return model_of(checkpoint, cls.kind, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
+    @public
     def from_config(cls, config: PretrainedConfig, **overrides: Any) -> PretrainedModel:
         """Return a new model: with random weights, unless the config names a checkpoint."""
         from .config import PretrainedConfig
@@ -183,6 +191,7 @@ class AutoTokenizer(_Auto):
     kind = "tokenizer"
 
     @classmethod
+    @public
     def from_pretrained(
         cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
     ) -> PretrainedTokenizer:
@@ -202,6 +211,7 @@ class AutoProcessor(_Auto):
     kind = "processor"
 
     @classmethod
+    @public
     def from_pretrained(
         cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
     ) -> PretrainedProcessor:

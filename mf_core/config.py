@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from .boundary import public
 from .errors import ConfigError, did_you_mean, shown
 from .utils.files import CONFIG_FILE, write_json
 from .utils.settings import explain
@@ -98,6 +99,7 @@ class PretrainedConfig(BaseModel):
                 raise ValueError(f"{name}={shown(value, 40)} is larger than {_LIMITS.get(name, _LARGEST)}")
         return self
 
+    @public
     def __init__(self, **fields: Any) -> None:
         """Build from keywords under any of the fields' names; raise ConfigError for what is unknown or out of range."""
         try:
@@ -156,6 +158,7 @@ class PretrainedConfig(BaseModel):
         return by_key.get(name) or cls.aliases.get(name)
 
     @classmethod
+    @public
     def from_dict(cls: type[C], data: Mapping[str, Any], **overrides: Any) -> C:
         """Build from a file's contents; keys that are no fields go to ``extra``, unknown overrides are errors."""
         known: dict[str, Any] = {}
@@ -185,6 +188,7 @@ class PretrainedConfig(BaseModel):
         return config
 
     @classmethod
+    @public
     def from_pretrained(cls: type[C], name_or_path: str | Path, *, revision: str | None = None, **overrides: Any) -> C:
         """Return the configuration of a preset, directory, hub repository or ``.json``/``.yaml`` file.
 
@@ -206,6 +210,7 @@ class PretrainedConfig(BaseModel):
             )
         return cls.from_dict(checkpoint.config, **overrides)
 
+    @public
     def replace(self: C, **overrides: Any) -> C:
         """Return a copy with ``overrides``, which are checked as in the constructor."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
@@ -213,6 +218,7 @@ class PretrainedConfig(BaseModel):
         config._as_written.update(self._as_written)
         return config
 
+    @public
     def to_dict(self) -> dict[str, Any]:
         """Return every field under its own name, and ``extra``."""
         return {**self._extra, "model_type": self.model_type, **self.model_dump()}
@@ -230,6 +236,7 @@ class PretrainedConfig(BaseModel):
                 data[self.json_names.get(name, name)] = written
         return data
 
+    @public
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``config.json`` into ``directory``, which is made if need be."""
         write_json(Path(directory) / CONFIG_FILE, self.to_file_dict())

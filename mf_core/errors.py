@@ -2,6 +2,9 @@
 
 An error says what happened, with the offending value; why; and what to do next. Each class has a stable ``code``
 that documentation and callers may rely on, and also derives from the built-in exception that a caller would expect.
+
+Values come from files, arguments and plugins, so every text passes :func:`printable` before it becomes part of an
+error: control characters, bidirectional overrides and lone surrogates are escaped, and long texts are shortened.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ from typing import Any, ClassVar
 class MFError(Exception):
     """Base of all the library's errors.
 
+    ``what``, ``why`` and ``hint`` are made safe to print, on one line each, and shortened in the middle where they are
+    very long; ``value`` is kept as it is.
+
     Args:
         what: What happened, in one sentence, naming the value.
         value: The offending value itself, for code that handles the error.
@@ -23,11 +29,12 @@ class MFError(Exception):
     code: ClassVar[str] = "MF000"
 
     def __init__(self, what: str, *, value: Any = None, why: str | None = None, hint: str | None = None) -> None:
+        what = _sentence(what, _LONGEST_SENTENCE)
         super().__init__(what)
         self.what = what
         self.value = value
-        self.why = why
-        self.hint = hint
+        self.why = None if why is None else _sentence(why, _LONGEST_SENTENCE)
+        self.hint = None if hint is None else _sentence(hint, _LONGEST_HINT)
 
     def __str__(self) -> str:
         lines = [f"[{self.code}] {self.what}"]
@@ -116,6 +123,12 @@ class UnsupportedError(MFError, NotImplementedError):
     code = "MF205"
 
 
+class InternalError(MFError, RuntimeError):
+    """A call failed inside, in a way that its checks did not foresee; the exception is its ``__cause__``."""
+
+    code = "MF206"
+
+
 # Files, checkpoints and the hub ------------------------------------------------------------------------------------
 
 
@@ -141,6 +154,12 @@ class WeightsError(MFError, ValueError):
     """A checkpoint's tensors do not fit the model."""
 
     code = "MF304"
+
+
+class FileAccessError(MFError, OSError):
+    """A file or folder could not be read or written: permissions, a full disk, a folder in place of a file."""
+
+    code = "MF305"
 
 
 # Devices and training ----------------------------------------------------------------------------------------------
@@ -171,7 +190,7 @@ class CheckpointError(MFError, OSError):
 
 
 class OutOfMemoryError(MFError, MemoryError):
-    """There is not enough memory for a step."""
+    """There is not enough memory for what was asked."""
 
     code = "MF504"
 
@@ -180,15 +199,19 @@ class PluginWarning(UserWarning):
     """A plugin was left out, or a plugin setting names nothing that is installed."""
 
 
-#: Most characters that are shown of what a plugin says of itself.
-_LONGEST = 500
+#: Most characters of a text that :func:`printable` shows; of an error's sentences; of a hint, which may list options.
+_LONGEST, _LONGEST_SENTENCE, _LONGEST_HINT = 500, 1000, 4000
 
 
 def printable(text: object, limit: int = _LONGEST) -> str:
-    """Return a text as one line that is safe to print: control characters escaped, and no longer than ``limit``."""
-    plain = str.__str__(text) if isinstance(text, str) else repr(text)  # of str itself, should it be a subclass
+    """Return a text as one line that is safe to print.
+
+    Everything but printable characters is escaped: control characters, escape sequences of terminals, bidirectional
+    overrides, lone surrogates. A text longer than ``limit`` is cut off, and its length is given.
+    """
+    plain = _plain(text)
     cut = f" … ({len(plain)} characters)" if len(plain) > limit else ""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in plain[:limit]) + cut
+    return _escaped(plain[:limit]) + cut
 
 
 def shown(value: object, limit: int = 200) -> str:
@@ -196,7 +219,9 @@ def shown(value: object, limit: int = 200) -> str:
     try:
         return printable(str.__str__(repr(value)), limit)
     except BaseException as fault:
-        return f"<{type(value).__name__}, whose repr raises {type(fault).__name__}>"
+        if isinstance(fault, KeyboardInterrupt):
+            raise
+        return f"<{_escaped(type(value).__name__[:100])}, whose repr raises {_escaped(type(fault).__name__[:100])}>"
 
 
 def describe(error: BaseException) -> str:
@@ -206,8 +231,32 @@ def describe(error: BaseException) -> str:
         text = str.__str__(error.what if own else str(error))  # type: ignore[attr-defined]
         words = printable(" ".join(text.split()))
     except BaseException as fault:
-        words = f"(its message cannot be had: {type(fault).__name__})"
-    return words if own else f"{type(error).__name__}: {words}"
+        words = f"(its message cannot be shown: {type(fault).__name__})"
+    return words if own else f"{_escaped(type(error).__name__[:100])}: {words}".rstrip(": ")
+
+
+def _plain(text: object) -> str:
+    """Return a text as a ``str`` itself, should it be of a subclass; of anything else its ``repr``."""
+    return str.__str__(text) if isinstance(text, str) else repr(text)
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _sentence(text: object, limit: int) -> str:
+    """Return a sentence of an error: line breaks become spaces, and where it is too long its middle is left out.
+
+    A sentence ends with what is wrong with the value that it names, so its end is kept.
+    """
+    try:
+        plain = _plain(text)
+    except Exception:
+        plain = shown(text)
+    length = len(plain)
+    if length > limit:
+        plain = f"{plain[: limit * 2 // 3]} … ({length} characters) … {plain[-limit // 3 :]}"
+    return _escaped(" ".join(plain.split()) if "\n" in plain else plain)
 
 
 def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .boundary import public
 from .errors import ArgumentError, ArgumentTypeError
 from .plugins.registry import registry
 
@@ -30,6 +31,11 @@ class Pipeline(ABC):
     default_model: ClassVar[str | None] = None
     head: ClassVar[str] = "base"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            cls.__call__ = public(cls.__call__)  # type: ignore[method-assign]
+
     def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer | None, **options: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -40,6 +46,7 @@ class Pipeline(ABC):
         """Return the task's output for ``inputs``."""
 
 
+@public
 def pipeline(
     task: str | None = None,
     model: str | Path | PretrainedModel | None = None,

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..boundary import public
 from ..errors import BackendError, NotInstalledError, describe
 from ..plugins.registry import Entry, registry
 from ..specs import ModelSpec, TaskSpec
@@ -221,6 +222,7 @@ def _best() -> DeviceBackend:
     )
 
 
+@public
 def get_backend(name: str | None = None, device_id: int | None = None) -> DeviceBackend:
     """Return the backend that serves ``name``, set up and ready: the first call selects the process's device.
 

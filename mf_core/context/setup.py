@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..backends.base import DeviceBackend, get_backend, import_mindspore, select_backend
+from ..boundary import public
 from ..errors import ArgumentError, ArgumentTypeError, BackendError
 from ..utils.settings import Settings
 from . import cluster, fields
@@ -19,6 +20,7 @@ S = TypeVar("S", bound=Settings)
 _said: set[str] = set()
 
 
+@public
 def init_context(
     use_parallel: bool = False,
     context_config: ContextConfig | Mapping[str, Any] | None = None,

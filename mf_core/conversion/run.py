@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.base import load_class
+from ..boundary import public
 from ..checkpoint.locate import locate
 from ..checkpoint.sharded import MODEL_STALE
 from ..checkpoint.shards import SHARD_SIZE, LazyTensor, cast, check_dtype, write_shards
@@ -51,6 +52,7 @@ class Conversion:
         """Bytes of the weights that will be written."""
         return sum(tensor.nbytes for tensor in self.tensors)
 
+    @public
     def write(
         self,
         output: str | Path,
@@ -99,6 +101,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
             )  # fmt: skip
 
 
+@public
 def plan_conversion(
     source: str | Path, model: str | Path, *, dtype: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Conversion:

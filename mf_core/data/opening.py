@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ..boundary import public
 from ..errors import ArgumentError, DataError
 from .files.array_files import ArrayFiles
 from .files.delimited_files import CommaSeparated, TabSeparated
@@ -21,6 +22,7 @@ _TEXT: dict[str, type[IndexedFiles]] = {
 }  # fmt: skip
 
 
+@public
 def open_records(
     dataset: Any,
     *,

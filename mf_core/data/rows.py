@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..boundary import public
 from ..errors import DataError, InputTooLongError
 from .item_source import ItemSource
 from .record_source import LazySequence, Record, not_a_row
@@ -116,6 +117,7 @@ class RowStream(DerivedStream[Row]):
             yield row
 
 
+@public
 def rows(records: Records | RecordStream, *, vocab_size: int, max_length: int) -> Rows | RowStream:
     """Return the rows of records of ids.
 

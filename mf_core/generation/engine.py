@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mindspore import Tensor
 
+from ..boundary import public
 from ..errors import ArgumentError, ArgumentTypeError
 from .cache import prompt_bucket
 from .config import GenerationConfig
@@ -174,6 +175,7 @@ def defaults(model: PretrainedModel) -> dict[str, Any]:
     return values if longest is None else {**values, "max_length": longest}
 
 
+@public
 def generate(
     model: PretrainedModel,
     input_ids: Any,

@@ -10,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from ..boundary import public
 from ..checkpoint.weights import to_numpy
 from ..errors import ArgumentError, UnsupportedError, WeightsError, did_you_mean
 from ..nn import Linear
@@ -37,6 +38,7 @@ class LoraShare(NamedTuple):
         return f"trainable: {self.trainable:,} of {self.total:,} weights ({100 * self.trainable / self.total:.2f} %)"
 
 
+@public
 def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
     """Give a model's targeted linear layers adapters, and train nothing else from now on.
 
@@ -128,6 +130,7 @@ def adapters(model: PretrainedModel) -> dict[str, LoraLinear]:
     return found
 
 
+@public
 def merge_lora(model: PretrainedModel) -> None:
     """Fold a model's adapters into its weights, and put the plain linear layers back.
 

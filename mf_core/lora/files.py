@@ -10,6 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
+from ..boundary import public
 from ..checkpoint.safetensors_reader import read_header, widen
 from ..checkpoint.shards import save_tensors
 from ..checkpoint.weights import to_numpy
@@ -31,6 +32,7 @@ _PREFIX = "base_model.model."
 _KINDS = ("F64", "F32", "F16", "BF16")
 
 
+@public
 def save_adapter(
     model: PretrainedModel, directory: str | Path, *, weights: Mapping[str, np.ndarray] | None = None
 ) -> None:
@@ -68,6 +70,7 @@ def save_adapter(
         config.save_pretrained(staging, base=model.name_or_path, task=task)
 
 
+@public
 def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
     """Put saved adapters, ours or PEFT's, into a model, which is given the layers for them if it has none.
 

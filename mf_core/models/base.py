@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 
 from ..backends.base import get_backend, import_mindspore
 from ..backends.runtime import exclusive
+from ..boundary import public
 
 import_mindspore()
 
@@ -118,6 +119,7 @@ class PretrainedModel(nn.Cell):
         self.set_train(False)
 
     @classmethod
+    @public
     def from_pretrained(
         cls: type[M],
         name_or_path: str | Path,
@@ -134,6 +136,7 @@ class PretrainedModel(nn.Cell):
         return cls.from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
 
     @classmethod
+    @public
     @exclusive(interruptible=True)
     def from_checkpoint(
         cls: type[M], checkpoint: Checkpoint, *, weight_dtype: WeightDtype | None = None, **overrides: Any
@@ -168,6 +171,7 @@ class PretrainedModel(nn.Cell):
             model._hold_weights(weight_dtype)
         return model
 
+    @public
     def hold_weights(self, weight_dtype: WeightDtype) -> None:
         """Hold the weights of the linear layers and of the token embeddings in fewer bits from now on.
 
@@ -208,6 +212,7 @@ class PretrainedModel(nn.Cell):
         hold_weights(self, weight_dtype, int(self.config.vocab_size))
         self.weight_dtype = weight_dtype
 
+    @public
     def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
         """Put a located checkpoint's weights into this model.
 
@@ -244,6 +249,7 @@ class PretrainedModel(nn.Cell):
             return False
         return has_own_head(source, cls.head_key, cls.embedding_key)
 
+    @public
     def save_pretrained(
         self,
         directory: str | Path,
@@ -353,6 +359,7 @@ class PretrainedModel(nn.Cell):
         """The repeated layers, in order: what is recomputed, and where a pipeline may be cut. None where unknown."""
         return ()
 
+    @public
     def set_compute_dtype(self, dtype: str) -> None:
         """Compute in another type from now on; the weights stay as they are.
 
@@ -388,6 +395,7 @@ class PretrainedModel(nn.Cell):
         """The longest sequence in tokens."""
         return int(getattr(self.config, "seq_length", 0))
 
+    @public
     def generate(self, input_ids: Tensor | np.ndarray | list[int] | list[list[int]], **options: Any) -> list[list[int]]:
         """Return each prompt's ids followed by the generated ones; see :func:`mf_core.generation.generate`."""
         from ..generation import generate

@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 
 from .. import hookspecs
+from ..boundary import LIBRARY_PACKAGES
 from ..errors import PluginError, SpecError, describe, shown
 from ..specs import BackendSpec, ConfigSpec, ModelSpec, Preset, ProcessorSpec, TaskSpec, TokenizerSpec, exact
 from .discovery import PluginRecord, Spec
@@ -122,6 +123,7 @@ def _import(record: PluginRecord, manager: pluggy.PluginManager) -> list[Spec]:
             f"the entry point {record.name!r} names {record.module!r}, which is not a module", value=record.module,
             hint=f"this is a fault of {record.distribution}: an entry point is written 'package.module'",
         )  # fmt: skip
+    LIBRARY_PACKAGES.add(record.module.partition(".")[0])
     module = importlib.import_module(record.module)
     name = f"{record.distribution}:{record.name}"
     manager.register(module, name)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from ..boundary import public
 from ..checkpoint.locate import Checkpoint, locate
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..tokenization.base import PretrainedTokenizer, read_json
@@ -35,6 +36,11 @@ class PretrainedProcessor(ABC):
     #: Checkpoint whose tokenizer is used when none is given.
     default_tokenizer: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            cls.__call__ = public(cls.__call__)  # type: ignore[method-assign]
+
     def __init__(
         self,
         tokenizer: PretrainedTokenizer | None = None,
@@ -63,11 +69,13 @@ class PretrainedProcessor(ABC):
         """Return the model's input."""
 
     @classmethod
+    @public
     def from_pretrained(cls: type[P], name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> P:
         """Return the processor of a preset, directory or hub repository; ``options`` are the constructor's."""
         return cls.from_checkpoint(locate(name_or_path, revision), **options)
 
     @classmethod
+    @public
     def from_checkpoint(cls: type[P], checkpoint: Checkpoint, **options: Any) -> P:
         """Return the processor of a checkpoint that has been located."""
         check_options(options, ("tokenizer", *cls.options), cls.__name__, "option")
@@ -78,6 +86,7 @@ class PretrainedProcessor(ABC):
             tokenizer = tokenizer_of(checkpoint)
         return cls(tokenizer=tokenizer, **{**kept, **options})
 
+    @public
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``preprocessor_config.json`` and the tokenizer into ``directory``, which is made if need be."""
         saved = {name: getattr(self, name) for name in self.options}

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from ..auto import AutoModelForCausalLM
+from ..boundary import public
 from ..errors import ArgumentError, ArgumentTypeError, check_options
 from ..generation import GenerationConfig
 from ..generation.engine import check_batch_size, defaults, run
@@ -202,6 +203,7 @@ class TextStream:
     def __next__(self) -> str:
         return next(self._iterator)
 
+    @public
     def _run(self) -> Iterator[str]:
         if self._prompt:
             yield self._prompt

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from ..boundary import public
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -120,6 +121,7 @@ class PretrainedTokenizer(ABC):
     # Reading and writing --------------------------------------------------------------------------------------------
 
     @classmethod
+    @public
     def from_pretrained(cls: type[T], name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> T:
         """Return the tokenizer of a preset, directory or hub repository; ``options`` are the constructor's."""
         from ..checkpoint.locate import locate
@@ -127,6 +129,7 @@ class PretrainedTokenizer(ABC):
         return cls.from_checkpoint(locate(name_or_path, revision), **options)
 
     @classmethod
+    @public
     def from_checkpoint(cls: type[T], checkpoint: Checkpoint, **options: Any) -> T:
         """Return the tokenizer of a checkpoint that has been located."""
         check_options(options, cls.options, cls.__name__, "option")
@@ -140,6 +143,7 @@ class PretrainedTokenizer(ABC):
         kept = {name: _content(saved[name]) for name in cls.options if name in saved}
         return cls.load(source, **{**kept, **options})
 
+    @public
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the vocabulary and ``tokenizer_config.json`` into ``directory``, which is made if need be."""
         saved = {name: getattr(self, name) for name in self.options}
@@ -177,6 +181,7 @@ class PretrainedTokenizer(ABC):
     def _special_id(self, token: str | None) -> int | None:
         return None if token is None else self.token_to_id(token)
 
+    @public
     def __call__(
         self,
         text: str | Sequence[str],
@@ -236,14 +241,17 @@ class PretrainedTokenizer(ABC):
             return {name: _tensor(rows, return_tensors) for name, rows in result.items()}
         return {name: rows[0] for name, rows in result.items()} if isinstance(text, str) else result
 
+    @public
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of one text."""
         return self._row(self._texts([text])[0], add_special_tokens, None)[0]
 
+    @public
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without BOS and EOS. A subclass may do many at once."""
         return [self._row(text, False, None)[0] for text in self._texts(texts)]
 
+    @public
     def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids (a list, an array or a tensor of one dimension).
 
@@ -256,14 +264,17 @@ class PretrainedTokenizer(ABC):
                 raise ArgumentError(f"id {value} is not in the vocabulary of {len(self)} entries", value=value)
         return self.decode_ids(values, skip_special_tokens)
 
+    @public
     def batch_decode(self, rows: Iterable[Any], *, skip_special_tokens: bool = False) -> list[str]:
         """Return the text of each row of ids."""
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
+    @public
     def tokenize(self, text: str) -> list[str]:
         """Return the tokens of one text, without BOS and EOS."""
         return [self.id_to_token(index) or "" for index in self.encode(text, add_special_tokens=False)]
 
+    @public
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
         """Return the id of a token, or of each of a list; ``unk_token_id`` (or None) for what the vocabulary lacks."""
         if isinstance(tokens, str):
@@ -271,6 +282,7 @@ class PretrainedTokenizer(ABC):
             return self.unk_token_id if index is None else index
         return [self.unk_token_id if (i := self.token_to_id(token)) is None else i for token in tokens]
 
+    @public
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | list[str | None] | None:
         """Return the token of an id, or of each of a list; None for ids that the vocabulary lacks."""
         if isinstance(ids, (int, Integral)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..boundary import user_code
 from ..errors import ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class CallbackList:
         for callback in self._callbacks:
             method = getattr(callback, event, None)
             if method is not None:
-                method(args, state, control, **self._context, **more)
+                with user_code():
+                    method(args, state, control, **self._context, **more)
 
 
 def as_list(callbacks: Any) -> list[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ..backends.runtime import exclusive
+from ..boundary import user_code
 from ..errors import ArgumentError, DataError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import Layout
@@ -102,7 +103,8 @@ class Evaluator:
         result = {"loss": loss, **self._recipe.metrics(loss), "tokens": int(targets)}
         if self._compute is not None:
             predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-            result.update(self._compute(EvalPrediction(predictions, labels)))
+            with user_code():
+                result.update(self._compute(EvalPrediction(predictions, labels)))
         return result
 
     def _make_step(self, layout: Layout) -> Callable[..., Any]:

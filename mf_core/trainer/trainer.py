@@ -15,6 +15,7 @@ from .. import context
 from ..auto import AutoConfig, AutoModel, AutoTokenizer, model_of
 from ..backends.base import get_backend, load_class
 from ..backends.runtime import exclusive
+from ..boundary import public
 from ..checkpoint.consolidate import whole_tensors
 from ..checkpoint.locate import Checkpoint, locate
 from ..checkpoint.sharded import MODEL_STALE, OPTIMIZER_FILE, Index, is_sharded
@@ -100,6 +101,7 @@ class Trainer:
         UnsupportedError: The task cannot be trained.
     """
 
+    @public
     def __init__(
         self,
         args: TrainingArguments | None = None,
@@ -162,6 +164,7 @@ class Trainer:
 
     # Settings of parallelism and recomputation ----------------------------------------------------------------------
 
+    @public
     def set_parallel_config(self, **settings: Any) -> None:
         """Set how the model is spread over devices; see :class:`mf_core.parallel.ParallelConfig`.
 
@@ -180,6 +183,7 @@ class Trainer:
         config.check(self.model, context.current().device_num)
         self.parallel_config = config
 
+    @public
     def set_recompute_config(self, **settings: Any) -> None:
         """Set which activations are computed anew; see :class:`mf_core.parallel.RecomputeConfig`.
 
@@ -195,6 +199,7 @@ class Trainer:
 
     # What users call --------------------------------------------------------------------------------------------------
 
+    @public
     def train(
         self,
         train_checkpoint: bool | str | Path = False,
@@ -282,6 +287,7 @@ class Trainer:
             cluster.barrier()
         return result
 
+    @public
     def finetune(
         self,
         finetune_checkpoint: bool | str | Path = False,
@@ -298,6 +304,7 @@ class Trainer:
         """
         return self.train(finetune_checkpoint, resume_training, auto_trans_ckpt, do_eval)
 
+    @public
     def evaluate(self, eval_checkpoint: bool | str | Path = False) -> dict[str, float]:
         """Return what the ``eval_dataset`` gives: ``loss``, ``perplexity`` where the task has one, ``tokens``, …
 
@@ -312,6 +319,7 @@ class Trainer:
             self._load(self._checkpoint(eval_checkpoint), None)
         return self._evaluator.run(self.eval_dataset, cluster)
 
+    @public
     def predict(
         self,
         predict_checkpoint: bool | str | Path | None = None,
@@ -346,6 +354,7 @@ class Trainer:
         callbacks.call("on_predict", self.args, self.state, TrainerControl(), predictions=result)
         return result
 
+    @public
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the model, or its adapters, and the tokenizer into ``directory``.
 
@@ -383,6 +392,7 @@ class Trainer:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
+    @public
     def save_config(self) -> Path:
         """Write ``run.yaml``, as ``mf train --config`` takes it, into ``output_dir``; return its path."""
         from ..utils.files import write_text

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from ..boundary import public
+from ..errors import ArgumentError
 
+
+@public
 def set_seed(seed: int) -> None:
     """Seed Python's, numpy's and, where it is imported already or installed, MindSpore's global generators.
 
@@ -15,8 +19,6 @@ def set_seed(seed: int) -> None:
     import random
 
     import numpy as np
-
-    from ..errors import ArgumentError
 
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ArgumentError(f"seed={seed!r} is not a whole number from 0 to {2**32 - 1}", value=seed)

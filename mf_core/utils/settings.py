@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..boundary import public
 from ..errors import ArgumentError, check_options
 from .files import read_config_file, write_text
 
@@ -25,6 +26,7 @@ class Settings(BaseModel):
 
     aliases: ClassVar[Mapping[str, str]] = {}
 
+    @public
     def __init__(self, **fields: Any) -> None:
         """Build from keywords."""
         cls = type(self)
@@ -62,6 +64,7 @@ class Settings(BaseModel):
         return getattr(self, field) if field is not None else super().__getattr__(name)  # type: ignore[misc]
 
     @classmethod
+    @public
     def from_file(cls: type[S], path: str | Path) -> S:
         """Read a ``.yaml`` or ``.json`` file.
 
@@ -71,6 +74,7 @@ class Settings(BaseModel):
         """
         return cls(**read_config_file(Path(path)))
 
+    @public
     def to_yaml(self, path: str | Path | None = None) -> str:
         """Return all fields as YAML, and write them to ``path`` where one is given."""
         text = dump_yaml(self.model_dump(mode="json"))

@@ -94,7 +94,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "message-of-many-lines": (r"raise ValueError('one\ntwo \x1b[31mred')", [r"ValueError: one two \x1b[31mred"]),
     "message-that-raises": (
         "class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd",
-        ["Odd: (its message cannot be had: ZeroDivisionError)"],
+        ["Odd: (its message cannot be shown: ZeroDivisionError)"],
     ),
     "looks-names-up": (
         "from mf_core.plugins.registry import registry\nregistry.names('preset')",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.base import import_mindspore
+from ...boundary import public
 from ...errors import ArgumentError, DataError, FileMissingError, describe
 from ..record_source import COLUMNS
 
@@ -59,6 +60,7 @@ def is_mindrecord(path: Path) -> bool:
     return begin[8:].startswith(b'{"') and b"header_size" in begin
 
 
+@public
 def write_mindrecord(
     path: str | Path,
     rows: Iterable[Mapping[str, np.ndarray]],

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from tqdm import tqdm
 
+from ...boundary import public
 from ...errors import ArgumentError, DataError
 from ...tokenization.base import PretrainedTokenizer
 from ..prepared_cache import ArrayWriter, CacheEntry, entry_of, scratch_folder
@@ -81,6 +82,7 @@ class PackedStream(DerivedStream[Row]):
         _warn(untargeted_warning(packer.name, packer.counts.untargeted, packer.counts.rows))
 
 
+@public
 def pack(
     records: Records | RecordStream,
     tokenizer: PretrainedTokenizer | None,
