@@ -183,6 +183,8 @@ def _show(
     if shown:
         _print_layouts(shown, shards=options.optimizer_shard != "off", fits=options.all and machine.memory is not None)
         print("\n" + _legend(machine, options.on_cpu))
+    if machine.memory is None:
+        _warn_of_large(found)
     if not options.all and len(fitting) > _SHOWN:
         print(f"{len(fitting) - _SHOWN} more fit; --all shows them, and what does not fit.")
     if options.all and refused:
@@ -191,6 +193,17 @@ def _show(
             print(f"  {_grid(refusal)}: {refusal.why}")
     if not fitting:
         print(_advice(options, found, refused))
+
+
+def _warn_of_large(found: Sequence[Candidate]) -> None:
+    from ..planner.search import LARGEST_DEVICE
+
+    large = sum(item.memory.total > LARGEST_DEVICE for item in found)
+    if large:
+        print(
+            f"{large} of them, which come last, take more than any device has ({LARGEST_DEVICE / 2**30:.0f} GiB). "
+            "--device-memory says how much yours have."
+        )
 
 
 def _print_layouts(items: Sequence[Candidate], *, shards: bool, fits: bool) -> None:

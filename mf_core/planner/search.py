@@ -16,6 +16,9 @@ from .meta_model import Outline
 from .overhead import PROCESS
 from .traffic import Traffic, traffic
 
+#: Bytes of the largest device that MindSpore runs on (Ascend 910B): what takes more fits no device.
+LARGEST_DEVICE = 64 * 2**30
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -90,6 +93,8 @@ def candidates(
 ) -> tuple[list[Candidate], list[Refusal]]:
     """Return what each layout takes, those that fit first, the fastest first among them; and those not allowed.
 
+    Where the devices' memory is not known, those that take more than :data:`LARGEST_DEVICE` come last.
+
     The order is that of the estimated positions a second. A stage computes six operations for each weight of its
     linears and position, what attention's products need, and its forward pass again where it is computed anew; with P
     stages and M micro-batches a step takes ``M + P - 1`` times as long as a micro-batch; then everything that is sent
@@ -132,7 +137,8 @@ def candidates(
                 refused.append(Refusal(parallel, error.what))
                 continue
             found.append(_candidate(decoder, where, replace(step, rows=rows, parallel=parallel), layers, machine))
-    found.sort(key=lambda item: (item.fits is False, -item.tokens_per_second, item.memory.total))
+    limit = LARGEST_DEVICE if machine.memory is None else machine.memory
+    found.sort(key=lambda item: (item.memory.total > limit, -item.tokens_per_second, item.memory.total))
     return found, refused
 
 

@@ -133,6 +133,15 @@ def test_the_best_come_first_and_what_does_not_fit_last(capsys):
     assert all(item["fits"] == (item["memory"]["total"] <= middle) for item in data["layouts"])
 
 
+def test_what_fits_no_device_is_never_first(capsys):
+    _, data = plan(capsys, "--model", "pangualpha_13b", "--devices", "64", "--batch-size", "8")
+    too_large = [layout["memory"]["total"] > 64 * 2**30 for layout in data["layouts"]]
+    assert too_large == sorted(too_large) and set(too_large) == {True, False}
+    assert max(data["layouts"], key=lambda layout: layout["tokens_per_second"])["memory"]["total"] > 64 * 2**30
+    main(["plan", "--model", "pangualpha_13b", "--devices", "64", "--batch-size", "8"])
+    assert "take more than any device has (64 GiB)" in capsys.readouterr().out
+
+
 def test_nothing_fits(capsys):
     assert main(["plan", *TINY, "--devices", "2", "--batch-size", "2", "--device-memory", "1MB"]) == 1
     said = capsys.readouterr().out
