@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # The first interpreter that runs and is of a version that MindSpore has wheels for; or name one: make demo PYTHON=…
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && echo $$p && break; done)
-PROJECTS := . ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha
+PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
+PROJECTS := . $(PLUGINS)
 PROJECT_FILES := pyproject.toml $(wildcard plugins/*/pyproject.toml plugins/*/hatch_build.py plugins/*/native/*) constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -62,9 +63,9 @@ BENCH_PEERS := $(foreach peer,ctranslate2==4.8.5 onnxruntime==1.32.0 onnx==1.23.
 # Pins for all three Python versions at once; torch is pinned where it is asked for (pyproject.toml, extra "parity").
 lock: $(VENV)/.installed
 	$(PIP_INSTALL) uv
-	printf '%s\n' ".[test,docs,release]" ./plugins/cpu_backend ./plugins/ascend_backend ./plugins/gpt2 ./plugins/pangualpha "hatchling>=1.27" editables "setuptools>=70.1" "transformers==5.23.0; python_version >= '3.11'" $(BENCH_PEERS) > lock.in
+	printf '%s\n' ".[test,docs,release]" $(PLUGINS) "hatchling>=1.27" editables "setuptools>=70.1" "transformers==5.23.0; python_version >= '3.11'" $(BENCH_PEERS) > lock.in
 	$(BIN)/python -m uv pip compile --universal --python-version 3.10 --no-header --no-annotate \
-		--no-emit-package mf-framework --no-emit-package mf-cpu-backend --no-emit-package mf-ascend-backend --no-emit-package mf-gpt2 --no-emit-package mf-pangualpha \
+		$$(sed -n 's/^name = "\(.*\)"/--no-emit-package \1/p' pyproject.toml plugins/*/pyproject.toml) \
 		lock.in -o constraints.txt; rm -f lock.in
 
 clean:
@@ -76,7 +77,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python $(PROJECT_FILES)
-	@echo "installing the core, the CPU and Ascend backends with MindSpore (0.8 GB), GPT-2 and PanGu-alpha; this takes minutes the first time"
+	@echo "installing the core, the backends with MindSpore (0.8 GB) and the model families; this takes minutes the first time"
 	@$(PIP_INSTALL) hatchling editables "setuptools>=70.1"  # the last for jieba, which is published as source alone
 	@$(PIP_INSTALL) --no-build-isolation $(addprefix --editable ,$(PROJECTS))
 	@touch $@

@@ -78,6 +78,13 @@ def _check_text(spec: object, field_name: str) -> None:
     object.__setattr__(spec, field_name, value)
 
 
+def _check_int(spec: object, field_name: str) -> None:
+    value = getattr(spec, field_name)
+    if not isinstance(value, int):
+        raise SpecError(f"{type(spec).__name__}.{field_name}={shown(value)} is not an integer", value=value)
+    object.__setattr__(spec, field_name, int.__int__(value))
+
+
 def _items(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a tuple's items without asking a subclass for them."""
     return tuple(tuple.__iter__(values))
@@ -106,6 +113,7 @@ class Preset:
         sha256: File name -> SHA-256 of its bytes. A downloaded file listed here is refused when it differs; every file
             of an ``http(s)://`` source must be listed.
         license: SPDX identifier of the weights' licence.
+        parameters: How many weights the model has, for listings; 0: not said.
         aliases: Other spellings of the name.
         description: One line for ``mf models``.
         weights_note: Said to the user when ``weights`` is None.
@@ -117,6 +125,7 @@ class Preset:
     tokenizer: str | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
     license: str = ""
+    parameters: int = 0
     aliases: tuple[str, ...] = ()
     description: str = ""
     weights_note: str = ""
@@ -129,6 +138,9 @@ class Preset:
                 _check(self, name, _SOURCE, "'hub:owner/name', 'package:pkg/folder' or 'https://…'")
         for name in ("license", "description", "weights_note"):
             _check_text(self, name)
+        _check_int(self, "parameters")
+        if self.parameters < 0:
+            raise SpecError(f"Preset.parameters={self.parameters} is negative", value=self.parameters)
         for name in ("config", "sha256"):
             value = getattr(self, name)
             if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -245,7 +257,5 @@ class BackendSpec:
     def __post_init__(self) -> None:
         _check_name(self, "name")
         _check_target(self, "target")
-        if not isinstance(self.priority, int):
-            raise SpecError(f"BackendSpec.priority={shown(self.priority)} is not an integer", value=self.priority)
-        object.__setattr__(self, "priority", int.__int__(self.priority))
+        _check_int(self, "priority")
         _check_text(self, "description")

@@ -13,9 +13,8 @@ import importlib
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from ..errors import (
@@ -32,16 +31,7 @@ from ..errors import (
 from ..specs import Preset, TaskSpec
 from .loading import timeout
 from .manager import PluginRecord, Spec, is_loading, load_plugins, names_of, normalize
-
-#: Families and backends that the project publishes: what to install when a name of theirs is asked for.
-PUBLISHED: Mapping[str, str] = MappingProxyType(
-    {
-        "gpt2": "mf-gpt2",
-        "pangualpha": "mf-pangualpha",
-        "cpu": "mf-cpu-backend",
-        "ascend": "mf-ascend-backend",
-    }
-)
+from .published import published, published_by
 
 #: Modules of the core that are written as plugins.
 BUILTINS = ("mf_core.tasks",)
@@ -279,10 +269,18 @@ class Registry:
                 f"the {label} {name!r} belongs to {wanted}, which is installed but not loaded", value=name,
                 why=failed.reason, hint=failed.hint if failed.error else "`mf plugins` shows each plugin's state",
             )
-        if wanted in PUBLISHED.values() and wanted not in loaded:
+        if wanted in published() and wanted not in loaded:
             return NotInstalledError(
                 f"the {label} {name!r} is not installed", value=name,
                 why=f"it comes with the package {wanted}", hint=f"pip install {wanted}",
+            )
+        heads = self._heads(bare, owner) if kind.startswith("model:") else {}
+        if heads:
+            family = next(iter(heads.values()))
+            return NotRegisteredError(
+                f"the family {bare!r} of {family.owner} has no model with the head {kind.partition(':')[2]!r}",
+                value=name, why=f"the heads of its models are: {', '.join(heads)}",
+                hint="AutoModel loads its main model" if "base" in heads else None,
             )
         if owner is not None and owner not in loaded:
             return NotRegisteredError(
@@ -294,14 +292,14 @@ class Registry:
         return NotRegisteredError(
             f"{owner or 'no installed plugin'} {'does not provide' if owner else 'provides'} the {label} {bare!r}",
             value=name, why=did_you_mean(bare, known) or (f"not loaded: {absent}" if absent else None),
-            hint=f"installed: {', '.join(known)}" if known else "install a plugin that does; `mf plugins` lists yours",
+            hint=f"installed: {', '.join(known)}" if known else "`mf models --installable` lists the project's",
         )
 
-
-def published_by(name: str) -> str | None:
-    """Return the project's distribution whose family or backend a name (``"gpt2_xl"``, ``"GPT2Config"``) is of."""
-    key = normalize(name.rpartition(":")[2]).replace("-", "")
-    return next((dist for family, dist in PUBLISHED.items() if key.startswith(family)), None)
+    def _heads(self, family: str, owner: str | None) -> dict[str, Entry]:
+        """Return the heads of a family's models, with a claim to each."""
+        kinds = [kind for kind in self.kinds() if kind.startswith("model:")]
+        claims = {kind.partition(":")[2]: self._claims(kind, family, owner) for kind in kinds}
+        return {head: found[0] for head, found in claims.items() if found}
 
 
 def _label(kind: str) -> str:

@@ -17,7 +17,7 @@ from string import Template
 from typing import ClassVar
 
 from ..errors import ArgumentError, did_you_mean
-from ..plugins.registry import PUBLISHED
+from ..plugins.published import published
 
 #: Kind of plugin -> the folders that its repository is made of.
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -50,8 +50,8 @@ follow_imports = "skip"
 
 _FOLDER = Path(__file__).parent
 
-#: What a new plugin cannot be called: a stranger's package whose import would be the core's, the core, its own plugins.
-_TAKEN = ("mf-core", "mf-framework", *PUBLISHED.values())
+#: Names that a new plugin cannot have, beside the project's plugins: the core's, and one that a stranger's package has.
+_TAKEN = ("mf-core", "mf-framework")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _AUTHOR = re.compile(r"(?P<name>[^<>]+?)\s*(<(?P<email>[^<>@\s]+@[^<>@\s]+)>)?\Z")
 
@@ -100,7 +100,7 @@ class Names:
         if len(short) > cls.LONGEST:
             why = f"it has {len(short)} characters, and the lines of its files would be too long"
             raise ArgumentError(f"{given!r} cannot be the name of a plugin", value=given, why=why, hint=hint)
-        if f"mf-{short}" in _TAKEN:
+        if f"mf-{short}" in {*_TAKEN, *published()}:
             raise ArgumentError(
                 f"{given!r} cannot be the name of a plugin", value=given, why=f"mf-{short} is another package",
                 hint=f"add a word: mf plugins new my-{short}",

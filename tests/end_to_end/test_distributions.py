@@ -10,16 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mf_core.plugins.published import as_json, declared
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = {
-    "mf_framework": ROOT,
-    "mf_cpu_backend": ROOT / "plugins/cpu_backend",
-    "mf_ascend_backend": ROOT / "plugins/ascend_backend",
-    "mf_gpt2": ROOT / "plugins/gpt2",
-    "mf_pangualpha": ROOT / "plugins/pangualpha",
-}
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+PROJECTS = {"mf_framework": ROOT, **{f"mf_{folder.name}": folder for folder in PLUGINS}}
 
 
 def run(*command, cwd=None, **environment):
@@ -59,6 +56,8 @@ def test_wheels_hold_code_data_types_and_licences(wheels):
     for name in ("mf_core/py.typed", "mf_core/cli/__init__.py", "mf_core/trainer/loop.py", "mf_core/tasks/__init__.py"):
         assert name in names["mf_framework"]
     assert any(name.endswith("licenses/LICENSE") for name in names["mf_framework"])
+    listed = zipfile.ZipFile(wheels["mf_framework"]).read("mf_core/plugins/published.json").decode()
+    assert listed == as_json(declared(ROOT / "plugins"))
     for name in (
         "mf_gpt2/py.typed", "mf_gpt2/data/vocab/vocab.json", "mf_gpt2/data/vocab/merges.txt",
         "mf_gpt2/data/tiny/model.safetensors", "mf_gpt2/data/tiny/vocab.json", "mf_gpt2/data/tiny/README.md",

@@ -15,7 +15,7 @@ from mf_core.errors import (
     TargetError,
 )
 from mf_core.plugins.manager import PluginRecord, Spec, State
-from mf_core.plugins.registry import PUBLISHED, RUNTIME, Registry, published_by
+from mf_core.plugins.registry import RUNTIME, Registry
 from mf_core.specs import BackendSpec, ConfigSpec, ModelSpec, Preset, TaskSpec, TokenizerSpec
 
 
@@ -310,30 +310,12 @@ def test_odd_names_are_unknown(make: Callable[..., Registry], name: str) -> None
     assert caught.value.value == name
 
 
-@pytest.mark.parametrize(
-    "name, package",
-    [
-        ("gpt2", "mf-gpt2"),
-        ("gpt2_13b", "mf-gpt2"),
-        ("GPT2LMHeadModel", "mf-gpt2"),
-        ("PanguAlphaConfig", "mf-pangualpha"),
-        ("pangu-alpha", "mf-pangualpha"),
-        ("mf-other:pangualpha_13b", "mf-pangualpha"),
-        ("ascend", "mf-ascend-backend"),
-        ("Ascend", "mf-ascend-backend"),
-        ("cpu", "mf-cpu-backend"),
-        ("gpt", None),
-        ("mamba", None),
-        ("", None),
-    ],
-)
-def test_published_by(name: str, package: str | None) -> None:
-    assert published_by(name) == package
-
-
-def test_published_packages_cannot_be_changed() -> None:
-    with pytest.raises(TypeError):
-        PUBLISHED["mamba"] = "mf-mamba"  # type: ignore[index]
+def test_a_family_without_the_head_is_not_said_to_be_missing(make: Callable[..., Registry]) -> None:
+    specs = [ModelSpec(model_type="bert", target="mf_bert.modeling:Bert", heads=("base", "masked_lm"))]
+    with pytest.raises(NotRegisteredError) as caught:
+        make(record("mf-bert", *specs)).find("model:causal_lm", "bert")
+    assert "the family 'bert' of mf-bert has no model with the head 'causal_lm'" in str(caught.value)
+    assert "base, masked_lm" in str(caught.value)
 
 
 # Targets ------------------------------------------------------------------------------------------------------------

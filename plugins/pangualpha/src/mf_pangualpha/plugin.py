@@ -14,6 +14,7 @@ _IDS = {"eod_token_id": 6, "eos_token_id": 9, "pad_token_id": 6}
 _PRESETS = (
     Preset(
         name="pangualpha_tiny",
+        parameters=1_412_096,
         config={
             "vocab_size": 1400, "hidden_size": 128, "num_layers": 6, "num_heads": 4, "ffn_hidden_size": 512,
             "seq_length": 168, "bos_token_id": 1, "eos_token_id": 2, "eod_token_id": 2, "pad_token_id": 3,
@@ -22,19 +23,21 @@ _PRESETS = (
         },
         weights="package:mf_pangualpha/data/tiny",
         license="Apache-2.0",
-        description="1.4 M parameters, short Chinese stories, shipped with the package",
+        description="short Chinese stories; shipped with the package",
     ),
     Preset(
         name="pangualpha_2_6b",
+        parameters=2_625_295_360,
         config=_IDS,
         aliases=("pangualpha_2_6_b",),
-        description="2.6 B parameters; architecture alone",
+        description="architecture alone",
         weights_note=_NOTE.format("pangualpha_2_6b"),
     ),
     Preset(
         name="pangualpha_13b",
+        parameters=12_800_870_400,
         config={"hidden_size": 5120, "ffn_hidden_size": 20480, "num_layers": 40, "num_heads": 40, **_IDS},
-        description="13 B parameters; architecture alone",
+        description="architecture alone",
         weights_note=_NOTE.format("pangualpha_13b"),
     ),
 )
