@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -29,7 +30,7 @@ _GROUP = re.compile(r"mf_core\.v\d+\Z")
 
 @dataclass
 class PluginRecord:
-    """What became of one plugin.
+    """One plugin and its state.
 
     Attributes:
         name: Entry-point name.
@@ -48,6 +49,12 @@ class PluginRecord:
             another interface than ours alone.
         meddling: What it did to the process while it was loaded, in words; it has been put back.
         specs: What the plugin offers; empty unless loaded.
+        installer: What installed the distribution, such as ``pip`` (the file ``INSTALLER``); empty where it is not
+            recorded.
+        direct_url: Where it was installed from, if not from an index (the file ``direct_url.json``, PEP 610): a folder,
+            an archive, or a repository with its commit.
+        is_editable: Whether its code is read from the source tree.
+        pin: Why MF_PLUGINS does not allow this version, where it names another.
     """
 
     name: str
@@ -64,6 +71,10 @@ class PluginRecord:
     meddling: tuple[str, ...] = ()
     core_wanted: str = ""
     specs: tuple[Spec, ...] = field(default=(), repr=False)
+    installer: str = ""
+    direct_url: str = ""
+    is_editable: bool = False
+    pin: str = ""
 
     @property
     def reason(self) -> str:
@@ -71,8 +82,17 @@ class PluginRecord:
         if self.state == "blocked":
             return "blocked by MF_PLUGINS_BLOCK"
         if self.state == "not allowed":
-            return "not on the MF_PLUGINS list"
+            return self.pin or "not on the MF_PLUGINS list"
         return "" if self.error is None else describe(self.error)
+
+    @property
+    def installed(self) -> str:
+        """By what, and from where if not from an index, in a few words."""
+        if self.group == "builtin":
+            return "with the core"
+        kind, _, rest = self.direct_url.partition(":")
+        origin = "editable" if self.is_editable else "folder or archive" if kind == "file" else "URL" if rest else ""
+        return ", ".join(filter(None, [self.installer or "unknown", origin]))
 
     @property
     def remark(self) -> str:
@@ -90,7 +110,10 @@ class PluginRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain data, for ``--json``."""
-        keys = ("name", "module", "distribution", "version", "location", "group", "state")
+        keys = (
+            "name", "module", "distribution", "version", "location", "group", "state", "installer", "direct_url",
+            "is_editable",
+        )  # fmt: skip
         return {
             **{key: getattr(self, key) for key in keys},
             "load_ms": round(self.load_ms, 2),
@@ -143,10 +166,11 @@ def _records_of(name: str, version: str, dist: Any) -> list[PluginRecord]:
         return [_unreadable(name, version, dist, "entry_points.txt", error)]
     ours = [entry for entry in entry_points if entry.group == hookspecs.ENTRY_POINT_GROUP]
     location, core = _location(dist), "" if ours else _core_wanted(dist)
+    url, editable = direct_url(dist)
     return [
         PluginRecord(
             printable(entry.name, 100), printable(entry.value.strip()), name, version, location, entry.group,
-            core_wanted=core,
+            core_wanted=core, installer=_installer(dist), direct_url=printable(url, 300), is_editable=editable,
         )
         for entry in ours or entry_points
     ]  # fmt: skip
@@ -184,17 +208,34 @@ def identity(dist: Any) -> tuple[str, str]:
     return fields.get("name", ""), fields.get("version", "unknown")
 
 
+def _installer(dist: Any) -> str:
+    """Return what installed a distribution, by the file ``INSTALLER``."""
+    try:
+        return printable((dist.read_text("INSTALLER") or "").strip(), 50)
+    except (OSError, ValueError):
+        return ""
+
+
+def direct_url(dist: Any) -> tuple[str, bool]:
+    """Return where a distribution was installed from, if not from an index (PEP 610), and whether it is editable.
+
+    A repository has its commit: ``"git+https://host/owner/name@0123abc"``. User names and passwords are left out.
+    """
+    try:
+        data = json.loads(dist.read_text("direct_url.json") or "null")
+        if data is None:
+            return "", False
+        parts = urlsplit(data["url"])
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        vcs = data.get("vcs_info")
+        if vcs:
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        return url, bool(data.get("dir_info", {}).get("editable"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return "", False
+
+
 def editable_source(dist: Any) -> str | None:
     """Return the source folder of an editable install (PEP 610), or None."""
-    try:
-        text = dist.read_text("direct_url.json") or ""
-        if '"editable"' not in text:
-            return None
-        import json
-
-        data = json.loads(text)
-        if data.get("dir_info", {}).get("editable") and data["url"].startswith("file://"):
-            return unquote(urlsplit(data["url"]).path)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return None
+    url, editable = direct_url(dist)
+    return unquote(urlsplit(url).path) if editable and url.startswith("file://") else None

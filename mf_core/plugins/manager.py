@@ -5,7 +5,8 @@ and calls its hooks. It never raises for a plugin's fault (unless ``MF_PLUGINS_S
 is in the :class:`PluginRecord` it returns.
 
 Environment variables:
-    MF_PLUGINS: Comma-separated allow-list of entry-point or distribution names; set but empty means none.
+    MF_PLUGINS: Comma-separated allow-list of entry-point or distribution names, each alone or with its version
+        (``mf-gpt2==0.1.0``): nothing else loads; set but empty means none.
     MF_PLUGINS_BLOCK: Comma-separated names that are never loaded; wins over the allow-list.
     MF_PLUGINS_STRICT: ``1`` turns every plugin problem into an error.
 
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import hookspecs
-from ..errors import PluginError, PluginWarning, did_you_mean
+from ..errors import PluginError, PluginWarning, did_you_mean, printable
 from .discovery import PluginRecord, Spec, State, discover, editable_source, identity, installed, normalize
 from .loading import HOOKS, Loader, is_loading, names_of
 
@@ -39,7 +40,7 @@ def load_plugins(builtins: Iterable[str] = ()) -> list[PluginRecord]:
         builtins: Modules of the core that are written as plugins; always loaded, first.
 
     Returns:
-        One record a plugin, whatever became of it.
+        One record for each plugin, loaded or not.
 
     Raises:
         PluginError: In strict mode, for the first plugin that fails or list entry that matches nothing.
@@ -73,13 +74,24 @@ def selected(builtins: Iterable[str] = ()) -> list[PluginRecord]:
             continue
         if blocked is not None and mine & {*blocked, *map(normalize, blocked)}:
             record.state = "blocked"
-        elif allowed is not None and not mine & {*allowed, *map(normalize, allowed)}:
+        elif allowed is not None and not _allows(allowed, record):
             record.state = "not allowed"
         elif record.error is not None:
             record.state = "failed"
         elif record.group != hookspecs.ENTRY_POINT_GROUP:
             _refuse_version(record)
     return records
+
+
+def _allows(allowed: Sequence[str], record: PluginRecord) -> bool:
+    """Tell whether the list MF_PLUGINS names a plugin, at its version if it gives one."""
+    for item in allowed:
+        name, equals, version = (part.strip() for part in item.partition("=="))
+        if name in (record.name, record.distribution) or normalize(name) in (record.name, record.distribution):
+            if not equals or version == record.version:
+                return True
+            record.pin = f"MF_PLUGINS allows version {printable(version, 50)} alone"
+    return False
 
 
 def _builtin(module: str) -> PluginRecord:
@@ -94,7 +106,7 @@ def _names(variable: str) -> list[str] | None:
 
 def _check_names_match(variable: str, names: Sequence[str], found: Sequence[PluginRecord], strict: bool) -> None:
     known = {r.name for r in found} | {r.distribution for r in found}
-    for name in names:
+    for name in (item.partition("==")[0].strip() for item in names):
         if name not in known and normalize(name) not in known:
             error = PluginError(
                 f"{variable} names {name!r}, but no installed plugin is called that",
