@@ -220,7 +220,7 @@ CORE = ROOT / "mf_core"
 PLUGINS = {path.name: path for path in sorted(ROOT.glob("plugins/*/src/*")) if path.is_dir()}
 #: The core's layers, lowest first: a file or folder of `mf_core/`, each in one layer.
 LAYERS = (
-    {"errors", "specs", "hookspecs"},
+    {"boundary", "errors", "specs", "hookspecs"},
     {"utils", "plugins", "hub"},
     {"backends", "context"},
     {"nn", "parallel", "optim"},
@@ -228,7 +228,7 @@ LAYERS = (
     {"config", "tokenization", "processing", "lora"},
     {"models"},
     {"generation", "planner", "data", "conversion"},
-    {"auto", "pipelines", "trainer", "tasks"},
+    {"auto", "pipeline", "pipelines", "trainer", "tasks"},
     {"cli", "diagnosis", "testing", "template"},
 )  # fmt: skip
 #: Imports inside functions that point up, and why each may: (importing module, imported module).
