@@ -7,6 +7,7 @@ offers is importable from here too: ``from mf_core import GPT2LMHeadModel``.
 from __future__ import annotations
 
 import importlib
+import sys
 
 TYPE_CHECKING = False  # what typing's own is at run time: importing typing would be most of what this module costs
 if TYPE_CHECKING:
@@ -82,6 +83,21 @@ _MODULES = {
 }
 
 __all__ = sorted(_MODULES)
+
+
+class _PipelineModule(type(sys)):  # type: ignore[misc]
+    """Makes ``from mf_core.pipeline import pipeline`` work, which is how MindFormers' scripts import it.
+
+    ``mf_core.pipeline`` itself is the function, as ``mindformers.pipeline`` is; a submodule in a file would replace it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module("mf_core.pipelines"), name)
+
+
+sys.modules[f"{__name__}.pipeline"] = _PipelineModule(f"{__name__}.pipeline", _PipelineModule.__doc__)
 
 
 def __getattr__(name: str) -> Any:

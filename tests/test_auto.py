@@ -465,7 +465,7 @@ def test_own_tokenizer_is_found_by_the_name_in_its_file(letters, tmp_path):
 def test_a_familys_classes_do_not_fit_another(letters):
     with pytest.raises(ArgumentTypeError, match="LettersModel is built from a LettersConfig, not GPT2Config"):
         LettersModel(GPT2Config(**SMALL))
-    with pytest.raises(NotRegisteredError, match="no installed plugin provides the model 'letters'"):
+    with pytest.raises(NotRegisteredError, match=r"the family 'letters' of .* has no model with the head 'causal_lm'"):
         AutoModelForCausalLM.from_config(LettersConfig())
 
 

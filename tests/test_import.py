@@ -228,7 +228,7 @@ LAYERS = (
     {"config", "tokenization", "processing", "lora"},
     {"models"},
     {"generation", "planner", "data", "conversion"},
-    {"auto", "pipeline", "pipelines", "trainer", "tasks"},
+    {"auto", "pipelines", "trainer", "tasks"},
     {"cli", "diagnosis", "testing", "template"},
 )  # fmt: skip
 #: Imports inside functions that point up, and why each may: (importing module, imported module).

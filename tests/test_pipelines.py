@@ -1,5 +1,7 @@
 """``pipeline()`` for text generation, with the shipped model."""
 
+import subprocess
+import sys
 import warnings
 from itertools import pairwise
 
@@ -191,3 +193,13 @@ def test_nothing_is_warned_of_in_ordinary_use(generate):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         generate(PROMPT, top_k=3)
+
+
+def test_pipeline_is_a_function_and_can_be_imported_as_mindformers_has_it():
+    code = (
+        "from mf_core.pipeline import pipeline, Pipeline\nimport mf_core.pipeline, mf_core, inspect\n"
+        "assert mf_core.pipeline is pipeline and inspect.isfunction(pipeline)\n"
+        "from mf_core import pipeline as again\nassert again is pipeline\n"
+        "assert not hasattr(__import__('sys').modules['mf_core.pipeline'], '__path__')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

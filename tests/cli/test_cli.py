@@ -106,7 +106,7 @@ def test_models_lists_presets():
     code, out, _ = mf("models")
     assert code == 0
     for name in ("gpt2", "gpt2_medium", "gpt2_large", "gpt2_xl", "gpt2_13b", "gpt2_tiny"):
-        assert any(line.split()[0] == name for line in out.splitlines())
+        assert any(name in line.split()[:2] for line in out.splitlines())
     rows = json.loads(mf("models", "--json")[1])
     tiny = next(row for row in rows if row["name"] == "gpt2_tiny")
     assert tiny["distribution"] == "mf-gpt2"

@@ -95,4 +95,4 @@ def test_the_makefile_takes_what_is_there() -> None:
         ["make", "-n", "wheels", "lock"], cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     for path in ROOT.glob("plugins/*/pyproject.toml"):
-        assert done.stdout.count(f"./plugins/{path.parent.name} ") >= 2
+        assert done.stdout.count(f"./plugins/{path.parent.name}") >= 2

@@ -235,7 +235,7 @@ def test_unknown_name_that_is_close_to_nothing(make: Callable[..., Registry]) ->
         make(MAMBA).find("config", "xyzzy")
     assert "did you mean" not in str(caught.value)
     assert "installed: mamba" in str(caught.value)
-    with pytest.raises(NotRegisteredError, match="`mf plugins` lists yours"):
+    with pytest.raises(NotRegisteredError, match="`mf models --installable`"):
         make().find("config", "xyzzy")
 
 
