@@ -107,7 +107,19 @@ def __getattr__(name: str) -> Any:
         return value
     if name[:1].isupper():  # only class names can be a plugin's: submodules and dunders never start a scan
         return _plugin_class(name)
+    if not name.startswith("_"):
+        _refer_from_mindformers(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _refer_from_mindformers(name: str) -> None:
+    """Raise OtherNameError for a name that MindFormers has."""
+    from .mindformers_names import INSTEAD
+
+    if name in INSTEAD:
+        from .errors import OtherNameError
+
+        raise OtherNameError(f"{name} is a name of MindFormers, and not one here", value=name, hint=INSTEAD[name])
 
 
 def _plugin_class(name: str) -> Any:
@@ -118,6 +130,7 @@ def _plugin_class(name: str) -> Any:
     try:
         entry = registry.find("export", name)
     except NotRegisteredError as error:
+        _refer_from_mindformers(name)
         close = did_you_mean(name, [*_MODULES, *registry.names("export")])
         raise AttributeError(f"{error.what}: {error.why or close or 'no such name'}", name=name) from error
     return load_class(entry)

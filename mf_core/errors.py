@@ -90,6 +90,12 @@ class AlreadyRegisteredError(MFError, ValueError):
     code = "MF107"
 
 
+class OtherNameError(MFError, ImportError):
+    """A name of MindFormers is imported that has another one here; the hint says which."""
+
+    code = "MF108"
+
+
 # Arguments and configuration ---------------------------------------------------------------------------------------
 
 

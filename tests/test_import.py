@@ -181,6 +181,26 @@ def test_unknown_name(healthy: PluginEnvironment) -> None:
     assert "HealthyModle" in statement.stderr
 
 
+def test_names_of_mindformers_say_what_to_write(healthy: PluginEnvironment) -> None:
+    from mf_core.mindformers_names import INSTEAD
+
+    code = f"""
+        import mf_core
+        from mf_core.errors import OtherNameError
+        for name in {sorted(INSTEAD)}:
+            try:
+                exec(f"from mf_core import {{name}}")
+            except ImportError as error:
+                assert isinstance(error, OtherNameError) and error.hint, name
+            else:
+                raise AssertionError(name)
+    """
+    result = healthy.run(code)
+    assert (result.code, result.stderr) == (0, "")
+    said = healthy.run("from mf_core import TextStreamer").stderr
+    assert "TextStreamer is a name of MindFormers" in said and "stream=True" in said
+
+
 def test_class_whose_plugin_failed(environment: Callable[..., PluginEnvironment]) -> None:
     made = environment(HEALTHY, Plugin("mf-gpt2", "raise ValueError('no luck')"))
     result = made.run("from mf_core import GPT2Config")
@@ -220,7 +240,7 @@ CORE = ROOT / "mf_core"
 PLUGINS = {path.name: path for path in sorted(ROOT.glob("plugins/*/src/*")) if path.is_dir()}
 #: The core's layers, lowest first: a file or folder of `mf_core/`, each in one layer.
 LAYERS = (
-    {"boundary", "errors", "specs", "hookspecs"},
+    {"boundary", "errors", "specs", "hookspecs", "mindformers_names"},
     {"utils", "plugins", "hub"},
     {"backends", "context"},
     {"nn", "parallel", "optim"},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, check_options
+from ..errors import ArgumentError, check_options, printable
 from ..utils.files import read_config_file
+from .mindformers_run import is_mindformers_run, translate
 from .settings import add_set_option, put_settings
 
 #: What a run file may hold beside the fields of TrainingArguments: arguments of the trainer.
@@ -22,6 +24,7 @@ def add_commands(commands: Any) -> None:
         help="train a model",
         description="Trains a model. A run file (YAML or JSON) holds arguments of mf_core.Trainer (model, "
         "train_dataset, …) and fields of mf_core.TrainingArguments side by side; run.yaml of an earlier run is one. "
+        "So is a run file of MindFormers: settings without a counterpart are named in a warning. "
         "A mapping 'parallel' holds what Trainer.set_parallel_config takes, for `mf launch mf train …`.",
     )
     train.add_argument("--config", metavar="FILE", help="the run file")
@@ -32,6 +35,19 @@ def add_commands(commands: Any) -> None:
     train.set_defaults(run=run_train)
 
 
+def _read(file: str) -> dict[str, Any]:
+    """Return a run file's settings; those of a file of MindFormers in our terms, with a warning of what is left out."""
+    run = read_config_file(Path(file))
+    if not is_mindformers_run(run):
+        return run
+    run, left = translate(run)
+    if left:
+        names = printable(", ".join(left), 1500)
+        what = f"{len(left)} settings of {printable(file)} have no counterpart here and are left out"
+        warnings.warn(f"{what}: {names}", stacklevel=2)
+    return run
+
+
 def run_train(options: argparse.Namespace) -> int:
     """Train, and say what came of it."""
     from ..trainer import TrainingArguments
@@ -40,7 +56,7 @@ def run_train(options: argparse.Namespace) -> int:
     if options.config:
         if not Path(options.config).is_file():
             raise ArgumentError(f"there is no run file {options.config!r}", value=options.config)
-        run = read_config_file(Path(options.config))
+        run = _read(options.config)
     put_settings(run, options.settings)
     if not run:
         raise ArgumentError("nothing is said about the run", hint="mf train --config run.yaml")

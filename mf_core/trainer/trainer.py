@@ -124,7 +124,8 @@ class Trainer:
         if args is not None and not isinstance(args, TrainingArguments):
             raise ArgumentTypeError(
                 f"args is a TrainingArguments, not {type(args).__name__}", value=args,
-                hint="TrainingArguments.from_file(path) reads one from YAML or JSON",
+                hint="TrainingArguments.from_file(path) reads one from YAML or JSON; `mf train --config FILE` reads a "
+                "whole run, MindFormers' run files included",
             )  # fmt: skip
         self.args = args or TrainingArguments()
         self.task = task

@@ -73,7 +73,8 @@ def mf_configs() -> list[ConfigSpec]:
 @hookimpl
 def mf_models() -> list[ModelSpec]:
     """Return the model with its language-model head."""
-    return [ModelSpec(model_type="gpt2", target="mf_gpt2.modeling:GPT2LMHeadModel", heads=("base", "causal_lm"))]
+    target, converter = "mf_gpt2.modeling:GPT2LMHeadModel", "mf_gpt2.convert:GPT2Converter"
+    return [ModelSpec(model_type="gpt2", target=target, heads=("base", "causal_lm"), converter=converter)]
 
 
 @hookimpl
