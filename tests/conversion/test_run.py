@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
@@ -31,6 +32,7 @@ from mf_core.errors import (
     UnsupportedError,
     WeightsError,
 )
+from mf_core.plugins.registry import registry
 from mf_core.specs import ModelSpec
 
 from ..end_to_end.test_outside_plugin import BODY, CONFIG, MODELING
@@ -389,10 +391,13 @@ def test_a_converter_that_is_no_target(converter):
         ModelSpec(model_type="gpt2", target="mf_gpt2.modeling:Model", converter=converter)
 
 
-def test_a_family_without_a_converter_and_a_source_that_is_not_there(tmp_path):
+def test_a_family_without_a_converter_and_a_source_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(FileMissingError, match="there is no file or folder"):
         plan_conversion(tmp_path / "nowhere.ckpt", "gpt2")
     path = save(tmp_path / "model.ckpt", {"a": array(2)})
+    entry = registry.find("model:base", "gpt2")
+    without = replace(entry, spec=replace(entry.spec, converter=None))
+    monkeypatch.setitem(registry._entries["model:base"], "gpt2", [without])
     with pytest.raises(UnsupportedError, match="mf-gpt2 converts no checkpoints for 'gpt2'"):
         plan_conversion(path, "gpt2")
 
