@@ -106,14 +106,25 @@ def mf_models() -> Sequence[ModelSpec]:  # type: ignore[empty-body]
     * ``construct(input_ids, attention_mask=None, position_ids=None)``: ``input_ids`` is ``(B, S)`` int32,
       ``attention_mask`` ``(B, S)`` with 0 at padding, which may be on the left; returns logits ``(B, S, V)`` fp32;
     * ``cache_shape``, a property: ``(layers, key-value heads H, head width D)``;
-    * ``decode(input_ids, position_ids, bias, slots, keys, values, logits_to_keep=None)``: the same for tokens that
-      follow what the cache holds; returns the last token's logits ``(B, V)`` fp32, or with a number ``logits_to_keep``
-      those of so many last tokens, ``(B, logits_to_keep, V)``. (Without this argument the model generates all the same,
-      but not with proposed tokens.) ``keys`` and ``values`` are a parameter of shape
-      ``(B * H * C, D)`` for each layer, C being the cache's places. ``write_cache(keys[layer], slots, new)`` of
-      :mod:`mf_core.nn` puts new keys ``(B, H, S, D)`` in and returns all ``(B, H, C, D)``; ``bias`` ``(B, 1, S, C)`` is
-      added to the scores and hides what must not be seen. Runs inside a compiled graph, with S the width of
-      a prompt first, and 1 or a few from then on.
+    * ``decode(input_ids, position_ids, bias, cache, logits_to_keep=None)``: the same for tokens that follow those in
+      the cache; returns the last token's logits ``(B, V)`` fp32, or with a number ``logits_to_keep`` those of as many
+      last tokens, ``(B, logits_to_keep, V)``. (A model without this argument generates, but not with proposed tokens.)
+      ``cache`` has an entry for each layer, ``(slots, keys, values)``, the last two parameters of shape
+      ``(B * H * C, D)``, C being the cache's slots. ``write_cache(keys, slots, new)`` of :mod:`mf_core.nn` writes new
+      keys ``(B, H, S, D)`` and returns all of them, ``(B, H, C, D)``; ``bias``, ``(B, 1, S, C)``, is added to scores
+      and hides what a token may not attend to. Runs inside a compiled graph, with S the width of a prompt first, and 1
+      or a few from then on.
+
+    A decoder need not write any of these: :class:`mf_core.models.DecoderForCausalLM` has them, and the kernels, the
+    parallel plan, pipeline stages and LoRA, from a declaration of the layers::
+
+        class Qwen3ForCausalLM(DecoderForCausalLM):
+            config_class = Qwen3Config  # a DecoderConfig
+
+            @classmethod
+            def layer_spec(cls, config, layer):
+                spec = super().layer_spec(config, layer)
+                return replace(spec, attention=replace(spec.attention, query_key_norm=spec.norm))
 
     MindSpore's graph compiler wants the first argument of ``construct`` to be called ``self``, and no ``*args``.
 

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..backends.runtime import exclusive
-from ..nn import ms_dtype
+from ..nn import LayerCache, ms_dtype
 from . import graph_cache
 from .cache import cache_bias, cache_slots, place_tokens
 
@@ -45,6 +45,7 @@ class DecodeStep(nn.Cell):
                 for layer in range(layers)
             ])  # fmt: skip
 
+        self.layers = layers
         self.keys, self.values = caches("key"), caches("value")
         self.set_train(False)
 
@@ -58,9 +59,12 @@ class DecodeStep(nn.Cell):
             slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
             kept: Number of last tokens whose logits are wanted.
         """
+        cache: tuple[LayerCache, ...] = ()
+        for layer in range(self.layers):
+            cache = cache + ((slots, self.keys[layer], self.values[layer]),)
         if kept > 1:
-            return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values, kept)
-        return self.model.decode(input_ids, position_ids, bias, slots, self.keys, self.values)
+            return self.model.decode(input_ids, position_ids, bias, cache, kept)
+        return self.model.decode(input_ids, position_ids, bias, cache)
 
     def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
         """Put each row's tokens into its places from ``starts`` on; return the last ones' logits, ``(B, kept, V)``.

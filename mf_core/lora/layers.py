@@ -37,6 +37,7 @@ class LoraLinear(Linear):
         nn.Cell.__init__(self)
         self.in_features, self.out_features, self.dtype = base.in_features, base.out_features, base.dtype
         self.outputs_first = base.outputs_first
+        self.role, self.fused = base.role, base.fused
         self.compute_dtype, self.kernel = base.compute_dtype, base.kernel
         self.weight, self.bias = base.weight, base.bias
         self.enter, self.leave = base.enter, base.leave

@@ -35,6 +35,7 @@ from ..nn.init import Budget, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
 from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
+from ..parallel.plan import ParallelPlan  # noqa: E402
 from ..utils.commit import replace_files  # noqa: E402
 from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from ..config import PretrainedConfig
     from ..hub import Source
     from ..lora import LoraConfig
-    from ..parallel import ParallelPlan
     from ..parallel.shard_model import Spread
 
 M = TypeVar("M", bound="PretrainedModel")
@@ -65,7 +65,8 @@ class PretrainedModel(nn.Cell):
         embedding_key: Regular expression of the name of that embedding.
         attention_cells: What the attention of a block is called in it.
         lora_targets: Names, or their ends, of the linear layers that get LoRA adapters unless said otherwise.
-        parallel_plan: How the model may be spread over devices; None: it cannot be.
+        parallel_plan: How the model may be split over devices; None: it cannot be. Models whose plan follows from
+            their layers have it as a property.
 
     Attributes:
         config: The configuration.
@@ -333,7 +334,7 @@ class PretrainedModel(nn.Cell):
         """
         return hidden
 
-    def cut(self, layers: range, *, is_last: bool) -> None:
+    def set_stage(self, layers: range, *, is_last: bool) -> None:
         """Become a stage of a pipeline: from now on, :meth:`body` runs only these layers.
 
         Args:
@@ -341,9 +342,22 @@ class PretrainedModel(nn.Cell):
             is_last: Whether what follows the last layer is this process's too.
 
         Raises:
-            UnsupportedError: The model cannot be cut.
+            UnsupportedError: The model cannot be divided so.
         """
-        raise UnsupportedError(f"{type(self).__name__} cannot be cut into the stages of a pipeline")
+        raise UnsupportedError(f"{type(self).__name__} cannot be divided into the stages of a pipeline")
+
+    @classmethod
+    def plan_for(cls, config: PretrainedConfig) -> ParallelPlan | None:
+        """Return how a model of this configuration may be split over devices; None: it cannot be.
+
+        Where the plan follows from the model's cells, the model is built for it, without touching weights.
+        """
+        plan = cls.parallel_plan
+        if plan is None or isinstance(plan, ParallelPlan):
+            return plan
+        fields = {"compute_dtype": get_backend().default_dtype} if "compute_dtype" in type(config).model_fields else {}
+        with skip_init():
+            return cls(config.replace(**fields)).parallel_plan
 
     def num_parameters(self) -> int:
         """Return the number of weights."""

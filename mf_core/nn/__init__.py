@@ -4,6 +4,8 @@ from .activations import ACTIVATIONS
 from .attention import (
     Attention,
     CausalBias,
+    LayerCache,
+    WindowBias,
     attention_weights,
     causal_bias,
     merge_heads,
@@ -11,7 +13,6 @@ from .attention import (
     split_heads,
     write_cache,
 )
-from .decoder_layer import DecoderLayer, LayerParts
 from .dropout import Dropout, HeadDropout, dropout_operators, set_random_key
 from .init import ms_dtype, parameter, skip_init
 from .layers import Embedding, LayerNorm, Linear
@@ -26,13 +27,12 @@ __all__ = [
     "Attention",
     "CausalBias",
     "CrossEntropy",
-    "DecoderLayer",
     "Dropout",
     "Embedding",
     "GatherRows",
     "HeadDropout",
+    "LayerCache",
     "LayerNorm",
-    "LayerParts",
     "Linear",
     "Operators",
     "RMSNorm",
@@ -40,6 +40,7 @@ __all__ = [
     "ScatterRows",
     "SplitCrossEntropy",
     "SumBoth",
+    "WindowBias",
     "attention_weights",
     "causal_bias",
     "dropout_operators",

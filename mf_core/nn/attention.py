@@ -1,6 +1,6 @@
 """Attention and its static key-value cache, for use inside ``construct``.
 
-Shapes: B batch, H heads, S tokens of this call, C places of the cache, D width of a head.
+Shapes: B batch, H heads, G key-value heads, S tokens of this call, C slots of the cache, D width of a head.
 
 On CPU, MindSpore's transposing operator keeps a table of 8 bytes an element of its output, and every elementwise
 operator that broadcasts one of 16 bytes, for as long as the graph lives. So nothing large is transposed or broadcast
@@ -34,15 +34,19 @@ class _Softmax(nn.Cell):
 
 _SOFTMAX = _Softmax()
 
-#: Added to the scores of what must not be seen. Finite, also in fp16: a row of padding, which sees nothing, has no NaN.
+#: Added to the scores of keys that a query may not attend to. Finite, also in fp16: a row of padding has no NaN.
 MASKED = -6.0e4
+
+#: What a layer is given of the key-value cache: where the new tokens go, ``(B * G * S,)`` int32, and the keys and the
+#: values that it holds, each ``(B * G * C, D)``. A plain tuple: MindSpore's graphs build no other kind inside.
+LayerCache = tuple[Tensor, Parameter, Parameter]
 
 
 class Attention(nn.Cell):
     """Multi-head attention between its projections: heads, their weights, the weighted sums. Has no parameters.
 
     Args:
-        fused: Whether to look for kernels of the backend's, for :meth:`see` and :meth:`see_cached`; the backend is set
+        fused: Whether to look up the backend's kernels for :meth:`attend` and :meth:`attend_cached`; the backend is set
             up for that.
 
     Attributes:
@@ -89,7 +93,10 @@ class Attention(nn.Cell):
             return x.reshape((batch, length, heads * size))
         return ops.concat(ops.split(x.reshape((batch, heads * length, size)), length, 1), -1)
 
-    def weights(self, query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any) -> Tensor:
+    def weights(
+        self, query: Tensor, key: Tensor, bias: Tensor, scale: float, dtype: Any, soft_cap: float | None = None,
+        sinks: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return ``softmax(query @ key.T * scale + bias)``, computed in ``dtype`` (Vaswani et al., 2017, 3.2.1).
 
         The query is scaled rather than the scores, which are larger.
@@ -97,9 +104,11 @@ class Attention(nn.Cell):
         Args:
             query: ``(B, H, S, D)``.
             key: ``(B, H, T, D)``.
-            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere.
+            bias: ``(B or 1, 1 or H, S, T)``: 0 where a query may attend, ``MASKED`` elsewhere.
             scale: Usually ``1 / sqrt(D)``.
             dtype: Type of the softmax.
+            soft_cap: See :meth:`attend`.
+            sinks: ``(B, H, S, 1)`` scores of a key without a value.
 
         Returns:
             ``(B, H, S, T)``, of the query's type.
@@ -108,12 +117,18 @@ class Attention(nn.Cell):
         bias = ops.cast(bias, dtype)
         if self.by_compiler:
             return ops.cast(self.softmax(self.mask(scores, bias)), query.dtype)
+        if soft_cap is not None:
+            scores = ops.tanh(scores * (1.0 / soft_cap)) * soft_cap
         scores = self.mask(scores, ops.broadcast_to(bias, scores.shape))
+        if sinks is not None:
+            scores = ops.concat((scores, ops.cast(sinks, dtype)), -1)
         if self.softmax_kernel is not None and scores.dtype == mstype.float32:
-            return ops.cast(self.softmax_kernel(scores), query.dtype)
-        return ops.cast(_SOFTMAX(scores), query.dtype)
+            weights = ops.cast(self.softmax_kernel(scores), query.dtype)
+        else:
+            weights = ops.cast(_SOFTMAX(scores), query.dtype)
+        return weights if sinks is None else weights[:, :, :, :-1]
 
-    def attend(self, weights: Tensor, value: Tensor) -> Tensor:
+    def weighted_sum(self, weights: Tensor, value: Tensor) -> Tensor:
         """Return the sums of ``value``, ``(B, H, T, D)``, by ``weights``, ``(B, H, S, T)``: ``(B, S, H * D)``."""
         return self.merge(self.sums(weights, value))
 
@@ -123,7 +138,7 @@ class Attention(nn.Cell):
         return self.kernel is not None and fits and not dropping and not self.by_compiler
 
     def fuse(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
-        """Return what :meth:`weights` and :meth:`attend` make together, ``(B, S, H * D)``; the softmax is in fp32."""
+        """Return the :meth:`weighted_sum` by :meth:`weights`, ``(B, S, H * D)``; the softmax is in fp32."""
         hidden = bias < 0
         if bias.shape[0] == 1:
             hidden = hidden.reshape(bias.shape[2:])
@@ -146,78 +161,91 @@ class Attention(nn.Cell):
             return self.write_kernel(cache, slots, rows).reshape((batch, heads, -1, size))
         return ops.scatter_update(cache, slots, rows).reshape((batch, heads, -1, size))
 
-    def see(
+    def attend(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, *, dtype: Any,
-        dropout: nn.Cell | None = None,
+        dropout: nn.Cell | None = None, soft_cap: float | None = None, sinks: Parameter | None = None,
     ) -> Tensor:  # fmt: skip
-        """Return what each query sees, ``(B, S, H * D)``: ``softmax(query @ key.T * scale + bias) @ value`` by heads.
+        """Return ``softmax(query @ key.T * scale + bias) @ value`` for each head: ``(B, S, H * D)``.
 
-        A kernel of the backend's does all of it at once where there is one that takes these.
+        One kernel of the backend computes all of it where it takes these arguments.
 
         Args:
-            query: ``(B, S, H * D)``; what a linear layer gave, not yet split into heads.
-            key, value: ``(B, T, G * D)``; G divides H, and so many heads share a key.
-            bias: ``(B or 1, 1, S, T)``: 0 where a query may look, ``MASKED`` elsewhere.
+            query: ``(B, S, H * D)``, as a linear layer returns it, not yet split into heads.
+            key, value: ``(B, T, G * D)``; G divides H: ``H / G`` heads share a key.
+            bias: ``(B or 1, 1 or H, S, T)``: 0 where a query may attend, ``MASKED`` elsewhere; or more, as ALiBi adds.
             scale: Usually ``1 / sqrt(D)``.
             num_heads: H.
             dtype: Type of the softmax.
             dropout: For the weights.
+            soft_cap: Scores become ``soft_cap * tanh(score / soft_cap)`` before the bias is added (Gemma 2).
+            sinks: ``(H,)``; the score of one more key for each head, which has no value (gpt-oss).
         """
         dropping = dropout is not None and dropout.training and dropout.p > 0
-        if self.self_kernel is not None and not dropping and self.is_plain(query, dtype):
+        plain = soft_cap is None and sinks is None and bias.shape[1] == 1
+        if self.self_kernel is not None and plain and not dropping and self.is_plain(query, dtype):
             return self.self_kernel(query, key, value, bias, num_heads, scale)
         groups = key.shape[-1] // (query.shape[-1] // num_heads)
         query, key, value = self.split(query, num_heads), self.split(key, groups), self.split(value, groups)
-        return self.mix(query, key, value, bias, scale, dtype, dropout if dropping else None)
+        return self.sdpa(query, key, value, bias, scale, dtype, dropout if dropping else None, soft_cap, sinks)
 
-    def see_cached(
-        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, slots: Tensor,
-        keys: Parameter, values: Parameter, *, dtype: Any,
+    def attend_cached(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, cache: LayerCache,
+        *, dtype: Any, soft_cap: float | None = None, sinks: Parameter | None = None,
     ) -> Tensor:  # fmt: skip
-        """Put keys and values into a cache, and return what each query sees of all that are there, ``(B, S, H * D)``.
+        """Put keys and values into a layer's cache, and attend to all that it holds: ``(B, S, H * D)``.
 
-        In ``construct``, choose between this and :meth:`see` by ``if`` and ``else``: of a return from amid a branch
-        MindSpore cannot always make gradients.
+        In ``construct``, choose between this and :meth:`attend` by ``if`` and ``else``: MindSpore cannot always
+        differentiate a return from inside a branch.
 
         Args:
-            query, key, value, scale, num_heads, dtype: See :meth:`see`.
-            bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
-            slots: ``(B * G * T,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
-            keys, values: The cache, ``(B * G * C, D)``.
+            query, key, value, scale, num_heads, dtype, soft_cap, sinks: See :meth:`attend`.
+            bias: ``(B, 1 or H, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
+            cache: The layer's slots, keys and values; see :data:`LayerCache`.
         """
-        if self.cached_kernel is not None and self.is_plain(query, dtype):
+        slots, keys, values = cache
+        plain = soft_cap is None and sinks is None and bias.shape[1] == 1
+        if self.cached_kernel is not None and plain and self.is_plain(query, dtype):
             return self.cached_kernel(query, key, value, bias, slots, keys, values, scale)
         groups = key.shape[-1] // (query.shape[-1] // num_heads)
         key = self.write(keys, slots, self.split(key, groups))
         value = self.write(values, slots, self.split(value, groups))
-        return self.mix(self.split(query, num_heads), key, value, bias, scale, dtype, None)
+        return self.sdpa(self.split(query, num_heads), key, value, bias, scale, dtype, None, soft_cap, sinks)
 
     def is_plain(self, query: Tensor, dtype: Any) -> bool:
-        """Tell whether the kernels for fp32 take this."""
+        """Return whether the kernels for fp32 take this."""
         plain: bool = query.dtype == mstype.float32 and dtype == mstype.float32
         return plain and not self.by_compiler
 
-    def mix(
-        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, dtype: Any, dropout: nn.Cell | None
-    ) -> Tensor:
-        """Do what :meth:`see` does to ``(B, H, S, D)`` and, of keys and values, ``(B, G, T, D)``.
+    def sdpa(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, dtype: Any,
+        dropout: nn.Cell | None = None, soft_cap: float | None = None, sinks: Parameter | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Scaled dot-product attention: :meth:`attend` of ``(B, H, S, D)``, with keys and values ``(B, G, T, D)``.
 
         ``dropout`` drops some weights; None: all are kept.
         """
         shape, groups = query.shape, key.shape[1]
         shared = shape[1] // groups
-        if shared == 1 and self.can_fuse(query, dropout is not None):
+        plain = soft_cap is None and sinks is None and bias.shape[1] == 1
+        if shared == 1 and plain and self.can_fuse(query, dropout is not None):
             return self.fuse(query, key, value, bias, scale)
-        if shared > 1:  # to the keys that they look at, the heads of a group are one head with more queries
+        if sinks is not None:
+            sinks = ops.broadcast_to(sinks.reshape((1, shape[1], 1, 1)), (shape[0], shape[1], shape[2], 1))
+        if shared > 1:  # the heads of a group are one head with more queries to the keys that they share
             query = query.reshape((shape[0], groups, shared * shape[2], shape[3]))
-            bias = ops.concat([bias] * shared, 2)
-        weights = self.weights(query, key, bias, scale, dtype)
-        seen = self.sums(weights if dropout is None else dropout(weights), value)
-        return self.merge(seen.reshape(shape) if shared > 1 else seen)
+            if bias.shape[1] > 1:
+                bias = bias.reshape((bias.shape[0], groups, shared * shape[2], bias.shape[3]))
+            else:
+                bias = ops.concat([bias] * shared, 2)
+            if sinks is not None:
+                sinks = sinks.reshape((shape[0], groups, shared * shape[2], 1))
+        weights = self.weights(query, key, bias, scale, dtype, soft_cap, sinks)
+        summed = self.sums(weights if dropout is None else dropout(weights), value)
+        return self.merge(summed.reshape(shape) if shared > 1 else summed)
 
 
 class CausalBias(nn.Cell):
-    """What attention adds to the scores of tokens that see themselves, what is before them, and no padding."""
+    """The bias of scores by which tokens attend to themselves and to earlier tokens, and never to padding."""
 
     operators: ClassVar[Operators] = {
         "earlier": ("- -", "- -"),
@@ -249,6 +277,29 @@ class CausalBias(nn.Cell):
             shape = (-1, 1, 1, length) if attention_mask.ndim == 2 else (-1, 1, length, length)
             visible = self.both(visible, self.seen(attention_mask.reshape(shape), 0))
         return self.masked(self.hidden(1.0, ops.cast(visible, mstype.float32)), MASKED)
+
+
+class WindowBias(nn.Cell):
+    """Restricts a bias to the ``window`` last keys of each query, its own included (Beltagy et al., 2020)."""
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def construct(self, bias: Tensor, query_slots: Tensor) -> Tensor:
+        """Return the restricted bias, ``(B or 1, 1, S, T)`` fp32.
+
+        Args:
+            bias: ``(B or 1, 1, S, T)``, from :class:`CausalBias` or of a cache.
+            query_slots: ``(B or 1, S)`` int32: which of the T keys is the query's own.
+        """
+        if self.window >= bias.shape[-1]:
+            return bias
+        shape = (max(bias.shape[0], query_slots.shape[0]), 1, bias.shape[2], bias.shape[3])
+        keys = ops.broadcast_to(ops.cast(ops.arange(shape[3]), mstype.int32).reshape((1, 1, 1, -1)), shape)
+        oldest = ops.broadcast_to((query_slots - self.window).reshape((-1, 1, shape[2], 1)), shape)
+        outside = ops.cast(ops.less_equal(keys, oldest), mstype.float32) * MASKED
+        return ops.minimum(ops.broadcast_to(bias, shape), outside)
 
 
 _ATTENTION, _CAUSAL_BIAS = Attention(), CausalBias()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from .init import activation_dtype, ms_dtype, parameter
 from .kernels import kernel, product_kernel
 from .operators import Operators
+
+#: How tensor parallelism splits a layer's weight.
+Role = Literal["column", "row", "vocabulary"]
 
 
 def _can_fuse(layer: Any, rows: Tensor) -> bool:
@@ -29,9 +33,13 @@ class Linear(nn.Cell):
         bias: Whether there is one.
         param_dtype: Type of the parameters.
         dtype: Type of the product.
+        role: How tensor parallelism splits the layer: ``"column"`` by its outputs, ``"row"`` by its inputs, which
+            follow columns and whose products are summed; None: every process holds and computes all of it.
+        fused: How many weights are concatenated along the outputs (3 for query, key and value); each process has its
+            share of each.
 
     Attributes:
-        enter, leave: What is said to other processes before and after the product, where the weight is split.
+        enter, leave: Collectives before and after the product, where the weight is split over processes.
         by_compiler: Whether MindSpore's parallel compiler splits the operators.
     """
 
@@ -51,8 +59,11 @@ class Linear(nn.Cell):
         param_dtype: str = "float32",
         dtype: str = "float32",
         outputs_first: bool = False,
+        role: Role | None = None,
+        fused: int = 1,
     ) -> None:
         super().__init__()
+        self.role, self.fused = role, fused
         self.in_features, self.out_features, self.outputs_first = in_features, out_features, outputs_first
         shape = (out_features, in_features) if outputs_first else (in_features, out_features)
         self.weight = parameter(shape, ("normal", std), param_dtype)
@@ -110,6 +121,7 @@ class LayerNorm(nn.Cell):
     Args:
         size: Width.
         epsilon: Added to the variance.
+        bias: Whether there is a bias.
         param_dtype: Type of the parameters.
         dtype: Type of the computation; the result has the input's.
 
@@ -120,11 +132,13 @@ class LayerNorm(nn.Cell):
     operators: ClassVar[Operators] = {"norm": ("rows positions -", "-", "-")}
 
     def __init__(
-        self, size: int, *, epsilon: float = 1e-5, param_dtype: str = "float32", dtype: str = "float32"
-    ) -> None:
+        self, size: int, *, epsilon: float = 1e-5, bias: bool = True, param_dtype: str = "float32",
+        dtype: str = "float32",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.weight = parameter((size,), 1.0, param_dtype)
-        self.bias = parameter((size,), 0.0, param_dtype)
+        self.bias = parameter((size,), 0.0, param_dtype) if bias else None
+        self.no_bias = None if bias else Tensor(np.zeros(size, np.float32))
         self.dtype = ms_dtype(dtype)
         # The primitive, not ops.layer_norm: that has no CPU kernel outside graphs.
         self.norm = ops.LayerNorm(begin_norm_axis=-1, begin_params_axis=-1, epsilon=epsilon)
@@ -133,7 +147,8 @@ class LayerNorm(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         """Return the normalised ``x``."""
         wide = ops.cast(x, self.dtype)
-        weight, bias = ops.cast(self.weight, self.dtype), ops.cast(self.bias, self.dtype)
+        weight = ops.cast(self.weight, self.dtype)
+        bias = ops.cast(self.no_bias if self.bias is None else self.bias, self.dtype)
         if self.kernel is not None and wide.dtype == mstype.float32 and not self.by_compiler:
             return ops.cast(self.kernel(wide, weight, bias, self.epsilon), x.dtype)
         y, _, _ = self.norm(wide, weight, bias)
@@ -142,6 +157,13 @@ class LayerNorm(nn.Cell):
 
 class Embedding(nn.Cell):
     """Rows of ``weight``, ``(num_embeddings, size)``. Ids out of range are the caller's to refuse.
+
+    Args:
+        num_embeddings, size: Shape of the weight.
+        std: Standard deviation of its initial values.
+        param_dtype: Its type.
+        dtype: Type of what is returned, and of the product in :meth:`attend`.
+        role: ``"vocabulary"``: its rows may be split over processes; None: every process has all of them.
 
     Attributes:
         start: Number of the first row that this process has; None: it has all.
@@ -157,9 +179,11 @@ class Embedding(nn.Cell):
     }
 
     def __init__(
-        self, num_embeddings: int, size: int, *, std: float = 0.02, param_dtype: str = "float32", dtype: str = "float32"
-    ) -> None:
+        self, num_embeddings: int, size: int, *, std: float = 0.02, param_dtype: str = "float32",
+        dtype: str = "float32", role: Role | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.role = role
         self.weight = parameter((num_embeddings, size), ("normal", std), param_dtype)
         self.compute_dtype = dtype
         self.dtype = activation_dtype(dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -10,36 +12,64 @@ from .kernels import kernel
 
 
 class Rotary(nn.Cell):
-    """Turns each pair of a head's numbers by an angle that grows with the position.
+    """Rotates pairs of a head's elements by an angle that grows with the position.
 
-    The pairs are number ``i`` and number ``i + D / 2``, as in Hugging Face's checkpoints of Llama.
+    The pairs are elements ``i`` and ``i + R / 2`` of the first R of a head, or ``2 i`` and ``2 i + 1`` where they are
+    interleaved; elements from R on stay as they are.
 
     Args:
         width: Width of a head, D.
         length: Longest sequence.
-        theta: Base of the wavelengths.
+        theta: Base of the wavelengths, for frequencies ``theta ** (-2 i / D)``.
+        frequencies: The ``R / 2`` angles per position themselves, in place of ``theta``.
+        scale: Factor of cosines and sines (YaRN, LongRoPE).
+        interleaved: Whether pairs are neighbours.
+        long_frequencies: Frequencies for texts longer than the model's original context (LongRoPE): their cosines and
+            sines follow those for short texts, at position ids from ``length`` on.
     """
 
-    def __init__(self, width: int, length: int, theta: float = 10000.0) -> None:
+    def __init__(
+        self, width: int, length: int, theta: float = 10000.0, *, frequencies: Sequence[float] | None = None,
+        scale: float = 1.0, interleaved: bool = False, long_frequencies: Sequence[float] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         if width < 2 or width % 2:
-            raise ValueError(f"width={width!r} is not even: pairs of numbers are turned")
+            raise ValueError(f"width={width!r} is not even: pairs of elements are rotated")
+        if frequencies is None:
+            frequencies = theta ** -(np.arange(0, width, 2) / width)  # type: ignore[assignment]
+        tables = [np.arange(length)[:, None] * np.asarray(each, np.float64)[None]
+                  for each in (frequencies, long_frequencies) if each is not None]  # fmt: skip
+        angles = np.concatenate(tables)
         self.width = width
-        speeds = theta ** -(np.arange(0, width, 2) / width)
-        angles = np.arange(length)[:, None] * speeds[None]
-        self.cos, self.sin = Tensor(np.cos(angles).astype(np.float32)), Tensor(np.sin(angles).astype(np.float32))
-        self.kernel = kernel("rotary")
+        self.rotated, self.interleaved = 2 * angles.shape[1], interleaved
+        self.cos = Tensor((np.cos(angles) * scale).astype(np.float32))
+        self.sin = Tensor((np.sin(angles) * scale).astype(np.float32))
+        self.kernel = kernel("rotary") if self.is_plain else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether whole heads are rotated in pairs of ``i`` and ``i + D / 2``, as the backend's kernels do."""
+        return self.rotated == self.width and not self.interleaved
 
     def construct(self, x: Tensor, position_ids: Tensor) -> Tensor:
-        """Return ``x``, ``(B, S, H * D)``, turned by the angles of ``position_ids``, ``(B, S)`` int32."""
+        """Return ``x``, ``(B, S, H * D)``, rotated by the angles of ``position_ids``, ``(B, S)`` int32."""
         wide = ops.cast(x, mstype.float32)
         if self.kernel is not None:
             return ops.cast(self.kernel(wide, ops.cast(position_ids, mstype.int32), self.cos, self.sin), x.dtype)
         batch, length, width = x.shape
-        heads = wide.reshape((batch, length, width // self.width, self.width))
-        first, second = ops.split(heads, self.width // 2, -1)
-        # Grown to one shape before they are multiplied: on CPU, MindSpore's broadcasting operators keep large tables.
+        heads, half = wide.reshape((batch, length, width // self.width, self.width)), self.rotated // 2
+        rest = None
+        if self.rotated < self.width:
+            heads, rest = ops.split(heads, (self.rotated, self.width - self.rotated), -1)
+        if self.interleaved:
+            first, second = heads[:, :, :, 0::2], heads[:, :, :, 1::2]
+        else:
+            first, second = ops.split(heads, half, -1)
+        # Expanded to one shape before the products: on CPU, MindSpore's broadcasting operators keep large tables.
         cos = ops.broadcast_to(ops.gather(self.cos, position_ids, 0).expand_dims(2), first.shape)
         sin = ops.broadcast_to(ops.gather(self.sin, position_ids, 0).expand_dims(2), first.shape)
-        turned = ops.concat((first * cos - second * sin, second * cos + first * sin), -1)
-        return ops.cast(turned.reshape(x.shape), x.dtype)
+        pair = (first * cos - second * sin, second * cos + first * sin)
+        rotated = ops.stack(pair, -1).reshape(heads.shape) if self.interleaved else ops.concat(pair, -1)
+        if rest is not None:
+            rotated = ops.concat((rotated, rest), -1)
+        return ops.cast(rotated.reshape(x.shape), x.dtype)

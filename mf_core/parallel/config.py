@@ -76,7 +76,9 @@ class ParallelConfig(Settings):
             )  # fmt: skip
         shapes = {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
         vocabulary = self.model_parallel > 1 and not self.vocab_emb_dp
-        check_fit(type(model), shapes, self.layout(0), model.config, vocabulary=vocabulary)
+        check_fit(
+            type(model).__name__, model.parallel_plan, shapes, self.layout(0), model.config, vocabulary=vocabulary
+        )
         if self.micro_batch_num < self.pipeline_stage:
             raise ArgumentError(
                 f"micro_batch_num={self.micro_batch_num} is less than pipeline_stage={self.pipeline_stage}: some "

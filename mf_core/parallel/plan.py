@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,9 @@ class ParallelPlan:
         first: Cells that the first stage of a pipeline needs, beside its layers.
         last: Those that the last stage needs. A cell in both is tied: its gradients are summed over the two.
         experts: Cells that hold one expert each, split over the expert axis by their number.
+        by_head: Parameters with an entry, or as many entries, for each head: split along their first axis.
+        partial: Parameters that every device holds whole and uses for its own part of a layer alone, beside those of
+            cells in ``heads``, which are found by themselves: their gradients are summed over the tensor axis.
         outputs_first: Whether the weights of ``columns`` and ``rows`` are ``(out, in)``, as
             ``mf_core.nn.Linear(outputs_first=True)`` has them.
     """
@@ -70,6 +74,8 @@ class ParallelPlan:
     last: tuple[str, ...] = ()
     experts: tuple[str, ...] = ()
     outputs_first: bool = False
+    by_head: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
 
     def split(self, parameter: str, *, vocabulary: bool) -> Split | None:
         """Return how a parameter is split over the tensor axis; None: it is whole everywhere.
@@ -86,7 +92,16 @@ class ParallelPlan:
             return Split(1 if self.outputs_first else 0)
         if kind == "weight" and vocabulary and matches(cell, self.vocabulary):
             return Split(0)
-        return None
+        return Split(0) if matches(parameter, self.by_head) else None
+
+    def is_partial(self, parameter: str) -> bool:
+        """Return whether a parameter that is not split gets a part of its gradient on each device of the tensor axis.
+
+        So where the device uses it for its own heads: between the projections whose outputs are split and the one whose
+        inputs are. The bias of that one is added after the sum, and has the whole gradient everywhere.
+        """
+        cell = parameter.rpartition(".")[0]
+        return matches(parameter, self.partial) or (within(cell, self.heads) and not matches(cell, self.rows))
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,42 @@ def places(
         split = plan.split(name, vocabulary=vocabulary) if layout.tensor > 1 else None
         result[name] = Place(tuple(shape), split, stages, place)
     return result
+
+
+def plan_from_roles(
+    cells: Mapping[str, Any], layers: Sequence[str] = (), first: Sequence[str] = (), last: Sequence[str] = ()
+) -> ParallelPlan:
+    """Return the plan that follows from the roles of a model's cells.
+
+    A cell's ``role`` is that of :class:`mf_core.nn.Linear` and :class:`mf_core.nn.Embedding`, ``"heads"`` for one with
+    ``num_heads``, or ``"experts"`` for a list of experts. ``by_head`` of a cell names its parameters with an entry for
+    each head.
+
+    Args:
+        cells: Path -> cell.
+        layers: Paths of the repeated layers, in order.
+        first, last: Paths of the cells that the first and the last stage of a pipeline need beside their layers.
+    """
+    roles: dict[str, dict[str, int]] = {kind: {} for kind in ("column", "row", "heads", "vocabulary", "experts")}
+    by_head: dict[str, None] = {}
+    outputs_first = False
+    for path, cell in cells.items():
+        role, pattern = getattr(cell, "role", None), _pattern(path)
+        if role is not None:
+            roles[role][f"{pattern}.*" if role == "experts" else pattern] = getattr(cell, "fused", 1)
+        if role in ("column", "row"):
+            outputs_first = cell.outputs_first
+        by_head.update({f"{pattern}.{name}": None for name in getattr(cell, "by_head", ())})
+    return ParallelPlan(
+        columns=roles["column"], rows=tuple(roles["row"]), heads=tuple(roles["heads"]),
+        vocabulary=tuple(roles["vocabulary"]), layers=tuple(dict.fromkeys(map(_pattern, layers))), first=tuple(first),
+        last=tuple(last), experts=tuple(roles["experts"]), by_head=tuple(by_head), outputs_first=outputs_first,
+    )  # fmt: skip
+
+
+def _pattern(path: str) -> str:
+    """Return a path with ``*`` for the numbers in it."""
+    return ".".join("*" if step.isdecimal() else step for step in path.split("."))
 
 
 def prefix(name: str, pattern: str) -> str | None:

@@ -43,8 +43,8 @@ class Spread:
         config: The settings.
         layout: The grid of processes, and this one's place in it.
         places: Where each of the whole model's parameters is, by name; those that are not trained included.
-        partial: Parameters whose gradients each process of the tensor axis has a share of, since activations are split
-            by position there.
+        partial: Parameters of which each process of the tensor axis computes a part of the gradient, since it uses
+            them for its own heads alone, or since activations are split by position there.
         trained: Those of the whole model that are trained.
     """
 
@@ -103,7 +103,7 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
         UnsupportedError: The model does not say how it may be spread.
     """
     layout = config.layout(rank)
-    plan = plan_of(type(model), layout)
+    plan = plan_of(model, layout)
     parameters = dict(model.parameters_and_names())
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     where = places(plan, shapes, layout, vocabulary=not config.vocab_emb_dp)
@@ -111,8 +111,8 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
     sequence = config.use_seq_parallel and layout.tensor > 1
     embeddings = {path for path, cell in cells.items() if isinstance(cell, Embedding)}
     partial = frozenset(
-        name for name, place in where.items()
-        if sequence and place.split is None and name.rpartition(".")[0] not in embeddings
+        name for name, place in where.items() if layout.tensor > 1 and place.split is None
+        and (plan.is_partial(name) or (sequence and name.rpartition(".")[0] not in embeddings))
     )  # fmt: skip
     trained = frozenset(name for name, parameter in parameters.items() if parameter.requires_grad)
     result = Spread(config, layout, where, partial, trained)
@@ -123,7 +123,7 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
         for path, cell in cells.items():
             _split_cell(path, cell, plan, result, sequence)
     if layout.pipeline > 1:
-        model.cut(layout.layers_of(len(model.blocks)), is_last=layout.is_last)
+        model.set_stage(layout.layers_of(len(model.blocks)), is_last=layout.is_last)
     _share_experts(cells, plan, result, sequence)
     model.spread = result
     ms.ms_memory_recycle()  # graphs of the whole model would go on with the weights that it had
@@ -172,6 +172,8 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequen
             cell.leave, cell.enter = OwnPositions(group), AllPositions(group)
     if matches(path, plan.heads):
         cell.num_heads //= size
+        if hasattr(cell, "shard_heads"):
+            cell.shard_heads(group)
     if isinstance(cell, Dropout):
         # Attention's, of the weights (B, H, S, T), has a part of the heads; the others may have one of the positions.
         within = matches(path, [f"{pattern}.*" for pattern in plan.heads])

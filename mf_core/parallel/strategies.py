@@ -143,7 +143,7 @@ class _Words:
         self, model: PretrainedModel, start: str, config: ParallelConfig, rows: int, positions: int, packed: bool
     ) -> None:
         self.model, self.start = model, start
-        self.plan: ParallelPlan = plan_of(type(model), config.layout(0))
+        self.plan: ParallelPlan = plan_of(model, config.layout(0))
         self.sizes = {"data": config.data_parallel, "tensor": config.model_parallel}
         self.splits_positions = config.use_seq_parallel
         self.splits_vocabulary = not config.vocab_emb_dp

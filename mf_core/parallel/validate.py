@@ -36,14 +36,17 @@ def fit(
     # In the order of their numbers, as the model has them; a file may put layer 10 before layer 2.
     ordered = sorted(names.items(), key=lambda item: _natural(item[1]))
     known = {parameter: tuple(shapes[name]) for name, parameter in ordered}
-    return names, check_fit(model, known, layout, config, vocabulary=vocabulary)
+    return names, check_fit(model.__name__, model.plan_for(config), known, layout, config, vocabulary=vocabulary)
 
 
-def check_fit(model: Any, shapes: Shapes, layout: Layout, config: Any, *, vocabulary: bool) -> dict[str, Place]:
+def check_fit(
+    model: str, plan: ParallelPlan | None, shapes: Shapes, layout: Layout, config: Any, *, vocabulary: bool
+) -> dict[str, Place]:
     """Return where each parameter of a model is in a layout, when all numbers divide.
 
     Args:
-        model: The model's class.
+        model: Name of the model's class.
+        plan: Its plan; None: it has none.
         shapes: Its parameters' names and shapes, in its order.
         layout: The grid.
         config: Its configuration.
@@ -53,11 +56,11 @@ def check_fit(model: Any, shapes: Shapes, layout: Layout, config: Any, *, vocabu
         ArgumentError: Numbers do not divide.
         UnsupportedError: The model does not say how it may be split.
     """
-    plan = plan_of(model, layout)
-    _check_counts(model.__name__, plan, shapes, layout, config)
+    plan = _needed(model, plan, layout)
+    _check_counts(model, plan, shapes, layout, config)
     where = places(plan, shapes, layout, vocabulary=vocabulary)
     for parameter, place in where.items():
-        _check_place(model.__name__, parameter, place, layout, plan)
+        _check_place(model, parameter, place, layout, plan)
     return where
 
 
@@ -73,11 +76,14 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def plan_of(model: Any, layout: Layout) -> ParallelPlan:
-    """Return a model class's plan; raise UnsupportedError where it has none and the layout needs one."""
-    plan: ParallelPlan | None = model.parallel_plan
+    """Return a model's plan; raise UnsupportedError where it has none and the layout needs one."""
+    return _needed(type(model).__name__, model.parallel_plan, layout)
+
+
+def _needed(model: str, plan: ParallelPlan | None, layout: Layout) -> ParallelPlan:
     if plan is None and (layout.tensor, layout.pipeline, layout.expert) != (1, 1, 1):
         raise UnsupportedError(
-            f"{model.__name__} does not say how its layers may be split", value=model.__name__,
+            f"{model} does not say how its layers may be split", value=model,
             why="it has no parallel_plan", hint="leave all but data_parallel at 1",
         )  # fmt: skip
     return plan or ParallelPlan()

@@ -35,17 +35,14 @@ class Outline:
         config: Its configuration.
         shapes: Parameter -> shape, in the model's order.
         cache_shape: Layers, key-value heads and head width.
+        parallel_plan: How it may be split over devices; None: it can be copied only.
     """
 
     model_class: type[PretrainedModel]
     config: PretrainedConfig
     shapes: Shapes
     cache_shape: tuple[int, int, int]
-
-    @property
-    def parallel_plan(self) -> ParallelPlan | None:
-        """How it may be spread over devices; None: only as copies."""
-        return self.model_class.parallel_plan
+    parallel_plan: ParallelPlan | None = None
 
     @cached_property
     def num_parameters(self) -> int:
@@ -76,7 +73,8 @@ def outline(model_class: type[PretrainedModel], config: PretrainedConfig) -> Out
         grown = _grown(two, three, four, count)
         shapes = grown if grown is not None else _made(model_class, config)[0]
     layers, heads, width = model.cache_shape
-    return Outline(model_class, config, shapes, (count if isinstance(count, int) else layers, heads, width))
+    cache_shape = (count if isinstance(count, int) else layers, heads, width)
+    return Outline(model_class, config, shapes, cache_shape, model.parallel_plan)
 
 
 def _made(model_class: type[PretrainedModel], config: PretrainedConfig) -> tuple[Shapes, Any]:

@@ -130,7 +130,7 @@ def candidates(
             try:
                 _check(parallel, rows, global_rows, step.length)
                 where = check_fit(
-                    model.model_class, model.shapes, parallel.layout(0), model.config,
+                    model.model_class.__name__, model.parallel_plan, model.shapes, parallel.layout(0), model.config,
                     vocabulary=tensor > 1 and not parallel.vocab_emb_dp,
                 )  # fmt: skip
             except MFError as error:

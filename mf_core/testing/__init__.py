@@ -3,7 +3,7 @@
 A contract is a class of tests. A plugin's test file subclasses it, says which plugin and what of it is meant, and
 pytest does the rest::
 
-    # tests/testing/test_conformance.py
+    # tests/test_conformance.py
     from mf_core.testing import ModelContract, TokenizerContract
 
     class TestMambaModel(ModelContract):

@@ -60,12 +60,13 @@ MODELING = """
             self.heads = config.num_heads
             self.post_init()
 
-        def run(self, input_ids, position_ids, bias, slots=None, keys=None, values=None):
+        def run(self, input_ids, position_ids, bias, cache=None):
             x = self.embed(input_ids) + self.place(position_ids)
             q, k, v = ops.split(self.qkv(x), x.shape[-1], -1)
             q, k, v = split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
-            if slots is not None:
-                k, v = write_cache(keys[0], slots, k), write_cache(values[0], slots, v)
+            if cache is not None:
+                slots, keys, values = cache[0]
+                k, v = write_cache(keys, slots, k), write_cache(values, slots, v)
             return x + merge_heads(ops.BatchMatMul()(attention_weights(q, k, bias, 0.5, ms_dtype("float32")), v))
 
         def construct(self, input_ids, attention_mask=None, position_ids=None):
@@ -76,8 +77,8 @@ MODELING = """
                     position_ids = positions(attention_mask)
             return self.embed.attend(self.run(input_ids, position_ids, causal_bias(attention_mask, length)))
 
-        def decode(self, input_ids, position_ids, bias, slots, keys, values):
-            return self.embed.attend(self.run(input_ids, position_ids, bias, slots, keys, values)[:, -1])
+        def decode(self, input_ids, position_ids, bias, cache):
+            return self.embed.attend(self.run(input_ids, position_ids, bias, cache)[:, -1])
 
         @property
         def cache_shape(self):

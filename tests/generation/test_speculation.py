@@ -115,8 +115,8 @@ def test_an_assistant_of_another_vocabulary_is_refused(model, smaller):
 
 
 class OneTokensLogits(GPT2LMHeadModel):
-    def decode(self, input_ids, position_ids, bias, slots, keys, values):
-        return super().decode(input_ids, position_ids, bias, slots, keys, values)
+    def decode(self, input_ids, position_ids, bias, cache):
+        return super().decode(input_ids, position_ids, bias, cache)
 
 
 def test_a_model_that_gives_one_tokens_logits_generates_but_says_that_it_cannot_verify(model):

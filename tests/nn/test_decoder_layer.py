@@ -44,7 +44,7 @@ def used(model, length=1):
     places = np.arange(length, dtype=np.int32)
     slots = Tensor((np.arange(heads, dtype=np.int32)[:, None] * 24 + places).reshape(-1))
     ids, bias = Tensor(places[None]), Tensor(np.zeros((1, 1, length, 24), np.float32))
-    model.decode(ids, ids, bias, slots, keys, values)
+    model.decode(ids, ids, bias, tuple((slots, key, value) for key, value in zip(keys, values, strict=True)))
     for block in model.blocks:
         block.layer_kernel = kernel("decoder_layer")
     return len(counted)

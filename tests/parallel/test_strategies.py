@@ -178,7 +178,7 @@ def test_a_block_of_gpt2():
     inputs = {path.removeprefix("transformer.h.0."): s.inputs for path, s in found.items() if ".h.0." in path}
     assert inputs["ln_1.norm"] == ((4, 2, 1), (1,), (1,))
     assert inputs["attn.c_attn.matmul"] == ((4, 1), (1, 2))
-    assert inputs["attn.attention.scores"] == ((4, 2, 1, 1), (4, 2, 1, 1))
+    assert inputs["attn.core.scores"] == ((4, 2, 1, 1), (4, 2, 1, 1))
     assert inputs["attn.c_proj.matmul"] == ((4, 2), (2, 1))
     assert inputs["mlp.c_fc.bias_add"] == ((4, 2), (2,))
     assert inputs["mlp.act.multiply"] == ((4, 1, 2), (4, 1, 2))

@@ -77,15 +77,16 @@ MODELING = """
             self.out = Linear(size, size, dtype=dtype)
             self.core = Attention()
 
-        def construct(self, x, bias, slots, keys, values):
+        def construct(self, x, bias, cache=None):
             y = self.qkv(x)
             q, k, v = ops.split(y, y.shape[-1] // 3, -1)
             q, k, v = (self.core.split(q, self.num_heads), self.core.split(k, self.num_heads),
                        self.core.split(v, self.num_heads))
-            if slots is not None:
+            if cache is not None:
+                slots, keys, values = cache
                 k, v = write_cache(keys, slots, k), write_cache(values, slots, v)
             weights = self.core.weights(q, k, bias, self.scale, ms_dtype("float32"))
-            return self.out(self.core.attend(weights, v))
+            return self.out(self.core.weighted_sum(weights, v))
 
     class Layer(nn.Cell):
         def __init__(self, config, dtype):
@@ -93,8 +94,8 @@ MODELING = """
             self.norm = LayerNorm(config.hidden_size)
             self.attend = Attend(config, dtype)
 
-        def construct(self, x, bias, slots, keys, values):
-            return x + self.attend(self.norm(x), bias, slots, keys, values)
+        def construct(self, x, bias, cache=None):
+            return x + self.attend(self.norm(x), bias, cache)
 
     class LettersModel(PretrainedModel):
         config_class = LettersConfig
@@ -133,19 +134,19 @@ MODELING = """
             bias = self.causal_bias(attention_mask, length)
             x = self.start(input_ids, position_ids) if hidden is None else hidden
             for i in self.own:
-                x = self.layers[i](x, bias, None, None, None)
+                x = self.layers[i](x, bias)
             return self.norm(x) if self.is_last else x
 
         def head(self, hidden, *, whole=True):
             return self.embed.attend(hidden, whole=whole)
 
-        def cut(self, layers, *, is_last):
+        def set_stage(self, layers, *, is_last):
             self.own, self.is_last = tuple(layers), is_last
 
-        def decode(self, input_ids, position_ids, bias, slots, keys, values, logits_to_keep=None):
+        def decode(self, input_ids, position_ids, bias, cache, logits_to_keep=None):
             x = self.start(input_ids, position_ids)
             for i in self.own:
-                x = self.layers[i](x, bias, slots, keys[i], values[i])
+                x = self.layers[i](x, bias, cache[i])
             x = self.norm(x)
             return self.embed.attend(x[:, -1] if logits_to_keep is None else x[:, -logits_to_keep:])
 

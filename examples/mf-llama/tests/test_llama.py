@@ -31,11 +31,13 @@ def test_fields_have_the_names_of_checkpoints(tmp_path):
 
 
 def test_what_it_cannot_do_is_refused():
-    with pytest.raises(UnsupportedError, match="llama3"):
+    with pytest.raises(UnsupportedError, match="spiral"):
+        LlamaConfig.from_dict({"rope_parameters": {"rope_type": "spiral", "factor": 8.0}})
+    with pytest.raises(ConfigError, match="low_freq_factor"):
         LlamaConfig.from_dict({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}})
     with pytest.raises(ConfigError, match="num_heads=6 is not a multiple of num_key_value_heads=4"):
         LlamaConfig(hidden_size=48, num_heads=6, num_key_value_heads=4)
-    with pytest.raises(ConfigError, match="pairs of numbers"):
+    with pytest.raises(ConfigError, match="in pairs"):
         LlamaConfig(head_dim=3)
 
 

@@ -16,11 +16,11 @@ from .random_weights import distance
 
 
 class SpreadingChecks(ModelSubject):
-    """The checks of ``parallel_plan``, ``blocks`` and ``cut``. A model without a plan is spared them."""
+    """The checks of ``parallel_plan``, ``blocks`` and ``set_stage``. A model without a plan is spared them."""
 
     @property
     def _plan(self) -> ParallelPlan:
-        plan: ParallelPlan | None = self.model_class.parallel_plan
+        plan: ParallelPlan | None = self.model.parallel_plan
         if plan is None:
             self.skip("the model has no parallel_plan: it can be trained data-parallel, and not be split")
         return plan
@@ -72,7 +72,9 @@ class SpreadingChecks(ModelSubject):
         for vocabulary in (False, True) if all(count % 2 == 0 for count in entries) else (False,):
             layout = Layout(tensor=2, pipeline=pipeline)
             try:
-                where = check_fit(self.model_class, self._shapes, layout, self.model.config, vocabulary=vocabulary)
+                where = check_fit(
+                    self.model_class.__name__, plan, self._shapes, layout, self.model.config, vocabulary=vocabulary
+                )
             except MFError as error:
                 self.fault(
                     f"{error.what}", "every parameter outside the layers is of a cell in first or last; "
@@ -118,16 +120,16 @@ class SpreadingChecks(ModelSubject):
 
         first, last = self.load_saved(), self.load_saved()
         try:
-            first.cut(range(count // 2), is_last=False)
-            last.cut(range(count // 2, count), is_last=True)
+            first.set_stage(range(count // 2), is_last=False)
+            last.set_stage(range(count // 2, count), is_last=True)
         except MFError as error:
-            self.fault(error.what, "override cut, or leave `layers` out of the plan")
+            self.fault(error.what, "override set_stage, or leave `layers` out of the plan")
         ids = self.ids(2, self.length)
         hidden = first.body(Tensor(ids))
         found = last.head(last.body(Tensor(ids), hidden=hidden)).asnumpy()
         apart = distance(self.logits(ids), found)
         self.expect(apart <= self.tolerance, f"two stages and the whole model differ by {apart:.1e} of their size",
-                    "cut(layers) runs those layers alone; what follows the last is run where is_last")  # fmt: skip
+                    "set_stage(layers) runs those layers; what follows the last is run where is_last")  # fmt: skip
 
     # How ------------------------------------------------------------------------------------------------------------
 

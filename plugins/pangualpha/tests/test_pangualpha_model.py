@@ -178,7 +178,7 @@ def test_greedy_text_alone_is_the_text_in_a_batch(model):
 
 def test_the_cache_has_a_place_for_the_query_layer(model):
     assert model.cache_shape == (3, 4, 8)
-    assert [type(block).__name__ for block in model.blocks] == ["PanguAlphaBlock"] * 2 + ["PanguAlphaQueryLayer"]
+    assert [*model.blocks] == [*model.backbone.blocks, model.backbone.top_query_layer]
 
 
 # Gradients ----------------------------------------------------------------------------------------------------------

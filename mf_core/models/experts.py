@@ -1,23 +1,24 @@
 """Mixture of experts: several feed-forward layers, of which each token goes through the few that a router chooses.
 
-Every expert computes every token here, and the ones that were not chosen count for nothing. The alternative, a capacity
-(Lepikhin et al., 2020, "GShard"), lets an expert take only so many tokens of a batch: what a token gets then depends on
-the other rows and on padding, and a text generated token by token with the cache differs from the same text read at
-once. Without one, results are a function of the text alone, and shapes are fixed, as graphs want them. It costs the
-arithmetic of all experts, so this is for experts that are few, or small, on one device.
+Every expert computes every token, and those that were not chosen get the weight 0. The alternative, a capacity
+(Lepikhin et al., 2020, "GShard"), lets an expert take a limited number of tokens of a batch: a token's output then
+depends on the other rows and on padding, and a text generated token by token with the cache differs from the same text
+read at once. Without a capacity, results are a function of the text alone, and shapes are fixed, as graphs need them.
+It costs the arithmetic of all experts, so this is for experts that are few, or small, on one device.
 
 Shapes: B batch, S tokens, N = B * S, E hidden size, X experts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mf_core.nn import Operators, parameter
+from ..nn import Operators, parameter
+from .parts import NamedParts, Part
 
 
 class Router(nn.Cell):
@@ -31,9 +32,12 @@ class Router(nn.Cell):
         chosen: How many experts a token goes through.
         std: Standard deviation of the weight's initial values.
         param_dtype: Type of the weight.
+        normalize: Whether the chosen experts' probabilities are divided by their sum; None: where several are chosen
+            (GShard, section 2.2; Switch, equation 2).
+        outputs_first: Whether the weight is ``(X, E)`` rather than ``(E, X)``.
 
     Attributes:
-        totals: Cells that add up sums over the processes that share a batch.
+        totals: Cells that sum over the processes that share a batch.
     """
 
     operators: ClassVar[Operators] = {
@@ -49,21 +53,23 @@ class Router(nn.Cell):
         "total": ("tokens -",),
     }
 
-    def __init__(self, width: int, experts: int, chosen: int, *, std: float, param_dtype: str) -> None:
+    def __init__(
+        self, width: int, experts: int, chosen: int, *, std: float = 0.02, param_dtype: str = "float32",
+        normalize: bool | None = None, outputs_first: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.experts, self.chosen = experts, chosen
-        self.weight = parameter((width, experts), ("normal", std), param_dtype)
+        self.normalize = chosen > 1 if normalize is None else normalize
+        self.weight = parameter((experts, width) if outputs_first else (width, experts), ("normal", std), param_dtype)
         self.on, self.off = Tensor(1.0, mstype.float32), Tensor(0.0, mstype.float32)
         self.totals: tuple[nn.Cell, ...] = ()
-        self.scores, self.softmax, self.best, self.one_hot = ops.MatMul(), ops.Softmax(-1), ops.TopK(), ops.OneHot()
+        self.scores, self.softmax = ops.MatMul(transpose_b=outputs_first), ops.Softmax(-1)
+        self.best, self.one_hot = ops.TopK(), ops.OneHot()
         self.choices, self.weigh, self.chosen_total = ops.ReduceSum(), ops.Mul(), ops.ReduceSum(keep_dims=True)
         self.part, self.count, self.total = ops.Div(), ops.Mul(), ops.ReduceSum()
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return each expert's weight for each token, what :meth:`balance` takes; all ``(N, X)`` fp32.
-
-        With one expert chosen its weight is its probability (Switch, equation 2), else the chosen ones' weights add up
-        to 1 (GShard, section 2.2).
+        """Return each expert's weight for each token, its probability, and 1 where it is chosen; all ``(N, X)`` fp32.
 
         Args:
             x: ``(N, E)``.
@@ -73,19 +79,19 @@ class Router(nn.Cell):
         _, best = self.best(ops.stop_gradient(probabilities), self.chosen)
         picked = self.choices(self.one_hot(best, self.experts, self.on, self.off), 1)
         weights = self.weigh(probabilities, picked)
-        if self.chosen > 1:
+        if self.normalize:
             weights = self.part(weights, self.chosen_total(weights, -1))
         return weights, probabilities, picked
 
     def balance(self, probabilities: Tensor, picked: Tensor, counted: Tensor) -> Tensor:
-        """Return the loss ``X * sum(f * p)`` (Switch, equation 4), a scalar: 1 where all experts have an equal part.
+        """Return the loss ``X * sum(f * p)`` (Switch, equation 4), a scalar: 1 where all experts get equal shares.
 
-        f is the share of the choices that fell on an expert, p its mean probability.
+        f is the share of the choices that fall on an expert, p its mean probability.
 
         Args:
             probabilities: ``(N, X)``.
             picked: ``(N, X)``, 1 where a token goes through an expert.
-            counted: ``(N,)`` fp32, 1 for tokens that count and 0 for padding.
+            counted: ``(N,)`` fp32, 1 for tokens and 0 for padding.
         """
         counted = counted.reshape((-1, 1))
         chosen, probable = self.total(self.count(picked, counted), 0), self.total(self.count(probabilities, counted), 0)
@@ -97,13 +103,19 @@ class Router(nn.Cell):
         return (share * mean).sum() * (self.experts / self.chosen) / ops.square(tokens).sum()
 
 
-class MixtureOfExperts(nn.Cell):
+class MixtureOfExperts(NamedParts):
     """A router and its experts.
 
     Args:
         router: Chooses.
         experts: Cells that map ``(B, S, E)`` to the same.
+        names: See :class:`NamedParts`.
+        shared_expert: A cell that all tokens go through as well; None: there is none.
+        shared_expert_gate: Linear to ``(B, S, 1)``: its sigmoid multiplies what the shared expert returns; None: there
+            is none.
     """
+
+    router, experts, shared_expert, shared_expert_gate = Part(), Part(), Part(), Part()
 
     operators: ClassVar[Operators] = {
         "pick": ("rows positions -",),
@@ -111,10 +123,18 @@ class MixtureOfExperts(nn.Cell):
         "add": ("rows positions -", "rows positions -"),
     }
 
-    def __init__(self, router: Router, experts: Sequence[nn.Cell]) -> None:
-        super().__init__()
-        self.router = router
-        self.experts = nn.CellList(list(experts))
+    def __init__(
+        self, router: Router, experts: Sequence[nn.Cell], names: Mapping[str, str] | None = None, *,
+        shared_expert: nn.Cell | None = None, shared_expert_gate: nn.Cell | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(names)
+        self.add_part("router", router)
+        self.add_part("experts", nn.CellList(list(experts)))
+        self.experts.role = "experts"  # see mf_core.parallel.plan.plan_from_roles
+        if shared_expert is not None:
+            self.add_part("shared_expert", shared_expert)
+        if shared_expert_gate is not None:
+            self.add_part("shared_expert_gate", shared_expert_gate)
         self.own = tuple(range(len(experts)))
         self.gather: nn.Cell | None = None
         self.scatter: nn.Cell | None = None
@@ -130,14 +150,14 @@ class MixtureOfExperts(nn.Cell):
         positions: nn.Cell | None,
         totals: tuple[nn.Cell, ...],
     ) -> None:
-        """Be one of several processes that share the experts, or a batch.
+        """Become one of several processes that share the experts, or a batch.
 
         Args:
             own: The experts that this process has.
-            gather: Makes ``(n * B, …)`` of the rows of the n processes that share the experts; None: it is alone.
-            scatter: Adds up ``(n * B, …)`` of each and returns the process's own rows.
-            positions: Takes of ``(B, S)`` the positions that this process has, where activations are split so.
-            totals: Add up the router's sums over the processes that share a batch.
+            gather: Concatenates the rows of the n processes that share the experts, ``(n * B, …)``; None: it is alone.
+            scatter: Sums ``(n * B, …)`` over the processes and returns the process's own rows.
+            positions: Selects of ``(B, S)`` the positions that this process has, where activations are split so.
+            totals: Sum the router's sums over the processes that share a batch.
         """
         self.own, self.gather, self.scatter, self.positions = tuple(own), gather, scatter, positions
         self.router.totals = totals
@@ -147,7 +167,7 @@ class MixtureOfExperts(nn.Cell):
 
         Args:
             x: ``(B, S, E)``.
-            counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding, which has no part in the loss.
+            counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding, which the loss leaves out.
         """
         weights, probabilities, picked = self.router(x.reshape((-1, x.shape[-1])))
         shares = ops.cast(weights, x.dtype).reshape(x.shape[:-1] + (-1,))
@@ -161,6 +181,12 @@ class MixtureOfExperts(nn.Cell):
             total = weighed if total is None else self.add(total, weighed)
         if self.scatter is not None:
             total = self.scatter(total)
+        if self.shared_expert is not None:
+            shared = self.shared_expert(x)
+            if self.shared_expert_gate is not None:
+                gate = ops.sigmoid(self.shared_expert_gate(x))
+                shared = shared * ops.broadcast_to(gate, shared.shape)
+            total = self.add(total, shared)
         if counted is None:
             return total
         if self.positions is not None:

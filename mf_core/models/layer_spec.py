@@ -1,0 +1,232 @@
+"""What a decoder is made of, as data: the declaration that its cells, its kernels and its plan follow from.
+
+Importing this module imports neither mindspore nor numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Role of a cell or parameter -> its name in checkpoints, as Llama's have it. A family's ``names`` replaces entries.
+NAMES: Mapping[str, str] = {
+    "decoder": "model",
+    "embedding": "embed_tokens",
+    "position_embedding": "embed_positions",
+    "embedding_norm": "embed_norm",
+    "layers": "layers",
+    "last_norm": "norm",
+    "lm_head": "lm_head",
+    "attention_norm": "input_layernorm",
+    "attention": "self_attn",
+    "attention_output_norm": "attention_output_layernorm",
+    "query": "q_proj",
+    "key": "k_proj",
+    "value": "v_proj",
+    "query_key_value": "qkv_proj",
+    "query_norm": "q_norm",
+    "key_norm": "k_norm",
+    "sinks": "sinks",
+    "output": "o_proj",
+    "feed_forward_norm": "post_attention_layernorm",
+    "feed_forward": "mlp",
+    "feed_forward_output_norm": "feed_forward_output_layernorm",
+    "gate": "gate_proj",
+    "up": "up_proj",
+    "gate_up": "gate_up_proj",
+    "down": "down_proj",
+    "router": "gate",
+    "experts": "experts",
+    "shared_expert": "shared_expert",
+    "shared_expert_gate": "shared_expert_gate",
+}
+
+
+@dataclass(frozen=True)
+class NormSpec:
+    """A normalisation.
+
+    Attributes:
+        kind: Root mean square, or LayerNorm.
+        epsilon: Added to mean squares or variances.
+        bias: Whether a LayerNorm has a bias.
+        offset: Added to an RMS norm's weight (Gemma: 1).
+        dtype: Type of the computation.
+    """
+
+    kind: Literal["rms", "layer"] = "rms"
+    epsilon: float = 1e-6
+    bias: bool = True
+    offset: float = 0.0
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class RotarySpec:
+    """Rotary positions; see :class:`mf_core.nn.Rotary`.
+
+    Attributes:
+        frequencies: Angle per position of each pair; ``2 * len(frequencies)`` elements of a head are rotated.
+        scale: Factor of cosines and sines.
+        interleaved: Whether pairs are neighbours.
+        long_frequencies: For texts of more than ``long_from`` positions.
+        long_from: The original context, beyond which ``long_frequencies`` hold.
+    """
+
+    frequencies: tuple[float, ...]
+    scale: float = 1.0
+    interleaved: bool = False
+    long_frequencies: tuple[float, ...] | None = None
+    long_from: int = 0
+
+
+@dataclass(frozen=True)
+class AttentionSpec:
+    """Masked self-attention.
+
+    Attributes:
+        heads, key_value_heads, head_dim: Heads of queries, of keys and values, and the width of each.
+        scale: Of the scores; None: ``1 / sqrt(head_dim)``.
+        bias: Whether queries, keys and values have biases.
+        output_bias: Whether the output projection has one.
+        fused: One linear layer makes queries, keys and values, ``"beside"`` each other or, ``"by_head"``, those of each
+            head beside each other; None: three layers do.
+        query_key_norm: Norm of queries and keys before rotary; None: there is none.
+        norm_per_head: Whether it is over each head, or over the whole projection.
+        rotary: None: positions are not rotated in this layer.
+        window: Keys that a query attends to, its own included; None: all before it.
+        soft_cap: Of the scores.
+        sinks: Whether each head has a learned score that takes weight from the keys.
+        alibi: Whether scores fall with the distance, by head (Press et al., 2022).
+        dropout: Of the weights, in training.
+        softmax_dtype: None: float16 where queries are, else float32.
+    """
+
+    heads: int
+    key_value_heads: int
+    head_dim: int
+    scale: float | None = None
+    bias: bool = False
+    output_bias: bool = False
+    fused: Literal["beside", "by_head"] | None = None
+    query_key_norm: NormSpec | None = None
+    norm_per_head: bool = True
+    rotary: RotarySpec | None = None
+    window: int | None = None
+    soft_cap: float | None = None
+    sinks: bool = False
+    alibi: bool = False
+    dropout: float = 0.0
+    softmax_dtype: str | None = "float32"
+
+
+@dataclass(frozen=True)
+class ExpertsSpec:
+    """A mixture of experts in place of one feed-forward layer.
+
+    Attributes:
+        count, chosen: Experts, and how many of them each token goes through.
+        normalize: Whether the chosen experts' probabilities are divided by their sum.
+        shared: Width of an expert that all tokens go through; None: there is none.
+        shared_gate: Whether its output is multiplied by the sigmoid of a linear function of the token (Qwen2-MoE).
+        outputs_first: Whether the router's weight is ``(experts, width)`` rather than ``(width, experts)``.
+    """
+
+    count: int
+    chosen: int
+    normalize: bool = True
+    shared: int | None = None
+    shared_gate: bool = False
+    outputs_first: bool = True
+
+
+@dataclass(frozen=True)
+class FeedForwardSpec:
+    """A feed-forward layer.
+
+    Attributes:
+        inner: Its width.
+        activation: Key of :data:`mf_core.nn.ACTIVATIONS`.
+        gated: ``down(activation(gate(x)) * up(x))``, or else ``down(activation(up(x)))``.
+        bias: Whether the linear layers have biases.
+        fused: Whether one linear layer makes ``gate`` and ``up``.
+        experts: None: it is one layer.
+    """
+
+    inner: int
+    activation: str = "silu"
+    gated: bool = True
+    bias: bool = False
+    fused: bool = False
+    experts: ExpertsSpec | None = None
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A decoder layer.
+
+    Attributes:
+        width: Of what layers pass to each other, E.
+        attention, feed_forward: Its sublayers, f below.
+        norm: Its norms, N below.
+        norms: Where they stand: ``"pre"``: ``x + f(N(x))``; ``"output"``: ``x + N(f(x))``; ``"sandwich"``:
+            ``x + N(f(N(x)))``; ``"post"``: ``N(x + f(x))``; ``"parallel"``: ``x + f(N(x)) + g(M(x))``;
+            ``"parallel_shared"``: the same with one norm.
+        normed_residual: With ``"pre"``: ``N(x) + f(N(x))``.
+        residual_multiplier: Factor of what sublayers add (Granite).
+        dropout: Of what sublayers add, in training.
+        outputs_first: Whether weights are ``(out, in)``.
+        std: Standard deviation of initial weights.
+        output_std: Of those of ``output`` and ``down``, which add to the residual stream; None: ``std``.
+        param_dtype: Type of the parameters.
+    """
+
+    width: int
+    attention: AttentionSpec
+    feed_forward: FeedForwardSpec
+    norm: NormSpec
+    norms: Literal["pre", "output", "sandwich", "post", "parallel", "parallel_shared"] = "pre"
+    normed_residual: bool = False
+    residual_multiplier: float = 1.0
+    dropout: float = 0.0
+    outputs_first: bool = True
+    std: float = 0.02
+    output_std: float | None = None
+    param_dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """A decoder with a language-model head.
+
+    Attributes:
+        vocabulary, width, length: Entries, width of a hidden state, longest sequence.
+        layers: In order.
+        last_norm: After them; None: there is none.
+        tied: Whether the head shares the embedding's weight.
+        learned_positions: Whether there is an embedding of positions.
+        embedding_norm: Of the embeddings; None: there is none.
+        embedding_multiplier, embedding_dropout: Of the embeddings.
+        logit_multiplier, logit_soft_cap: Of the logits.
+        auxiliary_loss: Factor of the loss that balances experts, in training.
+        std, param_dtype: Of the embeddings' weights.
+        names: Role -> name in checkpoints; entries of :data:`NAMES` that differ.
+    """
+
+    vocabulary: int
+    width: int
+    length: int
+    layers: tuple[LayerSpec, ...]
+    last_norm: NormSpec | None
+    tied: bool = False
+    learned_positions: bool = False
+    embedding_norm: NormSpec | None = None
+    embedding_multiplier: float = 1.0
+    embedding_dropout: float = 0.0
+    logit_multiplier: float = 1.0
+    logit_soft_cap: float | None = None
+    auxiliary_loss: float = 0.0
+    std: float = 0.02
+    param_dtype: str = "float32"
+    names: Mapping[str, str] = field(default_factory=dict)
