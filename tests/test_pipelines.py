@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 
 from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, pipeline
+from mf_core.backends import base as backends
+from mf_core.checkpoint import locate as locate_module
 from mf_core.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -203,3 +205,13 @@ def test_pipeline_is_a_function_and_can_be_imported_as_mindformers_has_it():
         "assert not hasattr(__import__('sys').modules['mf_core.pipeline'], '__path__')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_is_located_once_and_after_the_backend_is_chosen(monkeypatch):
+    calls = []
+    real = locate_module.locate
+    monkeypatch.setattr(locate_module, "locate", lambda *given: calls.append(given[0]) or real(*given))
+    monkeypatch.setattr(backends, "get_backend", lambda name=None: calls.append(("backend", name)))
+    pipeline("text_generation", "gpt2_tiny", device_target="cpu")
+    pipeline("text_generation", "gpt2_tiny", tokenizer="gpt2_tiny")
+    assert [call for call in calls if call != ("backend", None)] == [("backend", "cpu"), "gpt2_tiny", "gpt2_tiny"]

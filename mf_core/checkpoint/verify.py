@@ -91,12 +91,11 @@ def digest_of(path: Path, header: Header) -> str:
     return digest.hexdigest()
 
 
-def require_whole(paths: Sequence[Path], *, digests: bool = True) -> None:
-    """Raise unless each file is the one that was written.
+def require_whole(paths: Sequence[Path]) -> None:
+    """Raise unless each file has a digest, and is the one that was written.
 
     Args:
         paths: Safetensors files of one folder.
-        digests: Whether a file without a digest is an error.
 
     Raises:
         IntegrityError: A file is damaged; the error names it.
@@ -104,13 +103,26 @@ def require_whole(paths: Sequence[Path], *, digests: bool = True) -> None:
     """
     listed = _listed(paths[0].parent / INDEX_FILE) if paths else {}
     for found in (check_file(path, listed.get(path.name)) for path in paths):
-        if found.status == "damaged":
-            raise IntegrityError(f"{found.path} is damaged", value=str(found.path), why=found.why, hint=_HINT)
-        if found.status == "unknown" and digests:
+        _refuse_damaged(found)
+        if found.status == "unknown":
             raise UnsupportedError(
                 f"{found.path} cannot be verified", value=str(found.path), why="it was written without a digest",
                 hint="save it with save_pretrained, which writes one, or leave out verify=True",
             )  # fmt: skip
+
+
+def refuse_damaged(folder: str | Path) -> None:
+    """Raise IntegrityError, which names the file, if a checkpoint's weights or optimizer states are damaged.
+
+    Files without a digest pass if their headers are valid.
+    """
+    for found in check_files(folder):
+        _refuse_damaged(found)
+
+
+def _refuse_damaged(found: FileCheck) -> None:
+    if found.status == "damaged":
+        raise IntegrityError(f"{found.path} is damaged", value=str(found.path), why=found.why, hint=_HINT)
 
 
 def verify_checkpoint(checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..errors import WeightsError
+from ..errors import IntegrityError, WeightsError
 from .safetensors_reader import StoredTensor, map_file, stored_weights, widen
 from .shards import SHARD_SIZE as SHARD_SIZE
 from .shards import LazyTensor, cast, check_dtype, write_shards
@@ -67,7 +67,7 @@ def load_weights(
         spread: How the model is spread over processes, each of which takes its pieces of the whole weights.
 
     Raises:
-        FileMissingError, IntegrityError: No files, or broken ones.
+        FileMissingError, IntegrityError: No files, damaged ones, or ones that were replaced in the meantime.
         WeightsError: A parameter is missing, left over, or of another shape or kind.
     """
     parameters = dict(model.parameters_and_names())
@@ -89,6 +89,11 @@ def load_weights(
             if spread is not None:
                 array = spread.places[name].piece(array, spread.layout)
             _put(parameters[name], widen(array, tensor.kind), tensor.name, in_place)
+    if source.changed():
+        raise IntegrityError(
+            f"another model was saved into {source.location} while this one was loaded", value=source.location,
+            why="its configuration and its weights may be of two models", hint="load it again",
+        )  # fmt: skip
 
 
 def match_names(

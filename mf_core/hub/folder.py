@@ -6,11 +6,13 @@ import importlib.util
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from ..errors import ArgumentError, FileMissingError, NotInstalledError, did_you_mean
 from ..utils.commit import finish
+from ..utils.files import ADAPTER_FILE, CONFIG_FILE
 from .source import Source, stays_inside
 
 _PACKAGE: Final = re.compile(r"package:(?P<package>[A-Za-z_]\w*(\.\w+)*)(/(?P<folder>.+))?\Z")
@@ -23,6 +25,19 @@ class Folder(Source):
         super().__init__(location)
         self._root = Path(root)
         finish(self._root)
+        self._identity = self._identify()
+
+    def changed(self) -> bool:
+        """See the base class: a save puts a new file in the place of the configuration."""
+        return self._identify() != self._identity
+
+    def _identify(self) -> list[tuple[int, int]]:
+        found = []
+        for name in (CONFIG_FILE, ADAPTER_FILE):
+            with suppress(OSError):
+                stat = os.stat(self._root / name)
+                found.append((stat.st_ino, stat.st_mtime_ns))
+        return found
 
     def _find(self, filename: str, required: bool) -> Path | None:
         path = self._root / filename

@@ -56,6 +56,10 @@ class Source(ABC):
             )
         return self._find(name, required)
 
+    def changed(self) -> bool:
+        """Return whether a model has been saved over the files since the source was opened, as far as that shows."""
+        return False
+
     @abstractmethod
     def _find(self, filename: str, required: bool) -> Path | None:
         """Do what ``path`` does, for a name that is known to stay inside the source."""

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ..errors import FileMissingError, IntegrityError, MFError
+from ..utils.locks import wait_for
 from .cache import cache_dir, sha256_of, verified_sha256, write_note
 from .remote import Remote, cause_of, status_of
 
@@ -38,7 +39,9 @@ class UrlFolder(Remote):
         try:
             if path.is_file() and verified_sha256(path, expected) == expected:
                 return path
-            self._fetch(filename, path)
+            with wait_for(cache_dir() / "locks" / f"{expected[:32]}.lock"):  # one process downloads, others wait for it
+                if not path.is_file() or verified_sha256(path, expected) != expected:
+                    self._fetch(filename, path)
         except MFError:
             raise
         except Exception as error:  # of requests, urllib3, pooch or the disk

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mf_core import AutoModel, GPT2Config, GPT2LMHeadModel, set_seed
+from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.checkpoint.locate import locate
 from mf_core.checkpoint.safetensors_reader import weight_files
 from mf_core.checkpoint.weights import load_weights, save_weights
@@ -543,3 +543,22 @@ def test_a_save_that_was_cut_short_is_finished_by_the_next_reader(model, saved, 
     assert JOURNAL in names_in(saved)
     assert_equal(AutoModel.from_pretrained(saved), changed)
     assert names_in(saved) == ["config.json", FILE]
+
+
+def test_a_model_that_is_replaced_while_it_is_loaded_is_no_mixture(saved):
+    checkpoint = locate(saved)
+    other = make(seed=9, num_labels=3)
+    other.save_pretrained(saved)
+    with pytest.raises(IntegrityError, match="another model was saved into"):
+        GPT2LMHeadModel.from_checkpoint(checkpoint)
+    assert_equal(AutoModel.from_pretrained(saved), other)
+
+
+def test_model_and_tokenizer_saved_into_one_folder_one_after_the_other(model, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained("gpt2_tiny")
+    for one in (model, make(seed=7)):
+        one.save_pretrained(tmp_path, shard_size=40_000)
+        tokenizer.save_pretrained(tmp_path)
+        assert_equal(AutoModel.from_pretrained(tmp_path), one)
+        assert AutoTokenizer.from_pretrained(tmp_path)("Hello")["input_ids"] == tokenizer("Hello")["input_ids"]
+    assert not [name for name in names_in(tmp_path) if name.startswith(".")]

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,26 @@ def test_hub_revision(client, server):
     assert read(client(REPO, "config.json", revision=commit, env={"HF_HUB_OFFLINE": "1"})) == b"old"
     for required in (True, False):
         check_error(client(f"{REPO}@v9", "config.json", required), "FileMissingError", "'v9'", "config.json", REPO)
+
+
+def test_hub_files_are_of_one_commit(server, tmp_path):
+    """A branch that moves between two files of a source leaves them of one commit."""
+    script = """
+        import sys
+        from mf_core.hub import open_source
+        source = open_source("hub:owner/tiny")
+        print(source.path("config.json").read_text(), flush=True)
+        sys.stdin.readline()
+        print(source.path("more.json").read_text(), open_source("hub:owner/tiny").path("more.json").read_text())
+    """
+    server.add("owner/tiny", {"config.json": b"first", "more.json": b"first"})
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(SRC), "HF_HUB_DISABLE_XET": "1",
+                   "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": server.url, "NO_PROXY": "127.0.0.1"}  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert process.stdout.readline() == "first\n"
+    server.add("owner/tiny", {"config.json": b"second", "more.json": b"second"})
+    assert process.communicate("\n", timeout=50)[0] == "first second\n"
 
 
 def test_hub_offline(client, server):
@@ -295,6 +317,13 @@ def test_url_file_is_fetched_once(client, server, url):
     server.log.clear()
     assert client(f"{url}/", NAME, sha256={NAME: SHA.upper()}) == path
     assert server.log == []
+
+
+def test_url_file_is_downloaded_by_one_of_several_processes(client, server, url):
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda _: client(url, NAME, sha256={NAME: SHA}), range(3)))
+    assert [read(result) for result in results] == [WEIGHTS] * 3
+    assert server.count("GET", NAME) == 1
 
 
 def test_url_file_needs_a_checksum(client, server, url):

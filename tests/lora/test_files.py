@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoConfig, AutoModel, AutoTokenizer, GPT2LMHeadModel, pipeline
+from mf_core.cli import main
 from mf_core.errors import (
     ArgumentError,
     FileMissingError,
@@ -371,3 +372,24 @@ np.save("found.npy", found(ms.Tensor(np.load("ids.npy"))).asnumpy())
             HF_HUB_DISABLE_XET="1", NO_PROXY="127.0.0.1",
         )  # fmt: skip
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
+
+
+def test_a_merged_model_over_the_adapters_folder_leaves_no_adapter(saved):
+    (saved / "README.md").write_text("mine")
+    model = adapted()
+    merge_lora(model)
+    model.save_pretrained(saved)
+    assert names_in(saved) == ["README.md", "config.json", "model.safetensors"]
+    np.testing.assert_allclose(logits(AutoModel.from_pretrained(saved)), logits(model), atol=1e-6)
+
+
+def test_inspect_and_verify_of_adapters(saved, capsys):
+    assert main(["ckpt", "inspect", str(saved)]) == 0
+    out = capsys.readouterr().out
+    for words in ("LORA of rank 4 for c_attn, c_proj, c_fc", "base model  not named", WEIGHTS, "complete    yes"):
+        assert words in out
+    assert main(["ckpt", "verify", str(saved)]) == 0
+    data = bytearray((saved / WEIGHTS).read_bytes())
+    (saved / WEIGHTS).write_bytes(data[:-9])
+    assert main(["ckpt", "inspect", str(saved), "--json"]) == 1
+    assert "not a whole safetensors file" in capsys.readouterr().out

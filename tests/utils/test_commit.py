@@ -11,6 +11,9 @@ import time
 
 import pytest
 
+from mf_core.checkpoint.safetensors_reader import weights_of_folder
+from mf_core.checkpoint.shards import INDEX_FILE
+from mf_core.checkpoint.verify import check_files
 from mf_core.errors import CheckpointError, IntegrityError
 from mf_core.utils import commit
 from mf_core.utils.commit import JOURNAL, finish, replace_files
@@ -184,15 +187,19 @@ def test_journal_whose_files_are_gone_is_an_error(tmp_path):
         finish(tmp_path)
 
 
-#: Saves without end; what is written begins with a number that rises.
+#: Saves models without end, in one file or in shards; the configuration and all weights are a number that rises.
 SAVES = textwrap.dedent("""
     import itertools, sys
+    import numpy as np
+    from mf_core.checkpoint.shards import LazyTensor, write_shards
     from mf_core.utils.commit import replace_files
+    from mf_core.utils.files import write_json
     for number in itertools.count(1):
-        files = ["config.json", "model.safetensors" if number % 2 else "model-00001-of-00001.safetensors"]
-        with replace_files(sys.argv[1], ["model*.safetensors"]) as staging:
-            for name in files:
-                (staging / name).write_text(f"{number} " + "x" * 20_000)
+        array = np.full(500, number, np.int32)
+        tensors = [LazyTensor(name, array.shape, "int32", lambda: array) for name in "abc"]
+        with replace_files(sys.argv[1]) as staging:
+            write_shards(tensors, staging, shard_size=10**9 if number % 2 else 3000)
+            write_json(staging / "config.json", {"number": number})
         print(number, flush=True)
 """)
 
@@ -204,14 +211,17 @@ def kill_at_random_moments(tmp_path, count, seed):
     for _ in range(count):
         process = subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE)
         process.stdout.readline()  # one is whole
-        time.sleep(draw.uniform(0, 0.03))
+        time.sleep(draw.uniform(0, 0.05))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
         finish(folder)
-        found = read(folder)
-        assert len(found) == 2, sorted(found)
-        assert len(set(found.values())) == 1, {name: text[:10] for name, text in found.items()}
+        number = json.loads((folder / "config.json").read_text())["number"]
+        stored = weights_of_folder(folder)
+        assert [int(stored[name].read()[0]) for name in "abc"] == [number] * 3
+        assert {found.status for found in check_files(folder)} == {"whole"}
+        names = {path.name for path in folder.glob("model*")}
+        assert names == {tensor.path.name for tensor in stored.values()} | ({INDEX_FILE} if number % 2 == 0 else set())
 
 
 def test_killed_saves(tmp_path):
