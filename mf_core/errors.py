@@ -135,6 +135,12 @@ class InternalError(MFError, RuntimeError):
     code = "MF206"
 
 
+class ChatTemplateError(MFError, ValueError):
+    """A chat template is malformed, refuses the conversation, or exceeds its limits."""
+
+    code = "MF207"
+
+
 # Files, checkpoints and the hub ------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,11 @@ class Folder(Source):
                 found.append((stat.st_ino, stat.st_mtime_ns))
         return found
 
+    def names(self, folder: str) -> list[str]:
+        """See the base class."""
+        path = self._root / folder
+        return sorted(entry.name for entry in path.iterdir() if entry.is_file()) if path.is_dir() else []
+
     def _find(self, filename: str, required: bool) -> Path | None:
         path = self._root / filename
         if path.is_file():

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final
 
 from ..errors import ArgumentError, FileMissingError, IntegrityError, MFError
@@ -67,6 +68,29 @@ class Repository(Remote):
             raise self.differs(filename, actual, size=size, left=None if remove(path) else path)
         return path
 
+    def names(self, folder: str) -> list[str]:
+        """See the base class; offline, or where the hub does not list it, what the cache has of the folder."""
+        from huggingface_hub import HfApi
+
+        try:
+            tree = HfApi().list_repo_tree(self._repo, path_in_repo=folder, revision=self._commit or self._revision)
+            return sorted(PurePosixPath(entry.path).name for entry in tree)
+        except Exception:  # of several libraries; a repository without the folder is one of the reasons
+            snapshot = self._cached_snapshot()
+            path = None if snapshot is None else snapshot / folder
+            return sorted(entry.name for entry in path.iterdir()) if path is not None and path.is_dir() else []
+
+    def _cached_snapshot(self) -> Path | None:
+        """Return the cache's folder of the revision, whoever filled it."""
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        root = Path(HF_HUB_CACHE) / f"models--{self._repo.replace('/', '--')}"
+        revision = self._commit or self._revision or "main"
+        with suppress(OSError, UnicodeDecodeError):
+            revision = (root / "refs" / revision).read_text(encoding="utf-8").strip()
+        snapshot = root / "snapshots" / revision
+        return snapshot if snapshot.is_dir() else None
+
     def _is_absent(self, filename: str, error: Exception) -> bool:
         """Return whether the repository, at this revision, is known not to have the file."""
         from huggingface_hub import try_to_load_from_cache
@@ -76,7 +100,11 @@ class Repository(Remote):
             return False
         if _is_offline(error):  # the cache also remembers which files the hub did not have
             known = try_to_load_from_cache(self._repo, filename, revision=self._commit or self._revision)
-            return known is not None and not isinstance(known, str)
+            if known is not None:
+                return not isinstance(known, str)
+            # Other tools keep no notes of files that do not exist: a snapshot that has files is taken for whole.
+            snapshot = self._cached_snapshot()
+            return snapshot is not None and any(snapshot.iterdir())
         return status_of(error) == 404
 
     def failed(self, filename: str, error: BaseException) -> MFError:

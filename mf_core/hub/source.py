@@ -60,6 +60,10 @@ class Source(ABC):
         """Return whether a model has been saved over the files since the source was opened, as far as that shows."""
         return False
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder of the source, sorted; none where it is not known to have any."""
+        return []
+
     @abstractmethod
     def _find(self, filename: str, required: bool) -> Path | None:
         """Do what ``path`` does, for a name that is known to stay inside the source."""

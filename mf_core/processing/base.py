@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 from ..boundary import public
 from ..checkpoint.locate import Checkpoint, locate
 from ..errors import ArgumentError, ArgumentTypeError, check_options
-from ..tokenization.base import PretrainedTokenizer, read_json
+from ..tokenization.base import PretrainedTokenizer
+from ..tokenization.files import read_json
 from ..tokenization.resolve import tokenizer_of
 from ..utils.commit import replace_files
 from ..utils.files import write_json

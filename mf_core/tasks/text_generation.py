@@ -111,7 +111,7 @@ class TextGenerationPipeline(Pipeline):
         return list(texts)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        return [self.tokenizer.encode_prompt(text) for text in texts]
 
     def _continue(
         self, texts: list[str], config: GenerationConfig, merged: dict[str, Any], size: int
@@ -145,8 +145,8 @@ class TextGenerationPipeline(Pipeline):
     def _decode(self, continuation: Continuation) -> str:
         """Return the text of the new tokens: that of all less the prompt's, since a token may join the one before."""
         prompt = continuation.ids[: continuation.prompt]
-        whole = self.tokenizer.decode_ids(continuation.ids, True)
-        before = self.tokenizer.decode_ids(prompt, True)
+        whole = self.tokenizer.decode(continuation.ids, skip_special_tokens=True, strict=False)
+        before = self.tokenizer.decode(prompt, skip_special_tokens=True, strict=False)
         return whole[len(before) :] if whole.startswith(before) else whole
 
     @contextmanager

@@ -1,6 +1,13 @@
 """Tokenizers: text to ids and back."""
 
 from .base import PretrainedTokenizer
-from .fast import FastTokenizer, read_tokenizer_json
+from .fast import TOKENIZER_FILE, FastTokenizer, padding_options, read_tokenizer_json, with_added_tokens
 
-__all__ = ["FastTokenizer", "PretrainedTokenizer", "read_tokenizer_json"]
+__all__ = [
+    "TOKENIZER_FILE",
+    "FastTokenizer",
+    "PretrainedTokenizer",
+    "padding_options",
+    "read_tokenizer_json",
+    "with_added_tokens",
+]

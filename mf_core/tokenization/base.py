@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -18,42 +18,61 @@ from ..errors import (
     check_options,
 )
 from ..utils.commit import replace_files
-from ..utils.files import read_config_file, write_json
+from .chat import ChatTemplates, check_templates
+from .files import (
+    NO_LIMIT,
+    SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILES,
+    TokenizerFiles,
+    read_json,
+    read_tokenizer_files,
+    write_chat_templates,
+    write_tokenizer_files,
+)
+from .rows import Row, Side, Span, as_tensor, pad_rows
 
 if TYPE_CHECKING:
     from ..checkpoint.locate import Checkpoint
     from ..hub import Source
 
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-
-#: Where other libraries' older checkpoints have the special tokens.
-_SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-
-#: Longer than any context: what files write for "no limit".
-NO_LIMIT = 10**18
-
-Side = Literal["left", "right"]
 T = TypeVar("T", bound="PretrainedTokenizer")
 
 
-class PretrainedTokenizer(ABC):
+class PretrainedTokenizer(ChatTemplates, ABC):
     """Base of the families' tokenizers.
 
     A subclass says how text becomes ids and back (``encode_text``, ``decode_ids``, ``token_to_id``, ``id_to_token``,
     ``__len__``), and how its vocabulary is read (``load``) and written (``save_vocabulary``). The rest is here.
 
     Args:
-        bos_token, eos_token, pad_token, unk_token: Special tokens; None where the family has none.
-        add_bos_token, add_eos_token: Whether a call puts them around the ids.
+        bos_token, eos_token, pad_token, unk_token, sep_token, cls_token, mask_token: Special tokens; None where there
+            are none.
+        extra_special_tokens: Further ones.
+        add_bos_token, add_eos_token: Whether a call puts them around the ids. None: as the class does.
+        prompt_special_tokens: Whether the prompts of pipelines get the special tokens that calls get. None: as the
+            class does.
         padding_side, truncation_side: Where padding is added, where ids are cut off.
         model_max_length: The model's context in tokens; what ``truncation=True`` cuts to without ``max_length``.
+        chat_template: The template of :meth:`apply_chat_template`, or several by name.
+
+    Class attributes:
+        options: Options that are written to and read from ``tokenizer_config.json``.
+        preset_options: Those that the family's presets have whatever their files say.
+
+    Attributes:
+        source: Where it was read from; None if it was not.
     """
 
-    #: Options that are written to and read from ``tokenizer_config.json``.
     options: ClassVar[tuple[str, ...]] = (
-        "bos_token", "eos_token", "pad_token", "unk_token", "add_bos_token", "add_eos_token", "padding_side",
-        "truncation_side", "model_max_length",
+        *SPECIAL_TOKENS, "extra_special_tokens", "add_bos_token", "add_eos_token", "prompt_special_tokens",
+        "padding_side", "truncation_side", "model_max_length", "chat_template",
     )  # fmt: skip
+    preset_options: ClassVar[Mapping[str, Any]] = {}
+
+    source: str | None = None
+    _files: TokenizerFiles = TokenizerFiles()
+    _prompts_by_default: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -62,30 +81,66 @@ class PretrainedTokenizer(ABC):
         eos_token: str | None = None,
         pad_token: str | None = None,
         unk_token: str | None = None,
-        add_bos_token: bool = True,
-        add_eos_token: bool = True,
+        sep_token: str | None = None,
+        cls_token: str | None = None,
+        mask_token: str | None = None,
+        extra_special_tokens: Sequence[str] = (),
+        add_bos_token: bool | None = None,
+        add_eos_token: bool | None = None,
+        prompt_special_tokens: bool | None = None,
         padding_side: Side = "right",
         truncation_side: Side = "right",
-        model_max_length: int = NO_LIMIT,
+        model_max_length: float | None = None,
+        chat_template: str | Mapping[str, str] | None = None,
     ) -> None:
         for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
             if side not in ("left", "right"):
                 raise ConfigError(f"{name}={side!r} is neither 'left' nor 'right'", value=side)
-        for name, flag in (("add_bos_token", add_bos_token), ("add_eos_token", add_eos_token)):
-            if not isinstance(flag, bool):
+        flags = {
+            "add_bos_token": add_bos_token, "add_eos_token": add_eos_token,
+            "prompt_special_tokens": prompt_special_tokens,
+        }  # fmt: skip
+        for name, flag in flags.items():
+            if flag is not None and not isinstance(flag, bool):
                 raise ConfigError(f"{name}={flag!r} is neither True nor False", value=flag)
         self.bos_token, self.eos_token, self.pad_token, self.unk_token = bos_token, eos_token, pad_token, unk_token
-        self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
+        self.sep_token, self.cls_token, self.mask_token = sep_token, cls_token, mask_token
+        self.extra_special_tokens = list(extra_special_tokens)
         self.padding_side, self.truncation_side = padding_side, truncation_side
-        if isinstance(model_max_length, bool) or not isinstance(model_max_length, Real) or not model_max_length >= 1:
+        limit = NO_LIMIT if model_max_length is None else model_max_length
+        if isinstance(limit, bool) or not isinstance(limit, Real) or not limit >= 1:
             raise ConfigError(
                 f"model_max_length={model_max_length!r} is not a number of at least 1", value=model_max_length
             )
-        self.model_max_length: int = int(min(model_max_length, NO_LIMIT))
-        for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
-            token = getattr(self, name)
-            if token is not None and (not isinstance(token, str) or self.token_to_id(token) is None):
-                raise ConfigError(f"{name}={token!r} is not in the vocabulary", value=token)
+        self.model_max_length: int = int(min(limit, NO_LIMIT))
+        self.chat_template = check_templates(chat_template)
+        for name in SPECIAL_TOKENS:
+            self._check_token(name, getattr(self, name))
+        for token in self.extra_special_tokens:
+            self._check_token("a token of extra_special_tokens", token)
+        self._set_special(**flags)
+
+    def _check_token(self, name: str, token: Any) -> None:
+        if token is not None and (not isinstance(token, str) or self.token_to_id(token) is None):
+            raise ConfigError(f"{name}={token!r} is not in the vocabulary", value=token)
+
+    def _set_special(
+        self, add_bos_token: bool | None, add_eos_token: bool | None, prompt_special_tokens: bool | None
+    ) -> None:
+        """Set what is put around ids; None: as the class does."""
+        self.add_bos_token = True if add_bos_token is None else add_bos_token
+        self.add_eos_token = True if add_eos_token is None else add_eos_token
+        default = self._prompts_by_default
+        self.prompt_special_tokens = default if prompt_special_tokens is None else prompt_special_tokens
+
+    def __repr__(self) -> str:
+        named = [f"{name}={token!r}" for name in SPECIAL_TOKENS if (token := getattr(self, name)) is not None]
+        parts = [
+            *([repr(self.source)] if self.source else []), f"vocab_size={len(self)}", *named,
+            *([f"extra_special_tokens={self.extra_special_tokens!r:.80}"] if self.extra_special_tokens else []),
+            f"chat_template={'yes' if self.chat_template else 'no'}",
+        ]  # fmt: skip
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     # What a family says ---------------------------------------------------------------------------------------------
 
@@ -99,7 +154,7 @@ class PretrainedTokenizer(ABC):
         """Write the vocabulary files that ``load`` reads."""
 
     @abstractmethod
-    def encode_text(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_text(self, text: str) -> tuple[list[int], list[Span]]:
         """Return the ids of ``text`` without BOS and EOS, and each one's ``(start, end)`` in characters."""
 
     @abstractmethod
@@ -139,17 +194,41 @@ class PretrainedTokenizer(ABC):
                 hint="name a preset, a directory or a hub repository that has the tokenizer's files",
             )
         source = checkpoint.tokenizer
-        saved = {**read_json(source, _SPECIAL_TOKENS_FILE), **read_json(source, TOKENIZER_CONFIG_FILE)}
-        kept = {name: _content(saved[name]) for name in cls.options if name in saved}
-        return cls.load(source, **{**kept, **options})
+        files = read_tokenizer_files(source)
+        own = [name for name in cls.options if name not in PretrainedTokenizer.options]
+        said = {**files.options, **{name: files.fields[name] for name in own if files.fields.get(name) is not None}}
+        preset = {} if checkpoint.owner is None else cls.preset_options
+        tokenizer = cls.load(source, **{**cls.file_options(source, said), **preset, **options})
+        tokenizer.source, tokenizer._files = checkpoint.name, files
+        return tokenizer
+
+    @classmethod
+    def file_options(cls, source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the options in a checkpoint's files that hold for the class."""
+        return dict(options)
 
     @public
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write the vocabulary and ``tokenizer_config.json`` into ``directory``, which is made if need be."""
-        saved = {name: getattr(self, name) for name in self.options}
-        with replace_files(directory) as staging:
+        """Write the vocabulary, ``tokenizer_config.json`` and the chat templates into ``directory``.
+
+        The directory is made if need be. What the files that the tokenizer was read from hold beyond the options is
+        written back.
+        """
+        usual: dict[str, Any] = {
+            "sep_token": None, "cls_token": None, "mask_token": None, "extra_special_tokens": [],
+            "padding_side": "right", "truncation_side": "right", "model_max_length": NO_LIMIT,
+            "prompt_special_tokens": self._prompts_by_default,
+        }  # fmt: skip
+        with replace_files(directory, stale=TOKENIZER_FILES) as staging:
             self.save_vocabulary(staging)
-            write_json(staging / TOKENIZER_CONFIG_FILE, {"tokenizer_class": type(self).__name__, **saved})
+            write_tokenizer_files(staging, self._files, self._saved_class(), self._saved_options(), usual)
+            write_chat_templates(staging, self.chat_template)
+
+    def _saved_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.options if name != "chat_template"}
+
+    def _saved_class(self) -> str:
+        return type(self).__name__
 
     # Use ------------------------------------------------------------------------------------------------------------
 
@@ -229,40 +308,59 @@ class PretrainedTokenizer(ABC):
             )
         limit = self._limit(max_length, truncation, padding)
         rows = [self._row(item, add_special_tokens, limit if truncation else None) for item in texts]
-        width = max((len(ids) for ids, _ in rows), default=0)
+        width = max((len(row.ids) for row in rows), default=0)
         if limit is not None and width > limit and (padding == "max_length" or max_length is not None):
             raise InputTooLongError(
                 f"a text has {width} tokens; max_length is {limit}", value=width, hint="pass truncation=True to cut it"
             )
         if padding:
             width = limit if padding == "max_length" and limit is not None else width
-        result = self._padded(rows, width if padding else None, return_offsets_mapping)
+        width_or_none = width if padding else None
+        result = pad_rows(rows, width_or_none, self.pad_token_id, self.padding_side, offsets=return_offsets_mapping)
         if return_tensors is not None:
-            return {name: _tensor(rows, return_tensors) for name, rows in result.items()}
-        return {name: rows[0] for name, rows in result.items()} if isinstance(text, str) else result
+            return {name: as_tensor(column, return_tensors) for name, column in result.items()}
+        return {name: column[0] for name, column in result.items()} if isinstance(text, str) else result
 
     @public
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of one text."""
-        return self._row(self._texts([text])[0], add_special_tokens, None)[0]
+        return self._row(self._texts([text])[0], add_special_tokens, None).ids
+
+    @public
+    def encode_prompt(self, text: str) -> list[int]:
+        """Return the ids of a prompt that a model is to continue; ``prompt_special_tokens`` says with what around."""
+        return self.encode(text, add_special_tokens=self.prompt_special_tokens)
 
     @public
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without BOS and EOS. A subclass may do many at once."""
-        return [self._row(text, False, None)[0] for text in self._texts(texts)]
+        return [self._row(text, False, None).ids for text in self._texts(texts)]
+
+    @property
+    def max_id(self) -> int:
+        """The highest id of the vocabulary; more than ``len(self) - 1`` where ids are left out."""
+        return len(self) - 1
 
     @public
-    def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False, strict: bool = True) -> str:
         """Return the text of ids (a list, an array or a tensor of one dimension).
 
+        Args:
+            ids: One or several.
+            skip_special_tokens: Leave special tokens out.
+            strict: False: leave out ids that the vocabulary lacks, such as those of a model whose table is longer.
+
         Raises:
-            ArgumentError: An id is not in the vocabulary.
+            ArgumentError: ``strict``, and an id is negative or beyond the vocabulary's highest.
         """
         values = _plain_ids(ids)
-        for value in values:
-            if not 0 <= value < len(self):
-                raise ArgumentError(f"id {value} is not in the vocabulary of {len(self)} entries", value=value)
-        return self.decode_ids(values, skip_special_tokens)
+        wrong = [value for value in values if not 0 <= value <= self.max_id]
+        if wrong and strict:
+            raise ArgumentError(
+                f"id {wrong[0]} is not in the vocabulary of {len(self)} entries", value=wrong[0],
+                hint="strict=False leaves out what the vocabulary lacks",
+            )
+        return self.decode_ids([i for i in values if self.id_to_token(i) is not None], skip_special_tokens)
 
     @public
     def batch_decode(self, rows: Iterable[Any], *, skip_special_tokens: bool = False) -> list[str]:
@@ -307,7 +405,7 @@ class PretrainedTokenizer(ABC):
                 raise ArgumentTypeError(f"a text is a string, not {type(item).__name__}: {item!r}", value=item)
         return list(text)
 
-    def _row(self, text: str, special: bool, limit: int | None) -> tuple[list[int], list[tuple[int, int]]]:
+    def _row(self, text: str, special: bool, limit: int | None) -> Row:
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -315,36 +413,29 @@ class PretrainedTokenizer(ABC):
                 f"the text holds a lone surrogate at character {error.start}, which is no Unicode text",
                 value=text[error.start], hint="decode the bytes it came from as UTF-8",
             ) from error
-        ids, offsets = self.encode_text(text)
-        bos, eos = self.bos_token_id, self.eos_token_id
-        before = [bos] if special and self.add_bos_token and bos is not None else []
-        after = [eos] if special and self.add_eos_token and eos is not None else []
-        if limit is not None:
-            room = limit - len(before) - len(after)
-            if room < 0:
-                raise ArgumentError(f"max_length={limit} leaves no room for the special tokens", value=limit)
-            cut = slice(0, room) if self.truncation_side == "right" else slice(max(len(ids) - room, 0), None)
-            ids, offsets = ids[cut], offsets[cut]
-        return before + ids + after, [(0, 0)] * len(before) + offsets + [(0, 0)] * len(after)
+        return self._encode(text, special, limit)
 
-    def _padded(
-        self, rows: list[tuple[list[int], list[tuple[int, int]]]], width: int | None, offsets: bool
-    ) -> dict[str, list[Any]]:
-        result: dict[str, list[Any]] = {"input_ids": [], "token_type_ids": [], "attention_mask": []}
-        if offsets:
-            result["offset_mapping"] = []
-        pad = self.pad_token_id
-        for ids, spans in rows:
-            missing = 0 if width is None else width - len(ids)
-            if missing and pad is None:
-                raise ArgumentError("padding needs a pad token", hint="pass pad_token=… to from_pretrained")
-            columns: list[tuple[list[Any], Any]] = [
-                (ids, pad), ([0] * len(ids), 0), ([1] * len(ids), 0), (spans, (0, 0))
-            ]  # fmt: skip
-            for name, (column, fill) in zip(result, columns, strict=False):
-                padding = [fill] * missing
-                result[name].append(padding + column if self.padding_side == "left" else column + padding)
-        return result
+    def _encode(self, text: str, special: bool, limit: int | None) -> Row:
+        before, after = self.special_ids() if special else ([], [])
+        ids, spans = self.encode_text(text)
+        if limit is not None:
+            room = self._room(limit, len(before) + len(after))
+            cut = slice(0, room) if self.truncation_side == "right" else slice(max(len(ids) - room, 0), None)
+            ids, spans = ids[cut], spans[cut]
+        return Row(before + ids + after, [(0, 0)] * len(before) + spans + [(0, 0)] * len(after))
+
+    def special_ids(self) -> tuple[list[int], list[int]]:
+        """Return the ids that a call puts before and after a text's."""
+        bos, eos = self.bos_token_id, self.eos_token_id
+        before = [bos] if self.add_bos_token and bos is not None else []
+        after = [eos] if self.add_eos_token and eos is not None else []
+        return before, after
+
+    @staticmethod
+    def _room(limit: int, special: int) -> int:
+        if limit < special:
+            raise ArgumentError(f"max_length={limit} leaves no room for the special tokens", value=limit)
+        return limit - special
 
 
 def read_class_name(source: Source, kind: str) -> str | None:
@@ -355,17 +446,6 @@ def read_class_name(source: Source, kind: str) -> str | None:
     }[kind]
     name = read_json(source, file).get(key)
     return name.removesuffix("Fast") if isinstance(name, str) else None
-
-
-def read_json(source: Source, filename: str) -> dict[str, Any]:
-    """Return a JSON file's mapping; empty where the source has no such file."""
-    path = source.path(filename, required=False)
-    return {} if path is None else read_config_file(path)
-
-
-def _content(value: Any) -> Any:
-    """Return a special token's text; files also write it as ``{"content": …}``."""
-    return value["content"] if isinstance(value, dict) and "content" in value else value
 
 
 def _plain_ids(ids: Any) -> list[int]:
@@ -379,18 +459,3 @@ def _plain_ids(ids: Any) -> list[int]:
         raise ArgumentTypeError(f"decode takes a flat list of ids, not {values!r:.80}", value=values)
     return [int(value) for value in values]
 
-
-def _tensor(rows: list[Any], kind: str) -> Any:
-    import numpy as np
-
-    if not rows:
-        raise ArgumentError("an empty list of texts makes no tensor", value=rows)
-    if len({len(row) for row in rows}) > 1:
-        raise ArgumentError(
-            "rows of unequal length make no tensor", value=[len(row) for row in rows], hint="pass padding=True"
-        )
-    if kind == "np":
-        return np.array(rows, dtype=np.int64)
-    from ..backends.base import import_mindspore
-
-    return import_mindspore().Tensor(np.array(rows, dtype=np.int32))

@@ -5,16 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from ..checkpoint.locate import Checkpoint
-from ..errors import IntegrityError
+from ..errors import FileMissingError, IntegrityError, NotInstalledError, NotRegisteredError
 from ..plugins.registry import RUNTIME, Entry, registry
 from .base import PretrainedTokenizer, read_class_name
+from .fast import TOKENIZER_FILE, FastTokenizer
 
 
 def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
-    """Return the tokenizer of a checkpoint that has been located; ``options`` go to its class."""
-    entry = find_class("tokenizer", PretrainedTokenizer, checkpoint)
-    tokenizer: PretrainedTokenizer = entry.load().from_checkpoint(checkpoint, **options)
-    return tokenizer
+    """Return the tokenizer of a checkpoint that has been located; ``options`` go to its class.
+
+    A ``tokenizer.json`` is read by :class:`FastTokenizer` where no plugin has the class that the checkpoint names, or
+    where the family's own reads other files.
+    """
+    source = checkpoint.tokenizer
+    is_fast = source is not None and source.path(TOKENIZER_FILE, required=False) is not None
+    try:
+        cls: type[PretrainedTokenizer] = find_class("tokenizer", PretrainedTokenizer, checkpoint).load()
+    except (NotRegisteredError, NotInstalledError, IntegrityError):
+        if not is_fast:
+            raise
+        cls = FastTokenizer
+    try:
+        return cls.from_checkpoint(checkpoint, **options)
+    except FileMissingError:
+        if not is_fast or issubclass(cls, FastTokenizer):
+            raise
+        return FastTokenizer.from_checkpoint(checkpoint, **options)
 
 
 def find_class(kind: str, base: type, checkpoint: Checkpoint) -> Entry:

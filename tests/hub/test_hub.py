@@ -173,6 +173,10 @@ def test_hub_file_that_does_not_exist(client, server):
     assert client(REPO, "absent.json", required=False, env=offline) == {"path": None}
     check_error(client(REPO, "absent.json", env=offline), "FileMissingError", "'absent.json'", REPO)
     check_error(client(REPO, "never-asked.json", required=False, env=offline), "FileMissingError", "HF_HUB_OFFLINE")
+    # Nor does a file of which a cache with files knows nothing, as in one that another tool filled.
+    assert read(client(REPO, NAME)) == WEIGHTS
+    assert client(REPO, "never-asked.json", required=False, env=offline) == {"path": None}
+    check_error(client(REPO, "never-asked.json", env=offline), "FileMissingError", "'never-asked.json'", REPO)
 
 
 def test_hub_mirror_that_gives_no_error_codes(client, server):

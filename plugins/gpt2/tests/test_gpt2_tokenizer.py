@@ -309,7 +309,7 @@ def test_offsets_count_characters_and_cover_the_text(tokenizer, text):
 def test_offsets_are_the_same_from_either_form_of_the_vocabulary(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     data = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
-    data["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    data["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
     data["truncation"] = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
     (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
     again = GPT2Tokenizer.from_pretrained(tmp_path)
@@ -418,6 +418,12 @@ OPTIONS = {
     "eos_token": "B",
     "pad_token": "!",
     "unk_token": "?",
+    "sep_token": ",",
+    "cls_token": ".",
+    "mask_token": ";",
+    "extra_special_tokens": ["<"],
+    "prompt_special_tokens": True,
+    "chat_template": "{{ messages[0].content }}",
     "add_bos_token": False,
     "add_eos_token": False,
     "padding_side": "left",
@@ -476,7 +482,7 @@ def test_either_form_of_the_vocabulary_is_enough(files, tokenizer, tmp_path):
     again = GPT2Tokenizer.from_pretrained(tmp_path / "part")
     assert len(again) == 50257
     for text in ODD_TEXTS:
-        assert again(text) == tokenizer(text)
+        assert again.encode(text) == tokenizer.encode(text, add_special_tokens=False)
 
 
 def test_files_are_given_to_the_constructor(folder):
@@ -512,8 +518,11 @@ def test_special_tokens_map_of_older_checkpoints_is_read(folder):
     (folder / "special_tokens_map.json").write_text(json.dumps(tokens))
     tokenizer = GPT2Tokenizer.from_pretrained(folder)
     assert (tokenizer.pad_token, tokenizer.bos_token, tokenizer.eos_token) == ("<|pad|>", "!", "<|endoftext|>")
-    (folder / "tokenizer_config.json").write_text('{"pad_token": "?"}')
-    assert GPT2Tokenizer.from_pretrained(folder).pad_token == "?"
+    (folder / "tokenizer_config.json").write_text('{"pad_token": "?", "unk_token": "?"}')
+    tokenizer = GPT2Tokenizer.from_pretrained(folder)
+    assert (tokenizer.pad_token, tokenizer.unk_token) == ("<|pad|>", "?")  # as in transformers
+    (folder / "tokenizer_config.json").write_text('{"pad_token": "?", "added_tokens_decoder": {}}')
+    assert GPT2Tokenizer.from_pretrained(folder).pad_token == "?"  # whose table has replaced the older file
     assert GPT2Tokenizer.from_pretrained(folder, pad_token=".").pad_token == "."
 
 
@@ -576,10 +585,71 @@ def test_broken_files_are_named(name, content, folder):
     assert caught.value.why or "not a mapping" in caught.value.what
 
 
-def test_a_tokenizer_of_another_kind_is_refused(folder):
+def test_a_tokenizer_json_of_another_kind_is_read(folder, tmp_path):
     words = tokenizers.models.WordLevel({"hello": 0, "<|endoftext|>": 1}, unk_token="<|endoftext|>")
     tokenizers.Tokenizer(words).save(str(folder / "tokenizer.json"))
-    with pytest.raises(IntegrityError, match="is a WordLevel tokenizer, not BPE"):
+    tokenizer = GPT2Tokenizer.from_pretrained(folder)
+    tokenizer.save_pretrained(tmp_path / "again")
+    for one in (tokenizer, GPT2Tokenizer.from_pretrained(tmp_path / "again")):
+        assert one.encode("hello") == [0]
+
+
+# Presets and other checkpoints --------------------------------------------------------------------------------------
+
+
+def test_what_presets_put_around_calls_is_not_baked_into_files(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    assert tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("hello!").ids == [31373, 0]
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again("hello!")["input_ids"] == [END, 31373, 0, END]
+    assert again.encode_prompt("hello!") == tokenizer.encode_prompt("hello!") == [31373, 0]
+
+
+def test_a_checkpoint_of_others_adds_nothing_unless_asked(folder, tmp_path):
+    """As in transformers; a null says as much as nothing."""
+    for fields in ("{}", '{"add_bos_token": null, "add_eos_token": null}'):
+        (folder / "tokenizer_config.json").write_text(fields)
+        tokenizer = GPT2Tokenizer.from_pretrained(folder)
+        assert tokenizer("Once") == tokenizer("Once", add_special_tokens=False)
+    bos = GPT2Tokenizer.from_pretrained(folder, add_bos_token=True)
+    bos.save_pretrained(tmp_path / "bos")
+    for one in (bos, GPT2Tokenizer.from_pretrained(tmp_path / "bos")):
+        assert one("Once")["input_ids"] == one.encode_prompt("Once") == [0, *tokenizer("Once")["input_ids"]]
+    bos.add_bos_token, bos.add_eos_token = False, True
+    assert bos("Once")["input_ids"] == [*tokenizer("Once")["input_ids"], 0]
+    with pytest.raises(ConfigError, match="neither True nor False"):
+        bos.add_bos_token = None
+    with pytest.raises(ConfigError, match="needs a bos_token"):
+        GPT2Tokenizer.from_pretrained(folder, add_bos_token=True, bos_token=None)
+
+
+def test_repr_says_what_it_is(tokenizer):
+    assert repr(tokenizer) == (
+        "GPT2Tokenizer('gpt2', vocab_size=50257, bos_token='<|endoftext|>', eos_token='<|endoftext|>', "
+        "pad_token='<|endoftext|>', unk_token='<|endoftext|>', chat_template=no)"
+    )
+
+
+def test_ids_that_the_vocabulary_lacks_are_left_out_on_request(tokenizer):
+    assert tokenizer.max_id == 50256
+    assert tokenizer.decode([31373, 50300, 0], strict=False) == "hello!"
+
+
+def test_added_tokens_have_the_ids_that_files_say(folder, tmp_path):
+    (folder / "added_tokens.json").write_text('{"<|user|>": 1030, "Beijing": 1024}')
+    (folder / "special_tokens_map.json").write_text('{"additional_special_tokens": ["<|user|>"]}')
+    tokenizer = GPT2Tokenizer.from_pretrained(folder)
+    tokenizer.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again/added_tokens.json").read_text()) == {"<|user|>": 1030, "Beijing": 1024}
+    for one in (tokenizer, GPT2Tokenizer.from_pretrained(tmp_path / "again")):
+        assert one.encode("<|user|>Beijing") == [1030, 1024]
+        assert (len(one), one.max_id, one.extra_special_tokens) == (1026, 1030, ["<|user|>"])
+        assert one.decode([1030, 1024, 1027]) == "<|user|>Beijing"
+        assert one.decode([1030, 1024], skip_special_tokens=True) == "Beijing"
+        with pytest.raises(ArgumentError, match="id 1031"):
+            one.decode([1031])
+    (folder / "added_tokens.json").write_text('{"<|user|>": 3}')
+    with pytest.raises(IntegrityError, match=r"adds '<\|user\|>' as 3"):
         GPT2Tokenizer.from_pretrained(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,9 +10,16 @@ import tokenizers
 
 from mf_core.errors import ConfigError, FileMissingError, IntegrityError
 from mf_core.hub import Source
-from mf_core.tokenization import FastTokenizer, read_tokenizer_json
+from mf_core.tokenization import (
+    TOKENIZER_FILE,
+    FastTokenizer,
+    padding_options,
+    read_tokenizer_json,
+    with_added_tokens,
+)
 
 _END = "<|endoftext|>"
+_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 class GPT2Tokenizer(FastTokenizer):
@@ -19,15 +27,22 @@ class GPT2Tokenizer(FastTokenizer):
 
     That is so where the vocabulary has all bytes, as GPT-2's has; a byte that it lacks becomes ``unk_token``.
 
+    Calls on the presets' tokenizers, and on one that is built from its files here, put BOS and EOS around a text, as
+    MindFormers does; prompts of pipelines and saved files have none. Those of other checkpoints put around it what
+    their files say, which for GPT-2 is nothing.
+
     Args:
         vocab_file: ``vocab.json``: token -> id.
         merges_file: ``merges.txt``: one pair a line, the most frequent first.
         backend: A tokenizer of the ``tokenizers`` library, in place of the files.
         add_prefix_space: Whether a text is read as though it began with a space. None: as ``backend`` does, else not.
-        **options: See :class:`mf_core.PretrainedTokenizer`. All special tokens are ``<|endoftext|>`` by default.
+        **options: See :class:`mf_core.PretrainedTokenizer`. The four special tokens are ``<|endoftext|>`` by default.
     """
 
     options: ClassVar[tuple[str, ...]] = (*FastTokenizer.options, "add_prefix_space")
+    preset_options: ClassVar[Mapping[str, Any]] = {
+        "add_bos_token": True, "add_eos_token": True, "prompt_special_tokens": False,
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -45,42 +60,46 @@ class GPT2Tokenizer(FastTokenizer):
                     hint="GPT2Tokenizer.from_pretrained('gpt2') has GPT-2's own",
                 )
             backend = _read_bpe(Path(vocab_file), Path(merges_file))
+            options = {**self.preset_options, **options}
         self.add_prefix_space = _prefix_space(backend, add_prefix_space)
-        specials = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), _END)
-        chosen = {**specials, **{name: token for name, token in options.items() if token is not None}}
-        # Special tokens are found in text as wholes; they must be in the vocabulary already (the base class checks).
-        tokens = {chosen[name] for name in specials if isinstance(chosen[name], str)}
-        known = {token for token in tokens if backend.token_to_id(token) is not None}
-        backend.add_special_tokens([tokenizers.AddedToken(t, normalized=False, special=True) for t in sorted(known)])
-        super().__init__(backend, **chosen)
-        if backend.model.unk_token is None and self.unk_token in known:
-            backend.model.unk_token = self.unk_token  # else the library drops what the vocabulary lacks
+        super().__init__(backend, **{**dict.fromkeys(_NAMES, _END), **options})
+        if vocab_file is not None:
+            self._name_unknown()
+
+    def _name_unknown(self) -> None:
+        """Have bytes that the vocabulary lacks become ``unk_token``; the library drops them otherwise."""
+        if self.unk_token is not None:
+            self.backend.model.unk_token = self.unk_token
 
     @classmethod
     def load(cls, source: Source, **options: Any) -> GPT2Tokenizer:
-        """Read ``tokenizer.json``, which alone has tokens added to the vocabulary, or else the two older files."""
-        whole = source.path("tokenizer.json", required=False)
+        """Read ``tokenizer.json``, or else ``vocab.json`` and ``merges.txt``."""
+        whole = source.path(TOKENIZER_FILE, required=False)
         if whole is not None:
             backend = read_tokenizer_json(whole)
-            if not isinstance(backend.model, tokenizers.models.BPE):
-                raise IntegrityError(
-                    f"{whole} is a {type(backend.model).__name__} tokenizer, not BPE", value=str(whole),
-                    hint="use AutoTokenizer, which picks the class",
+        else:
+            vocab, merges = source.path("vocab.json", required=False), source.path("merges.txt", required=False)
+            if vocab is None or merges is None:
+                raise FileMissingError(
+                    f"{source.location} has no vocabulary", value=source.location,
+                    why="there is neither tokenizer.json nor vocab.json with merges.txt",
+                    hint="AutoTokenizer.from_pretrained('gpt2') has GPT-2's own",
                 )
-            return cls(backend=backend, **options)
-        vocab, merges = source.path("vocab.json", required=False), source.path("merges.txt", required=False)
-        if vocab is None or merges is None:
-            raise FileMissingError(
-                f"{source.location} has no vocabulary", value=source.location,
-                why="there is neither tokenizer.json nor vocab.json with merges.txt",
-                hint="AutoTokenizer.from_pretrained('gpt2') has GPT-2's own",
-            )
-        return cls(vocab, merges, **options)
+            backend = _read_bpe(vocab, merges)
+        options = {**padding_options(backend), **options}
+        backend = with_added_tokens(backend, source)
+        if backend.token_to_id(_END) is None:  # a vocabulary with other special tokens
+            options = {**dict.fromkeys(_NAMES), **options}
+        tokenizer = cls(backend=backend, **options)
+        if whole is None:
+            tokenizer._name_unknown()
+        return tokenizer
 
     def save_vocabulary(self, directory: Path) -> None:
         """Write ``tokenizer.json``, and ``vocab.json`` and ``merges.txt`` for readers that know only those."""
         super().save_vocabulary(directory)
-        self.backend.model.save(str(directory))
+        if isinstance(self.backend.model, tokenizers.models.BPE):
+            self.backend.model.save(str(directory))
 
 
 def _prefix_space(backend: tokenizers.Tokenizer, wanted: bool | None) -> bool:
