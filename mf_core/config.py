@@ -21,6 +21,7 @@ from pydantic import (
 from .boundary import public
 from .errors import ConfigError, did_you_mean, shown
 from .utils.files import CONFIG_FILE, write_json
+from .utils.paths import user_path
 from .utils.settings import explain
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -239,7 +240,7 @@ class PretrainedConfig(BaseModel):
     @public
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``config.json`` into ``directory``, which is made if need be."""
-        write_json(Path(directory) / CONFIG_FILE, self.to_file_dict())
+        write_json(user_path(directory) / CONFIG_FILE, self.to_file_dict())
 
     @classmethod
     def _canonical(cls, fields: Mapping[str, Any]) -> dict[str, Any]:

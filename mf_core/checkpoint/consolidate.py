@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CheckpointError, FileMissingError, IntegrityError, MFError
 from ..parallel.device_mesh import Layout
+from ..utils.paths import user_path
 from .safetensors_reader import StoredTensor, stored_tensors, weights_of_folder
 from .sharded import LAYOUT_FILE, OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
 from .shards import KINDS, LazyTensor
@@ -32,7 +33,7 @@ def whole_tensors(folder: str | Path, kind: Kind = "weights") -> list[LazyTensor
         FileMissingError: There are no weights.
         CheckpointError, IntegrityError: A piece is missing or broken; all are looked at before any is read.
     """
-    path = Path(folder)
+    path = user_path(folder)
     if not is_sharded(path):
         if kind == "weights":
             stored = weights_of_folder(path)

@@ -18,6 +18,7 @@ from ..errors import ArgumentError, ArgumentTypeError, FileMissingError, Integri
 from ..plugins.registry import Entry, registry
 from ..utils.commit import finish
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
+from ..utils.paths import user_path
 
 if TYPE_CHECKING:
     from ..hub import Source
@@ -111,7 +112,7 @@ def _find(name_or_path: str | Path, revision: str | None) -> Checkpoint:
     name = str(name_or_path)
     if not name:
         raise ArgumentError("a checkpoint's name or path is empty", value=name)
-    path = Path(os.path.expanduser(name))  # pathlib's own raises for users that do not exist
+    path = user_path(name)
     if isinstance(name_or_path, str) and registry.has("preset", name):
         return _preset(registry.find("preset", name), name, revision)
     if os.path.isdir(path):  # unlike Path.is_dir, false for names that are too long
@@ -170,7 +171,7 @@ def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
 def _local_mirror(name: str, tokenizer: Source | None = None) -> Checkpoint | None:
     """Return what ``MF_MODELS`` has by a name; ``tokenizer`` is where the vocabulary is if it has none itself."""
     for folder in filter(None, os.environ.get("MF_MODELS", "").split(os.pathsep)):
-        path = Path(os.path.expanduser(folder)) / name
+        path = user_path(folder) / name
         finish(path)
         if os.path.isfile(path / CONFIG_FILE):
             found = _directory(path, name)

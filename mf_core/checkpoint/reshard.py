@@ -12,6 +12,7 @@ from ..parallel.device_mesh import Layout
 from ..parallel.validate import fit
 from ..plugins.registry import registry
 from ..utils.files import atomic_path
+from ..utils.paths import user_path
 from .atomic_dir import copy_rest, new_folder
 from .consolidate import whole_tensors
 from .locate import locate
@@ -46,7 +47,7 @@ def merge(
         ArgumentError: The checkpoint is whole already, or ``out`` cannot be written to.
         FileMissingError, CheckpointError, IntegrityError: A piece is missing or broken.
     """
-    source, target = Path(folder), Path(out)
+    source, target = user_path(folder), user_path(out)
     if source.is_dir() and not is_sharded(source):
         raise ArgumentError(
             f"{str(source)!r} is no checkpoint in the sharded form", value=str(source), why="it has no layout.json",
@@ -110,7 +111,7 @@ def split(
         UnsupportedError: The model does not say how it may be split.
         FileMissingError, CheckpointError, IntegrityError: A file is missing or broken.
     """
-    source, target = Path(folder), Path(out)
+    source, target = user_path(folder), user_path(out)
     weights, states = whole_tensors(source), whole_tensors(source, "optimizer")
     checkpoint = locate(source)
     model = load_class(registry.find("model:base", checkpoint.model_type, checkpoint.owner))

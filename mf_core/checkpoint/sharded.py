@@ -16,6 +16,7 @@ from ..errors import CheckpointError, FileMissingError, IntegrityError, describe
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import Split
 from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, INDEX_LIMIT, read_json, write_json
+from ..utils.paths import user_path
 from .shards import KINDS
 from .tensor_shards import ShardedTensor
 
@@ -101,7 +102,7 @@ class Index:
 
 def is_sharded(folder: str | Path) -> bool:
     """Tell whether a folder is a checkpoint in the sharded form."""
-    return (Path(folder) / LAYOUT_FILE).is_file()
+    return (user_path(folder) / LAYOUT_FILE).is_file()
 
 
 def shard_file(rank: int, kind: Kind) -> str:

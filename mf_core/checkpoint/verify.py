@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ..errors import IntegrityError, MFError, UnsupportedError, describe
 from ..utils.commit import finish
 from ..utils.files import ADAPTER_WEIGHTS_FILE, INDEX_LIMIT, read_json
+from ..utils.paths import user_path
 from .locate import Checkpoint
 from .safetensors_reader import Header, read_header, weight_files
 from .shards import DIGEST_KEY, DIGEST_OFFSET, INDEX_FILE, NO_DIGEST
@@ -43,7 +44,7 @@ def check_files(folder: str | Path) -> list[FileCheck]:
     Raises:
         CheckpointError: A save into the folder was interrupted and cannot be finished.
     """
-    root = Path(folder)
+    root = user_path(folder)
     finish(root)
     paths = sorted([*root.glob("*.safetensors"), *root.glob("shards/*.safetensors")])
     try:

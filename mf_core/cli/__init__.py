@@ -7,6 +7,7 @@ interrupted. Those of ``mf launch`` are its script's.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import MFError
+from ..utils.console import say
 from ..utils.deprecation import MFDeprecationWarning
 from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train
 
@@ -22,6 +24,9 @@ COMMANDS = (generate, train, launch, plan, report, data, convert, ckpt, listing,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mf`` with ``argv`` (default: the process's arguments) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # characters that the encoding lacks are escaped, not an error
+            stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="mf", description="Large models on MindSpore, from plugins.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -41,10 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except MFError as error:
-        print(f"mf: {error}", file=sys.stderr)
+        say(f"mf: {error}")
         return 2
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        say("")
         return 130
     except BrokenPipeError:  # the reader (`head`, say) has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,4 +57,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Any, category: type[Warning], *_: Any) -> None:
-    print(f"mf: warning: {message}", file=sys.stderr)
+    say(f"mf: warning: {message}")

@@ -6,10 +6,10 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
+from ..utils.paths import user_path
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     """Print what there is; return 1 where something is missing or broken."""
     from ..checkpoint.inspect import inspect
 
-    found = inspect(Path(options.checkpoint))
+    found = inspect(user_path(options.checkpoint))
     if options.json:
         print_json({**found, "tensors": found["tensors"]} if options.tensors else _without(found, "tensors"))
         return int(not found["complete"])
@@ -156,7 +156,7 @@ def run_verify(options: argparse.Namespace) -> int:
             hint="name the folder of a model, of adapters, or of a checkpoint of a run",
         )  # fmt: skip
     words = {"whole": "whole", "damaged": "DAMAGED", "unknown": "written without a digest"}
-    root = Path(options.checkpoint)
+    root = user_path(options.checkpoint)
     rows = [(check.path.relative_to(root).as_posix(), words[check.status], check.why) for check in found]
     if options.json:
         print_json([{"file": name, "status": check.status, "why": check.why}

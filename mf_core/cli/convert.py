@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from ..utils.paths import user_path
 from .settings import add_set_option, put_settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run_convert(options: argparse.Namespace) -> int:
 
     if options.output is None and not registry.has("preset", options.model):
         raise ArgumentError(f"--model {options.model} is no preset", hint="say where to write: --output DIR")
-    output = Path(options.output or options.model.rpartition(":")[2])
+    output = user_path(options.output or options.model.rpartition(":")[2])
     check_output(output, options.overwrite)
     start = time.monotonic()
     plan = plan_conversion(options.source, options.model, dtype=options.dtype, overrides=overrides)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, DataError
+from ..utils.paths import user_path
 
 
 def add_commands(commands: Any) -> None:
@@ -34,12 +34,12 @@ def run_build(options: argparse.Namespace) -> int:
     from ..data import PackedRows, open_records, pack, write_mindrecord
     from ..data.files.mindrecord import check_target
 
-    output = Path(options.output)
+    output = user_path(options.output)
     check_target(output, options.overwrite)
     if options.seq_length < 1:
         raise ArgumentError(f"--seq-length={options.seq_length} is not at least 1", value=options.seq_length)
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
-    records = open_records([Path(path) for path in options.input], on_bad_record=options.on_bad_record)
+    records = open_records([user_path(path) for path in options.input], on_bad_record=options.on_bad_record)
     length = options.seq_length + 1
     rows = pack(records, tokenizer, length, mode=options.mode, workers=options.workers)
     assert isinstance(rows, PackedRows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, FileMissingError
 from ..plugins.registry import registry
+from ..utils.paths import user_path
 from .table import print_json
 
 #: Command-line options that go to the pipeline as they are.
@@ -87,7 +87,7 @@ def _lines(name: str) -> list[str]:
     if name == "-":
         text = sys.stdin.read()
     else:
-        path = Path(name)
+        path = user_path(name)
         if not path.is_file():
             raise FileMissingError(f"there is no file {name}", value=name)
         text = path.read_text(encoding="utf-8")

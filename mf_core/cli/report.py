@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, DataError, FileMissingError
 from ..trainer.reporting.loggers import METRICS_FILE, import_extra, read_metrics
 from ..utils.files import atomic_path
+from ..utils.paths import user_path
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ def add_commands(commands: Any) -> None:
 
 def run_report(options: argparse.Namespace) -> int:
     """Draw the picture and print the summary."""
-    output = Path(options.output) if options.output is not None else Path(options.runs[0]) / REPORT_FILE
+    output = user_path(options.output) if options.output is not None else user_path(options.runs[0]) / REPORT_FILE
     if output.suffix.lower() != ".png":
         raise ArgumentError(f"the picture is a PNG, and {str(output)!r} does not end in .png", value=str(output))
-    runs = {label: load(Path(run)) for label, run in zip(_labels(options.runs), options.runs, strict=True)}
+    runs = {label: load(user_path(run)) for label, run in zip(_labels(options.runs), options.runs, strict=True)}
     figure = draw(runs)
     _save(figure, output)
     summaries = [{"run": label, **summarize(records)} for label, records in runs.items()]
@@ -277,10 +278,10 @@ _HEADER = ("RUN", "STEPS", "FIRST LOSS", "LAST LOSS", "BEST LOSS", "BEST EVALUAT
 
 def _labels(runs: Sequence[str]) -> list[str]:
     """Return what each run is called: its directory's name, or, where two share one, the paths as given."""
-    names = [Path(run).resolve().name for run in runs]
+    names = [user_path(run).resolve().name for run in runs]
     if len(set(names)) == len(names):
         return names
-    if len({Path(run).resolve() for run in runs}) < len(runs):
+    if len({user_path(run).resolve() for run in runs}) < len(runs):
         raise ArgumentError(f"a run is given twice: {' '.join(runs)}", value=list(runs))
     return list(runs)
 

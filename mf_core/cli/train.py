@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, check_options, printable
 from ..utils.files import read_config_file
+from ..utils.paths import user_path
 from .mindformers_run import is_mindformers_run, translate
 from .settings import add_set_option, put_settings
 
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
 
 def _read(file: str) -> dict[str, Any]:
     """Return a run file's settings; those of a file of MindFormers in our terms, with a warning of what is left out."""
-    run = read_config_file(Path(file))
+    run = read_config_file(user_path(file))
     if not is_mindformers_run(run):
         return run
     run, left = translate(run)
@@ -54,7 +54,7 @@ def run_train(options: argparse.Namespace) -> int:
 
     run: dict[str, Any] = {}
     if options.config:
-        if not Path(options.config).is_file():
+        if not user_path(options.config).is_file():
             raise ArgumentError(f"there is no run file {options.config!r}", value=options.config)
         run = _read(options.config)
     put_settings(run, options.settings)

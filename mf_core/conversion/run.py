@@ -17,6 +17,7 @@ from ..plugins.registry import Entry, load_target, registry
 from ..specs import ModelSpec
 from ..utils.commit import replace_files
 from ..utils.files import CONFIG_FILE, write_json
+from ..utils.paths import user_path
 from .converter import Converter, SourceTensor
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Conversion:
             ArgumentError: There is a model in ``output``, and ``overwrite`` is false; or ``output`` is a file.
             IntegrityError, WeightsError: The source cannot be read, or a number is too large for the type asked for.
         """
-        folder = Path(output)
+        folder = user_path(output)
         check_output(folder, overwrite)
         saved = self.tensors[0].dtype if self.tensors else "float32"
         data = {**self.config.to_file_dict(), "architectures": [self.architecture], "dtype": saved}
@@ -123,7 +124,7 @@ def plan_conversion(
         ArgumentError: ``dtype`` is none of these.
     """
     check_dtype(dtype)
-    path = Path(source)
+    path = user_path(source)
     if not path.exists():
         raise FileMissingError(f"there is no file or folder {str(source)!r}", value=str(source))
     checkpoint = locate(model)

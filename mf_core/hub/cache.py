@@ -2,20 +2,75 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import os
+import shutil
+import tempfile
 import uuid
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from ..errors import ArgumentError, describe
+from ..utils.paths import user_path
 
 _CHUNK: Final = 1 << 20
 
 
 def cache_dir() -> Path:
-    """Return the cache: ``$MF_CACHE``, else ``$XDG_CACHE_HOME/mf``, else ``~/.cache/mf``. It is not created here."""
-    chosen = os.environ.get("MF_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mf")
-    return Path(os.path.abspath(os.path.expanduser(chosen)))
+    """Return the cache: ``$MF_CACHE``, else ``$XDG_CACHE_HOME/mf``, else ``~/.cache/mf``. It is not created here.
+
+    Where ``MF_CACHE`` is not set and the other cannot be written, or there is no home directory, it is a temporary
+    folder, which is removed when the process ends.
+
+    Raises:
+        ArgumentError: ``MF_CACHE`` begins with ``~``, and there is no home directory.
+
+    Warns:
+        UserWarning: The cache is a temporary folder.
+    """
+    chosen = os.environ.get("MF_CACHE")
+    if chosen:
+        return Path(os.path.abspath(user_path(chosen)))
+    return _default(os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mf"))
+
+
+@functools.cache
+def _default(location: str) -> Path:
+    try:
+        path = Path(os.path.abspath(user_path(location)))
+        why = _unwritable(path)
+    except ArgumentError as error:
+        why = error.what
+    if why is None:
+        return path
+    folder = tempfile.mkdtemp(prefix="mf-cache-")
+    atexit.register(_remove_folder, folder, os.getpid())
+    warnings.warn(
+        f"nothing is kept for later processes: the cache {location} cannot be used ({why}); set MF_CACHE to a folder "
+        "that can be written",
+        stacklevel=4,
+    )
+    return Path(folder)
+
+
+def _unwritable(path: Path) -> str | None:
+    """Return why nothing can be written into a folder, which need not exist; None: it can be."""
+    if path.is_dir():
+        return None if os.access(path, os.W_OK | os.X_OK) else "it cannot be written"
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=next(parent for parent in path.parents if parent.exists())))
+    except OSError as error:
+        return describe(error)
+    return None
+
+
+def _remove_folder(folder: str, process: int) -> None:
+    if os.getpid() == process:  # and not a fork of it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

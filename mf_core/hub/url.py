@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import uuid
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from ..errors import FileMissingError, IntegrityError, MFError
+from ..utils.console import is_terminal
 from ..utils.locks import wait_for
 from .cache import cache_dir, sha256_of, verified_sha256, write_note
 from .remote import Remote, cause_of, status_of
@@ -60,7 +60,7 @@ class UrlFolder(Remote):
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        progress = sys.stderr is not None and sys.stderr.isatty()
+        progress = is_terminal()
         download = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 20, timeout=_TIMEOUT)
         try:
             download(f"{self.location}/{quote(filename)}", str(part), None)

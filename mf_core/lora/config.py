@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from ..errors import ArgumentError, IntegrityError, UnsupportedError
 from ..utils.files import ADAPTER_FILE, read_config_file, write_json
+from ..utils.paths import user_path
 from ..utils.settings import Settings
 
 #: What PEFT's file has beside the settings and changes no number.
@@ -113,13 +114,13 @@ class LoraConfig(Settings):
             FileNotFoundError, IntegrityError: It is not there, or is no such file.
             UnsupportedError: See :meth:`from_peft`.
         """
-        return read_settings(Path(directory) / ADAPTER_FILE)
+        return read_settings(user_path(directory) / ADAPTER_FILE)
 
     def save_pretrained(
         self, directory: str | Path, *, base: str | None = None, task: str | None = None
     ) -> None:
         """Write ``adapter_config.json`` into ``directory``, which is made if need be; see :meth:`to_peft`."""
-        write_json(Path(directory) / ADAPTER_FILE, self.to_peft(base, task))
+        write_json(user_path(directory) / ADAPTER_FILE, self.to_peft(base, task))
 
 
 def read_settings(path: Path) -> LoraConfig:

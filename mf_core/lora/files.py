@@ -19,6 +19,7 @@ from ..hub import Source, open_source
 from ..nn.init import skip_init
 from ..utils.commit import finish, replace_files
 from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, CONFIG_FILE
+from ..utils.paths import user_path
 from .adapters import adapters, find_layers, insert, targets
 from .config import LoraConfig, read_settings
 
@@ -51,7 +52,7 @@ def save_adapter(
         ArgumentError: There are no adapters, or ``directory`` holds a model.
     """
     config = model.lora_config
-    layers, folder = adapters(model), Path(directory)
+    layers, folder = adapters(model), user_path(directory)
     assert config is not None
     finish(folder)
     if (folder / CONFIG_FILE).exists():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
 from ..backends.base import get_backend, import_mindspore
 from ..backends.runtime import exclusive
 from ..boundary import public
+from ..utils.paths import user_path
 
 import_mindspore()
 
@@ -302,7 +303,7 @@ class PretrainedModel(nn.Cell):
             dtype: What the weights beside it are saved in.
         """
         data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": dtype}
-        write_json(Path(directory) / CONFIG_FILE, data)
+        write_json(user_path(directory) / CONFIG_FILE, data)
 
     def body(
         self,

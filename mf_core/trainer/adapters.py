@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,9 @@ from ..checkpoint.locate import locate
 from ..errors import ArgumentError
 from ..lora import LoraConfig, add_lora, load_adapter, lora_share, save_adapter
 from ..models.base import PretrainedModel
+from ..utils.console import say
 from ..utils.files import ADAPTER_FILE
+from ..utils.paths import user_path
 from .arguments import TrainingArguments
 from .checkpoints.store import host_copy
 
@@ -37,7 +38,7 @@ class Adapters:
         if self._config is not None:
             with _seeded(args.seed):
                 add_lora(model, self._config)
-            print(lora_share(model), file=sys.stderr)
+            say(str(lora_share(model)))
 
     def save(self, folder: Path, weights: Mapping[str, np.ndarray] | None = None) -> None:
         """Write the adapters, or the model where there are none, into a folder.
@@ -58,7 +59,7 @@ class Adapters:
 
     def load(self, name_or_path: str | Path) -> None:
         """Put a checkpoint's adapters, or its weights, into the model."""
-        if self._config is not None and (Path(name_or_path) / ADAPTER_FILE).is_file():
+        if self._config is not None and (user_path(name_or_path) / ADAPTER_FILE).is_file():
             load_adapter(self._model, name_or_path)
         else:
             self._model.load(locate(name_or_path))

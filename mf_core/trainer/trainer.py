@@ -32,6 +32,7 @@ from ..tokenization.base import PretrainedTokenizer
 from ..tokenization.resolve import tokenizer_of
 from ..utils.commit import replace_files
 from ..utils.files import CONFIG_FILE, write_json
+from ..utils.paths import user_path
 from ..utils.seed import set_seed
 from ..utils.settings import dump_yaml
 from .adapters import Adapters
@@ -161,7 +162,7 @@ class Trainer:
     @property
     def output_dir(self) -> Path:
         """Where the run writes."""
-        return Path(self.args.output_dir)
+        return user_path(self.args.output_dir)
 
     # Settings of parallelism and recomputation ----------------------------------------------------------------------
 
@@ -361,7 +362,7 @@ class Trainer:
 
         In a cluster, every process calls this, and the first one writes; the weights are whole.
         """
-        self._save(Path(directory))
+        self._save(user_path(directory))
 
     def _save(self, folder: Path, state: TrainerState | None = None) -> None:
         """Write model, tokenizer and, where it is given, the state of the run into a folder, in one step."""
@@ -572,7 +573,7 @@ class Trainer:
             with exclusive(interruptible=True):
                 self._adapters.load(name_or_path)
             return
-        path, here = Path(name_or_path), Layout() if self._cluster is None else self._cluster.layout
+        path, here = user_path(name_or_path), Layout() if self._cluster is None else self._cluster.layout
         layout = Index.read(path).layout
         if layout != here.at(0) and not (self.args.auto_trans_ckpt if auto is None else auto):
             raise CheckpointError(
@@ -589,7 +590,7 @@ class Trainer:
         if asked is False:
             return None
         if asked is not True:
-            return Path(asked)
+            return user_path(asked)
         found = last_checkpoint(self.output_dir)
         if found is None:
             warnings.warn(f"{self.output_dir} has no checkpoint yet: the run begins at step 0", stacklevel=3)

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..errors import CheckpointError, IntegrityError, describe
 from .files import ADAPTER_FILE, CONFIG_FILE, read_json, sync
 from .locks import exclusive
+from .paths import user_path
 
 JOURNAL = ".mf-commit.json"
 
@@ -54,7 +55,7 @@ def replace_files(folder: str | Path, stale: Iterable[str] = ()) -> Iterator[Pat
         CheckpointError: An earlier step was interrupted and cannot be finished.
         OSError: The files cannot be written; ``folder`` is as it was.
     """
-    target = Path(os.path.realpath(folder))
+    target = Path(os.path.realpath(user_path(folder)))
     if target in _staged:
         _staged[target].extend(stale)
         yield target
@@ -89,7 +90,7 @@ def finish(folder: str | Path) -> None:
         CheckpointError: The folder cannot be written to, or the step's files are gone.
         IntegrityError: The journal is damaged.
     """
-    target = Path(folder)
+    target = user_path(folder)
     if not os.path.lexists(target / JOURNAL):
         return
     try:

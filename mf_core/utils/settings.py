@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..boundary import public
 from ..errors import ArgumentError, check_options
 from .files import read_config_file, write_text
+from .paths import user_path
 
 S = TypeVar("S", bound="Settings")
 
@@ -72,14 +73,14 @@ class Settings(BaseModel):
             FileNotFoundError, IntegrityError: It is not there, or no mapping.
             ArgumentError: A field is unknown or out of range.
         """
-        return cls(**read_config_file(Path(path)))
+        return cls(**read_config_file(user_path(path)))
 
     @public
     def to_yaml(self, path: str | Path | None = None) -> str:
         """Return all fields as YAML, and write them to ``path`` where one is given."""
         text = dump_yaml(self.model_dump(mode="json"))
         if path is not None:
-            write_text(Path(path), text)
+            write_text(user_path(path), text)
         return text
 
 

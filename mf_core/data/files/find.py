@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ...errors import DataError, FileMissingError
+from ...errors import ArgumentError, DataError, FileMissingError
+from ...utils.paths import user_path
 from .mindrecord import header_of, is_mindrecord
 
 #: The kinds of files, and how their names end, in either case.
@@ -64,7 +65,7 @@ def find_files(given: Sequence[Any]) -> tuple[str, list[Path]]:
     wrong = [item for item in given if not isinstance(item, (str, Path))]
     if wrong:
         raise DataError(f"{wrong[0]!r:.80} stands in a list of paths, and is not one", value=wrong[0])
-    files = [found for path in given for found in _files_of(Path(path).expanduser(), alone=len(given) == 1)]
+    files = [found for path in given for found in _files_of(user_path(path), alone=len(given) == 1)]
     kinds: dict[str, Path] = {}
     for kind, path in files:
         kinds.setdefault(kind, path)
@@ -84,8 +85,8 @@ def _kind_of_name(name: str) -> str | None:
 
 def _exists(name: str) -> bool:
     try:
-        return bool(name.strip()) and Path(name).expanduser().exists()
-    except (OSError, RuntimeError):
+        return bool(name.strip()) and user_path(name).exists()
+    except (OSError, ArgumentError):
         return False
 
 

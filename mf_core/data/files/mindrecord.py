@@ -16,6 +16,7 @@ import numpy as np
 from ...backends.base import import_mindspore
 from ...boundary import public
 from ...errors import ArgumentError, DataError, FileMissingError, describe
+from ...utils.paths import user_path
 from ..record_source import COLUMNS
 
 _ROWS = 1000
@@ -85,7 +86,7 @@ def write_mindrecord(
         FileMissingError: The folder that it is to be in does not exist.
         DataError: There are no rows, or they have not one and the same columns.
     """
-    target = Path(path)
+    target = user_path(path)
     check_target(target, overwrite)
     iterator = iter(rows)
     first = next(iterator, None)

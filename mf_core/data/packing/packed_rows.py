@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from ...boundary import public
 from ...errors import ArgumentError, DataError
 from ...tokenization.base import PretrainedTokenizer
+from ...utils.console import in_notebook, is_terminal
 from ..prepared_cache import ArrayWriter, CacheEntry, entry_of, scratch_folder
 from ..record_source import COLUMNS, LazySequence
 from ..records import DerivedStream, Records, RecordStream, warn_skipped
@@ -179,7 +180,8 @@ def _write(
             writers[name].append(np.stack([row[name] for row in waiting]))
         waiting.clear()
 
-    with tqdm(desc=f"tokenising {records.name}", unit=" documents", disable=None, delay=2, leave=False) as bar:
+    shown = is_terminal() or in_notebook()
+    with tqdm(desc=f"tokenising {records.name}", unit=" documents", disable=not shown, delay=2, leave=False) as bar:
         for row in packer.rows(documents(records.walk(), tokenizer, workers, bar)):
             waiting.append(row)
             targets_only = targets_only and bool(row["loss_mask"].all())

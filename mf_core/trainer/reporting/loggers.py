@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import ArgumentTypeError, FileMissingError, IntegrityError, NotInstalledError, describe
 from ...utils.files import atomic_path
+from ...utils.paths import user_path
 from ..callbacks import Callback
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Recorder(Callback):
     def __init__(self, directory: Path, args: TrainingArguments) -> None:
         self._writers: list[Any] = [MetricsFile(directory / METRICS_FILE)]
         if args.report_to == "tensorboard":
-            self._writers.append(TensorBoard(Path(args.logging_dir) if args.logging_dir else directory / "logs"))
+            self._writers.append(TensorBoard(user_path(args.logging_dir) if args.logging_dir else directory / "logs"))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
