@@ -197,8 +197,9 @@ def _plain_options(config: Mapping[str, Any]) -> dict[str, Any]:
     names = ("padding_side", "truncation_side", "add_bos_token", "add_eos_token", "prompt_special_tokens")
     options = {name: config[name] for name in names if config.get(name) is not None}
     for name in ("max_len", "model_max_length"):  # as version 2 calls it, and as later ones do
-        if config.get(name) is not None:
-            options["model_max_length"] = config[name]
+        limit = config.get(name)
+        if limit is not None:
+            options["model_max_length"] = NO_LIMIT if isinstance(limit, (int, float)) and limit > NO_LIMIT else limit
     return options
 
 
