@@ -1,14 +1,15 @@
-"""Contracts for a distribution whose author has written none: made of what its specs say."""
+"""Contracts for a distribution whose author has written none, made from its specs."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import MFError
 from ...plugins.manager import normalize
-from ...plugins.registry import load_target
+from ...plugins.registry import load_target, registry
 from ...specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec, TokenizerSpec
 from ..model_checks.model import ModelContract
 from .backend import BackendContract
@@ -22,14 +23,15 @@ from .tokenizer import TokenizerContract
 #: Fields of sizes -> what a small model has; those that a config class has not are left out.
 _SMALL: Mapping[str, int] = {
     "vocab_size": 96, "seq_length": 64, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2,
-    "num_key_value_heads": 2, "intermediate_size": 64, "ffn_hidden_size": 64, "head_dim": 8,
+    "num_key_value_heads": 2, "intermediate_size": 64, "ffn_hidden_size": 64, "image_size": 32, "patch_size": 8,
+    "head_dim": 16,  # another width than hidden_size / num_heads
 }  # fmt: skip
 
 
 class _Later:
-    """An attribute of checks that is made at its first use, by importing the plugin's targets, which may do anything.
+    """An attribute of checks that is computed at its first use, which imports the plugin's targets.
 
-    Of the class itself it is not to be had: pytest looks at all of a class's attributes before it runs a check.
+    On the class itself it is not computed: pytest reads all of a class's attributes before it runs a check.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -37,11 +39,11 @@ class _Later:
         self._made: list[Any] = []
 
     def __get__(self, instance: object | None, owner: type) -> Any:
-        """Return it."""
+        """Return the value; of the class, this descriptor."""
         return self if instance is None else self.get()
 
     def get(self) -> Any:
-        """Return what was made, making it if need be."""
+        """Return the value, computing it once."""
         if not self._made:
             self._made.append(self._make())
         return self._made[0]
@@ -89,7 +91,7 @@ def contracts_of(distribution: str) -> dict[str, type[PluginContract]]:
         elif isinstance(spec, ProcessorSpec):
             add(ProcessorContract, f"{spec.model_type} processor", model_type=spec.model_type)
         elif isinstance(spec, TaskSpec):
-            add(TaskContract, f"{spec.name} task", task=spec.name, **_task_settings(spec, owner))
+            add(TaskContract, f"{spec.name} task", task=spec.name, **_task_settings(spec, specs, owner))
         elif isinstance(spec, BackendSpec):
             add(BackendContract, f"{spec.name} backend", backend=spec.name)
     return made
@@ -116,26 +118,71 @@ def small_config(specs: list[Any], model_type: str, owner: str) -> dict[str, Any
     return {}
 
 
-def _task_settings(spec: TaskSpec, owner: str) -> dict[str, Any]:
-    """Return the model and inputs by which a task can be tried offline, as far as there are any."""
-    found = _Later(lambda: _task_model(spec, owner))
-    return {"model": _Later(lambda: found.get()[0]), "inputs": _Later(lambda: found.get()[1])}
+def _task_settings(spec: TaskSpec, specs: list[Any], owner: str) -> dict[str, Any]:
+    """Return the model and the inputs that a task is tried with, as far as they can be chosen offline."""
+    found = _Later(lambda: _task_model(spec, specs, owner))
+    return {
+        "model": _Later(lambda: found.get()[0]), "inputs": _Later(lambda: found.get()[1]), "inputs_are_chosen": True,
+    }  # fmt: skip
 
 
-def _task_model(spec: TaskSpec, owner: str) -> tuple[str | None, list[str]]:
+def _task_model(spec: TaskSpec, specs: list[Any], owner: str) -> tuple[str | None, list[str]]:
+    """Return a model for a task, and texts: of the distribution's own families first.
+
+    Those are presets with weights, or small models made of a family's configuration and tokenizer. Then come the
+    pipeline's default model and presets of other families.
+    """
     from ...auto import AutoTokenizer
-    from ...plugins.registry import registry
     from .default_subjects import sample_texts
 
     try:
-        default = load_target(spec.pipeline, owner).default_model
-        names = [default] if default else []
-        for entry in registry.entries("config"):
-            names += presets_here(entry.owner, entry.name, "weights")
-        for name in names:
-            entry = registry.find("preset", name)
-            if f"{entry.owner}:{entry.name}" in presets_here(entry.owner, entry.model_type, "weights"):
-                return f"{entry.owner}:{entry.name}", sample_texts(AutoTokenizer.from_pretrained(name))[:3]
-    except Exception:  # what is wrong with the task, the checks will tell
+        pipeline = load_target(spec.pipeline, owner)
+        families = [s.model_type for s in specs if isinstance(s, ModelSpec) and pipeline.head in s.heads]
+        names = [name for family in families for name in presets_here(owner, family, "weights")]
+        name = next((name for name in names if name.startswith(f"{owner}:")), None)
+        small = (_small_model(specs, family, pipeline.head, owner) for family in families)
+        name = name or next(filter(None, small), None)
+        name = name or next(iter([*names, *_models_of_others(pipeline)]), None)
+        return (None, []) if name is None else (name, sample_texts(AutoTokenizer.from_pretrained(name))[:3])
+    except Exception:  # what is wrong with the task, the checks report
         return None, []
-    return None, []
+
+
+def _models_of_others(pipeline: Any) -> list[str]:
+    """Return presets with weights whose families have the head that a pipeline needs, its default model first."""
+    found = []
+    default = pipeline.default_model
+    if default:
+        entry = registry.find("preset", default)
+        if f"{entry.owner}:{entry.name}" in presets_here(entry.owner, entry.model_type, "weights"):
+            found.append(f"{entry.owner}:{entry.name}")
+    for entry in registry.entries("config"):
+        models = [e for e in registry.entries(f"model:{pipeline.head}") if e.name == entry.name]
+        found += presets_here(entry.owner, entry.name, "weights") if models else []
+    return found
+
+
+def _small_model(specs: list[Any], model_type: str, head: str, owner: str) -> str | None:
+    """Return the folder of a small model with random weights and the family's own tokenizer; None if it has none."""
+    from ...auto import AutoTokenizer
+
+    presets = [name for name in presets_here(owner, model_type, "tokenizer") if name.startswith(f"{owner}:")]
+    models = [s for s in specs if isinstance(s, ModelSpec) and s.model_type == model_type]
+    model = next((s for s in models if head in s.heads), None)
+    config = next((s for s in specs if isinstance(s, ConfigSpec) and s.model_type == model_type), None)
+    if not presets or model is None or config is None:
+        return None
+    tokenizer = AutoTokenizer.from_pretrained(presets[0])
+    settings = {**small_config(specs, model_type, owner), "vocab_size": len(tokenizer)}
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id")
+    settings |= {name: getattr(tokenizer, name) for name in ids if settings.get(name) is not None}
+    folder = tempfile.TemporaryDirectory(prefix="mf-check-")
+    _FOLDERS.append(folder)
+    made = load_target(model.target, owner)(load_target(config.target, owner)(**settings))
+    made.save_pretrained(folder.name)
+    tokenizer.save_pretrained(folder.name)
+    return folder.name
+
+
+#: Folders of small models, which are there as long as this process is.
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []

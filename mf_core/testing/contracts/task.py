@@ -24,6 +24,8 @@ class TaskContract(PluginContract):
         model: A preset or folder with weights to run it with; None: the pipeline's own ``default_model``.
         inputs: Inputs, each of which a call takes alone.
         options: Keywords of every call, such as ``{"max_new_tokens": 4}``.
+        inputs_are_chosen: The inputs are texts that were not written for this task: if it does not take them, checks
+            with inputs are skipped.
         examples: What the Trainer takes as ``train_dataset``, eight rows or so; None: training is not tried.
         training: Further fields of the ``TrainingArguments``, such as ``{"max_seq_length": 16}``.
     """
@@ -31,6 +33,7 @@ class TaskContract(PluginContract):
     task: ClassVar[str]
     model: ClassVar[str | Path | None] = None
     inputs: ClassVar[Sequence[Any]] = ()
+    inputs_are_chosen: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Any]] = {}
     examples: ClassVar[Any] = None
     training: ClassVar[Mapping[str, Any]] = {}
@@ -59,7 +62,13 @@ class TaskContract(PluginContract):
         """The inputs of the checks, two at least."""
         if not self.inputs:
             self.skip("there are no inputs to try: set `inputs`")
-        return list(self.inputs) if len(self.inputs) > 1 else [self.inputs[0]] * 2
+        found = list(self.inputs) if len(self.inputs) > 1 else [self.inputs[0]] * 2
+        if self.inputs_are_chosen:
+            try:
+                self.pipeline(found[0], **self.options)
+            except MFError as error:
+                self.skip(f"the task does not take {found[0]!r}, and `inputs` is not set: {error.what}")
+        return found
 
     @once
     def settled(self) -> dict[str, Any]:
@@ -105,7 +114,7 @@ class TaskContract(PluginContract):
             self.refused(f"{what} for an input", partial(self.pipeline, bad, **self.options))
 
     def test_unknown_option_is_refused(self) -> None:
-        """A misspelt option that is taken in silence does nothing, and nobody sees it."""
+        """A misspelt option that is taken in silence has no effect, and no one notices."""
         error = self.refused(
             "an option that there is not", lambda: self.pipeline(self.samples[0], no_such_option=1),
             "mf_core.errors.check_options does it",

@@ -12,7 +12,7 @@ from ..contracts.default_subjects import presets_here
 from ..processes import probes
 from ..processes.run import across_spawn, in_fresh_process
 from .model_under_test import ModelSubject
-from .random_weights import digests, distance
+from .random_weights import digests, distance, set_weights
 
 
 class BuildingChecks(ModelSubject):
@@ -59,14 +59,16 @@ class BuildingChecks(ModelSubject):
 
     def test_saved_model_says_the_same_in_another_process(self) -> None:
         """What is in memory but not in the file makes a model that works until the program ends."""
-        ids = self.ids(2, self.length).tolist() if self.is_causal_lm else []
-        seen = in_fresh_process(probes.model_logits, str(self.saved), self.owner, self.the_head, ids)
+        arguments = self.arguments(2)
+        given = [None if tensor is None else (str(tensor.dtype), tensor.asnumpy().tolist())
+                 for tensor in self.positional(arguments)]  # fmt: skip
+        seen = in_fresh_process(probes.model_outputs, str(self.saved), self.owner, self.the_head, given)
         wrong = [name for name, digest in digests(self.model).items() if seen["digests"].get(name) != digest]
         self.expect(not wrong, f"weights differ in another process: {', '.join(wrong[:3])}")
-        if ids:
-            apart = distance(self.logits(np.array(ids)), np.array(seen["logits"], np.float32))
-            self.expect(apart <= self.tolerance, f"the logits differ by {apart:.1e} in another process",
-                        "keep nothing that logits depend on outside parameters and config")  # fmt: skip
+        for here, there in zip(self.outputs(arguments), seen["outputs"], strict=True):
+            apart = distance(here, np.array(there, np.float32))
+            self.expect(apart <= self.tolerance, f"the outputs differ by {apart:.1e} in another process",
+                        "keep nothing that outputs depend on outside parameters and config")  # fmt: skip
 
     def test_config_and_class_cross_to_another_process(self) -> None:
         """Data loaders and launchers start processes, and pickle what they give them."""
@@ -75,8 +77,7 @@ class BuildingChecks(ModelSubject):
         self.expect(name == self.model_class.__name__, f"the class is {name} there")
 
     def test_model_computes_in_half_precision(self) -> None:
-        """On Ascend models compute in fp16; losses and sampling rely on logits in fp32 all the same."""
-        self.need_causal_lm()
+        """On Ascend models compute in fp16; losses and sampling need outputs in fp32 all the same."""
         if "compute_dtype" not in self.config_class.model_fields:
             self.skip("the config has no compute_dtype")
         from ...backends.base import get_backend
@@ -84,12 +85,40 @@ class BuildingChecks(ModelSubject):
         if "float16" not in get_backend().dtypes:
             self.skip(f"the {get_backend().name} backend has no float16")
         half = self.load_saved(compute_dtype="float16")
-        output = self.run(half, self.ids(2, self.length))
-        self.expect("Float32" in str(output.dtype), f"the logits are {output.dtype}; they have to be Float32",
-                    "cast them, as Embedding.attend does")  # fmt: skip
-        apart = distance(self.logits(self.ids(2, self.length)), output.asnumpy())
-        self.expect(apart <= 0.1, f"the logits in float16 are {apart:.2f} of their size apart from those in float32",
-                    "norms and softmax in float32, and scores scaled before they are summed, help")  # fmt: skip
+        arguments = self.arguments(2)
+        for whole, output in zip(self.outputs(arguments), self.outputs(arguments, half), strict=True):
+            self.expect(output.dtype == np.float32, f"an output is {output.dtype}; it has to be float32",
+                        "cast it, as Embedding.attend does")  # fmt: skip
+            apart = distance(whole, output)
+            self.expect(apart <= 0.1, f"outputs in float16 are {apart:.2f} of their size apart from those in float32",
+                        "norms and softmax in float32, and scores scaled before they are summed, help")  # fmt: skip
+
+    def test_heads_may_be_wider_than_their_share(self) -> None:
+        """Published models have a head_dim of their own; one that takes hidden_size / num_heads for it reads none."""
+        field, config = self.config_class.field_of("head_dim"), self.make_config()
+        heads, size = getattr(config, "num_heads", None), getattr(config, "hidden_size", None)
+        if field is None or not isinstance(heads, int) or not isinstance(size, int):
+            self.skip("the config has no head_dim, num_heads and hidden_size")
+        width = getattr(config, field)
+        if width is not None and width * heads != size:
+            return  # all checks run with such a width
+        model = self.model_class(self.make_config(**{field: 2 * max(1, size // heads)}))
+        set_weights(model)
+        try:
+            outputs = self.outputs(self.arguments(1), model)
+            if self.is_causal_lm:
+                from ...generation.rows import CachedRows
+
+                ids = self.ids(1, self.length)
+                with CachedRows(model, 1) as rows:
+                    outputs = [rows.put(ids.tolist())[:, -1] - self.run(model, ids).asnumpy()[:, -1]]
+        except Exception as error:
+            self.fault(f"with {field}={2 * max(1, size // heads)} it fails: {describe(error)}",
+                       "size the projections and the cache by head_dim, not by hidden_size")  # fmt: skip
+        if self.is_causal_lm:
+            apart = float(np.abs(outputs[0]).max())
+            self.expect(apart <= 10 * self.tolerance, f"decode and construct differ by {apart:.1e} with wider heads",
+                        "size the cache by head_dim")  # fmt: skip
 
     def test_shipped_weights_fit(self) -> None:
         """A preset whose weights do not fit the model fails for the user who types its name."""
@@ -122,8 +151,9 @@ class BuildingChecks(ModelSubject):
 
     def test_whole_context_can_be_used(self) -> None:
         """A table of positions that is one too short gives wrong text at the end of long prompts alone."""
-        self.need_causal_lm()
+        self.need_ids()
         context = self.model.max_positions
+        self.expect(context > 1, f"max_positions is {context}", "give the config a field seq_length")
         if context > 2048:
             self.skip(f"the context of {context} tokens is too long to try; set seq_length in `config`")
         for name, parameter in self.model.parameters_and_names():
@@ -131,11 +161,12 @@ class BuildingChecks(ModelSubject):
             self.expect(not (len(shape) == 2 and "position" in name.lower() and shape[0] < context),
                         f"{name} has {shape[0]} rows, and the context is {context}")  # fmt: skip
         try:
-            output = self.logits(self.ids(1, context))
+            outputs = self.outputs(self.arguments(1, context))
         except (MFError, RuntimeError, ValueError, IndexError) as error:
             self.fault(f"a row of {context} tokens, the context, fails: {describe(error)}",
                        "size tables of positions by config.seq_length")  # fmt: skip
-        self.expect(np.isfinite(output).all(), f"the logits of a row of {context} tokens hold what is no number")
+        for output in outputs:
+            self.expect(np.isfinite(output).all(), f"outputs for a row of {context} tokens hold what is not a number")
 
 
 def _there(config: Any, model_class: type) -> tuple[Any, str]:

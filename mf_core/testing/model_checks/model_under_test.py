@@ -1,9 +1,11 @@
-"""The model that the checks of a contract look at, made once for all of them."""
+"""The model that the checks of a contract examine, made once for all of them."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +27,8 @@ class ModelSubject(ConfigContract):
     def subject(self) -> str:
         """See the base class."""
         settings = ", ".join(f"{name}={value!r}" for name, value in self.config.items())
-        return f"the model of {self.model_type}, with {settings or 'the defaults of its config'}"
+        head = self.head or "causal_lm"
+        return f"the model of {self.model_type} with the head {head}, and {settings or 'the defaults of its config'}"
 
     @once
     def spec(self) -> ModelSpec:
@@ -99,14 +102,80 @@ class ModelSubject(ConfigContract):
         vocabulary = int(self.model.config.vocab_size)
         return np.random.default_rng(seed).integers(0, vocabulary, (rows, length)).astype(np.int32)
 
-    def run(self, model: Any, ids: np.ndarray, mask: Any = None, positions: Any = None) -> Any:
-        """Return what a model makes of ids, as a tensor."""
+    @property
+    def parameters_of_construct(self) -> list[str]:
+        """The names of the arguments of the model's ``construct``."""
+        return list(inspect.signature(self.model.construct).parameters)
+
+    def need_ids(self) -> None:
+        """Skip the check if the model does not read token ids."""
+        if "input_ids" not in self.parameters_of_construct:
+            self.skip("construct has no argument input_ids")
+
+    def arguments(self, rows: int, length: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return arguments of ``construct`` for a batch: token ids, and pixels for a model that reads images.
+
+        Override it for a model that reads anything else. Each array's first axis is the batch.
+
+        Args:
+            rows: Examples.
+            length: Tokens of a row; None: :attr:`length`.
+            seed: Of the random values.
+        """
+        names = self.parameters_of_construct
+        made: dict[str, np.ndarray] = {}
+        for name in ("input_ids", "decoder_input_ids"):
+            if name in names:
+                made[name] = self.ids(rows, length or self.length, seed)
+        if "pixel_values" in names:
+            size = getattr(self.model.config, "image_size", 224)
+            height, width = (size, size) if isinstance(size, int) else size
+            shape = (rows, int(getattr(self.model.config, "num_channels", 3)), height, width)
+            made["pixel_values"] = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+        if not made:
+            self.skip(f"construct takes {', '.join(names)}: override `arguments` to say what the checks give it")
+        return made
+
+    def positional(self, arguments: Mapping[str, np.ndarray | None]) -> list[Any]:
+        """Return arguments as tensors in the order of ``construct``, None for those left out."""
+        names = self.parameters_of_construct
+        given = {name: array for name, array in arguments.items() if array is not None}
+        unknown = [name for name in given if name not in names]
+        self.expect(not unknown, f"construct has no argument {', '.join(unknown)}",
+                    "take input_ids, attention_mask and position_ids by these names")  # fmt: skip
         from mindspore import Tensor
 
-        more = [None if array is None else Tensor(np.asarray(array, np.int32)) for array in (mask, positions)]
-        return model(Tensor(np.asarray(ids, np.int32)), *more)
+        last = max(map(names.index, given))
+        return [Tensor(given[name]) if name in given else None for name in names[: last + 1]]
+
+    def run(self, model: Any, ids: np.ndarray, mask: Any = None, positions: Any = None) -> Any:
+        """Return the output of a model for ids."""
+        more = {"attention_mask": mask, "position_ids": positions}
+        arrays = {name: None if array is None else np.asarray(array, np.int32) for name, array in more.items()}
+        if "input_ids" in self.parameters_of_construct:
+            return model(*self.positional({"input_ids": np.asarray(ids, np.int32), **arrays}))
+        return model(*self.positional({self.parameters_of_construct[0]: np.asarray(ids, np.int32)}))
+
+    def outputs(self, arguments: Mapping[str, np.ndarray | None], model: Any = None) -> list[np.ndarray]:
+        """Return the floating-point outputs of the model, or of another, in a flat list."""
+        output = (self.model if model is None else model)(*self.positional(arguments))
+        tensors = flat(output)
+        self.expect(tensors, f"construct returns {type(output).__name__}, without a tensor of floating-point numbers",
+                    "return a tensor, or a tuple or mapping of tensors")  # fmt: skip
+        return [tensor.asnumpy() for tensor in tensors]
 
     def logits(self, ids: np.ndarray, mask: Any = None, positions: Any = None) -> np.ndarray:
         """Return the model's logits ``(B, S, V)``."""
         array: np.ndarray = self.run(self.model, ids, mask, positions).asnumpy()
         return array
+
+
+def flat(output: Any) -> list[Any]:
+    """Return the floating-point tensors of a model's output: a tensor, or tuples, mappings and dataclasses of them."""
+    if hasattr(output, "asnumpy"):
+        return [output] if "Float" in str(output.dtype) else []
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    elif dataclasses.is_dataclass(output):
+        output = [getattr(output, field.name) for field in dataclasses.fields(output)]
+    return [tensor for part in output for tensor in flat(part)] if isinstance(output, (list, tuple)) else []

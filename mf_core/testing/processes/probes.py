@@ -126,21 +126,30 @@ def process(source: str, inputs: list[Any], options: dict[str, Any]) -> Any:
     return plain(AutoProcessor.from_pretrained(source, **options)(inputs))
 
 
-def model_logits(folder: str, distribution: str, head: str, ids: list[list[int]]) -> dict[str, Any]:
-    """Return the logits of a saved model for rows of ids, and the SHA-256 of each of its weights."""
+def model_outputs(folder: str, distribution: str, head: str, given: list[Any]) -> dict[str, Any]:
+    """Return the outputs of a saved model, and the SHA-256 of each of its weights.
+
+    Args:
+        folder: Where it is saved.
+        distribution: Whose model.
+        head: By which it is loaded.
+        given: The arguments of a call: type and values of each, or None.
+    """
     from dataclasses import replace
 
     import numpy as np
 
     from ...auto import model_of
     from ...checkpoint.locate import locate
+    from ..model_checks.model_under_test import flat
     from ..model_checks.random_weights import digests
 
     model = model_of(replace(locate(folder), owner=distribution), f"model:{head}")
     from mindspore import Tensor
 
-    output = model(Tensor(np.array(ids, np.int32))) if ids else None
-    return {"digests": digests(model), "logits": None if output is None else output.asnumpy().tolist()}
+    arguments = [None if one is None else Tensor(np.array(one[1], one[0].lower())) for one in given]
+    outputs = [tensor.asnumpy().tolist() for tensor in flat(model(*arguments))]
+    return {"digests": digests(model), "outputs": outputs}
 
 
 def backend_probe(name: str) -> dict[str, Any]:
