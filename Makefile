@@ -1,7 +1,7 @@
 # Two commands do all their own set-up: `make demo` and `make test`. They need Python 3.10, 3.11 or 3.12 and a package index.
 
 VENV ?= .venv
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 BENCH_ARGS ?=
 BIN := $(VENV)/bin
 # The first interpreter that runs and is of a version that MindSpore has wheels for; or name one: make demo PYTHON=…

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -212,26 +214,24 @@ def test_class_whose_plugin_failed(environment: Callable[..., PluginEnvironment]
 # Types --------------------------------------------------------------------------------------------------------------
 
 
-def mypy(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+#: Two scripts that are checked together: reading the core's types is what takes long.
+SCRIPTS = {
+    "good.py": "from mf_core import AutoModel, GPT2LMHeadModel\n"
+    "print(AutoModel.from_pretrained('gpt2_tiny'), GPT2LMHeadModel)\n",
+    "bad.py": "from mf_core import AutoModel\nAutoModel.from_pretrained(5)\n",
+}
+
+
+def test_types_of_scripts(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
-    (folder / "script.py").write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", "script.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-def test_types_of_a_script(tmp_path: Path) -> None:
-    good = mypy(
-        tmp_path,
-        "from mf_core import AutoModel, GPT2LMHeadModel\n"
-        "print(AutoModel.from_pretrained('gpt2_tiny'), GPT2LMHeadModel)\n",
-    )
-    assert good.returncode == 0, good.stdout
-
-
-def test_types_catch_a_mistake(tmp_path: Path) -> None:
-    bad = mypy(tmp_path, "from mf_core import AutoModel\nAutoModel.from_pretrained(5)\n")
-    assert bad.returncode == 1
-    assert '"from_pretrained" of "AutoModel" has incompatible type "int"' in bad.stdout
+    for name, code in SCRIPTS.items():
+        (tmp_path / name).write_text(code)
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", *SCRIPTS]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 1
+    (error,) = (line for line in found.stdout.splitlines() if ": error: " in line)
+    assert error.startswith("bad.py:2: ")
+    assert '"from_pretrained" of "AutoModel" has incompatible type "int"' in error
 
 
 # Who imports whom ---------------------------------------------------------------------------------------------------
@@ -325,6 +325,21 @@ def test_each_part_of_the_core_is_in_one_layer() -> None:
     parts = {path.name.removesuffix(".py") for path in CORE.iterdir()} - {"__init__", "__pycache__", "py.typed"}
     listed = [part for layer in LAYERS for part in layer]
     assert sorted(listed) == sorted(parts)
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [
+        ("docs/assets/architecture.svg", r'class="a-t" x="58"[^>]*>([^<]*)<'),
+        ("docs/explanation/architecture.md", r"^\| [^|]* \| ((?:`\w+`(?:, )?)+) \|"),
+        ("CONTRIBUTING.md", r"^(\w+(?: · \w+)*)  +\w"),
+    ],
+)
+def test_drawings_of_the_layers_are_in_their_order(page: str, row: str) -> None:
+    rows = [re.findall(r"\w+", found) for found in re.findall(row, (ROOT / page).read_text("utf-8"), re.MULTILINE)]
+    assert len(rows) > 6
+    heights = [[layer(part) for part in parts] for parts in rows]
+    assert all(min(upper) >= max(lower) for upper, lower in pairwise(heights)), rows
 
 
 def test_imports_point_down() -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .arguments import TrainingArguments as TrainingArguments
     from .callbacks import Callback as Callback
-    from .evaluation import EvalPrediction as EvalPrediction
     from .loop import TrainResult as TrainResult
+    from .recipe import EvalPrediction as EvalPrediction
     from .recipe import TrainingRecipe as TrainingRecipe
     from .state import TrainerControl as TrainerControl
     from .state import TrainerState as TrainerState
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Callback": "callbacks",
-    "EvalPrediction": "evaluation",
+    "EvalPrediction": "recipe",
     "TrainResult": "loop",
     "Trainer": "trainer",
     "TrainerControl": "state",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
@@ -18,24 +17,9 @@ from ..models.base import PretrainedModel
 from ..parallel import Layout
 from .arguments import TrainingArguments
 from .loader import evaluation_batches
-from .recipe import TrainingRecipe
+from .recipe import EvalPrediction, TrainingRecipe
 from .session import Session
 from .steps.pipeline import PipelineEvaluation
-
-
-@dataclass(frozen=True)
-class EvalPrediction:
-    """What ``compute_metrics`` gets.
-
-    Attributes:
-        predictions: Of every example, as the task's recipe gives them; for language models the most likely next ids,
-            ``(N, S)`` int32.
-        label_ids: The true ones; -100 where none counts.
-    """
-
-    predictions: np.ndarray
-    label_ids: np.ndarray
-
 
 Metrics = Callable[[EvalPrediction], Mapping[str, float]]
 
@@ -66,7 +50,9 @@ class Evaluator:
         self._step: Callable[..., Any] | None = None
 
     def run(self, dataset: Any, cluster: Session | None = None) -> dict[str, float]:
-        """Return ``loss``, what the recipe makes of it, ``tokens``, and what ``compute_metrics`` returns.
+        """Return ``loss``, the recipe's metrics, the number of targets, and what ``compute_metrics`` returns.
+
+        The number of targets is called ``tokens`` or ``examples``, as the recipe's ``unit`` says.
 
         Args:
             dataset: As the user gave it.
@@ -100,26 +86,34 @@ class Evaluator:
         if not batches_seen:
             raise DataError("the eval_dataset is empty", value=dataset)
         loss = whole / targets if targets else math.nan
-        result = {"loss": loss, **self._recipe.metrics(loss), "tokens": int(targets)}
-        if self._compute is not None:
+        result = {"loss": loss, **self._recipe.metrics(loss), self._recipe.unit: int(targets)}
+        if self._needs_predictions:
             predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-            with user_code():
-                result.update(self._compute(EvalPrediction(predictions, labels)))
+            prediction = EvalPrediction(predictions, labels)
+            result.update(self._recipe.compute_metrics(prediction))
+            if self._compute is not None:
+                with user_code():
+                    result.update(self._compute(prediction))
         return result
 
     def _make_step(self, layout: Layout) -> Callable[..., Any]:
         """Return what maps the arrays of a batch to loss and targets, and to predictions and labels if wanted."""
         if layout.pipeline == 1:
             return _EvalStep(self._recipe.network(), self._predictor())
-        if self._compute is not None:
+        if self._needs_predictions:
             raise UnsupportedError(
                 "compute_metrics does not go with a pipeline: its predictions are in the last stage alone",
                 value=layout.pipeline, hint="evaluate with pipeline_stage=1, or without compute_metrics",
             )  # fmt: skip
         return PipelineEvaluation(self._recipe, layout)
 
+    @property
+    def _needs_predictions(self) -> bool:
+        own = type(self._recipe).compute_metrics is not TrainingRecipe.compute_metrics
+        return own or self._compute is not None
+
     def _predictor(self) -> nn.Cell | None:
-        if self._compute is None:
+        if not self._needs_predictions:
             return None
         predictor = self._recipe.predictor()
         if predictor is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
     from ..tokenization.base import PretrainedTokenizer
 
 
+@dataclass(frozen=True)
+class EvalPrediction:
+    """The predictions of an evaluation, for metrics.
+
+    Attributes:
+        predictions: Of every example, as the recipe's :meth:`TrainingRecipe.predictor` returns them; for language
+            models the most likely next ids, ``(N, S)`` int32.
+        label_ids: The true ones; -100 where a label does not count.
+    """
+
+    predictions: np.ndarray
+    label_ids: np.ndarray
+
+
 class TrainingRecipe(ABC):
     """A task's way from a dataset to a loss. Subclasses are named by ``TaskSpec.recipe``.
 
@@ -29,9 +44,11 @@ class TrainingRecipe(ABC):
 
     Class attributes:
         head: The kind of model that a name is resolved to: ``"base"``, ``"causal_lm"``.
+        unit: What a target of the loss is, as evaluations report their number: ``"tokens"`` or ``"examples"``.
     """
 
     head: ClassVar[str] = "base"
+    unit: ClassVar[str] = "tokens"
 
     def __init__(
         self,
@@ -110,11 +127,18 @@ class TrainingRecipe(ABC):
         return {}
 
     def predictor(self) -> nn.Cell | None:
-        """Return a cell that maps the arrays of a batch to ``(predictions, labels)`` for ``compute_metrics``.
+        """Return a cell that maps the arrays of a batch to ``(predictions, labels)``, for metrics; None: there is none.
 
-        Rows are examples; labels that do not count are -100. None: the task has no such thing.
+        Rows are examples; labels that do not count are -100.
         """
         return None
+
+    def compute_metrics(self, prediction: EvalPrediction) -> Mapping[str, float]:
+        """Return the task's metrics of all predictions and labels of an evaluation, by name.
+
+        A recipe that overrides it also has a :meth:`predictor`; the user's ``compute_metrics`` is called after it.
+        """
+        return {}
 
     def tokens(self, batch: tuple[np.ndarray, ...]) -> int:
         """Return how many positions the model computes for a batch; it is what the work of a step is measured by."""

@@ -9,7 +9,9 @@ import pytest
 
 from mf_core import AutoModel, AutoTokenizer, Callback, Trainer, TrainingArguments
 from mf_core.errors import ArgumentError, ArgumentTypeError, DataError
+from mf_core.tasks.causal_lm import CausalLMRecipe
 from mf_core.trainer.checkpoints.store import checkpoints
+from mf_core.trainer.evaluation import Evaluator
 
 from ..support.training import (
     OFF,
@@ -41,6 +43,20 @@ def test_evaluation_counts_every_target_once(tmp_path, size):
     assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
     assert metrics["tokens"] == 11 * 16
     assert not model.training
+
+
+def test_recipes_have_metrics_of_predictions_and_count_examples(tmp_path):
+    class LastToken(CausalLMRecipe):
+        unit = "examples"
+
+        def compute_metrics(self, prediction):
+            last = prediction.predictions[:, -1] == prediction.label_ids[:, -1]
+            return {"accuracy": float(last.mean()), "seen": len(last)}
+
+    model, rows, args = small_model(), counting_rows(5), arguments(tmp_path, per_device_eval_batch_size=4)
+    metrics = Evaluator(model, LastToken(model, None, args), args, lambda p: {"mine": len(p.predictions)}).run(rows)
+    assert list(metrics) == ["loss", "perplexity", "examples", "accuracy", "seen", "mine"]
+    assert (metrics["seen"], metrics["mine"], metrics["examples"]) == (5, 5, 5 * 16)
 
 
 def test_compute_metrics_gets_predictions_and_labels(tmp_path):

@@ -41,8 +41,13 @@ def test_training_tells_the_labels_apart(tmp_path, tiny):
     args = TrainingArguments(
         output_dir=str(tmp_path), max_steps=20, batch_size=4, learning_rate=1e-2, save_strategy="no"
     )
-    trainer = Trainer(args, task="zero_shot_classification", model=model, tokenizer=tokenizer, train_dataset=records)
+    trainer = Trainer(
+        args, task="zero_shot_classification", model=model, tokenizer=tokenizer, train_dataset=records,
+        eval_dataset=records[:3],
+    )  # fmt: skip
     trainer.train()
+    metrics = trainer.evaluate()
+    assert (metrics["examples"], metrics["accuracy"], "tokens" in metrics) == (3, 1.0, False)
     results = trainer.predict(input_data=TEXTS, labels=["sad", "glad"])
     assert [result["labels"][0] for result in results] == ["glad", "sad"]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
-from mf_core import PretrainedModel, TrainingRecipe
+from mf_core import EvalPrediction, PretrainedModel, TrainingRecipe
 from mf_core.errors import DataError
 from mf_core.nn import CrossEntropy
 from mindspore import Tensor, nn, ops
@@ -27,6 +27,7 @@ class ZeroShotRecipe(TrainingRecipe):
     """
 
     head: ClassVar[str] = "causal_lm"
+    unit: ClassVar[str] = "examples"
 
     def examples(self, dataset: Any, name: str = "train_dataset") -> Sequence[Example]:
         """See the base class."""
@@ -64,16 +65,30 @@ class ZeroShotRecipe(TrainingRecipe):
         """See the base class."""
         return LabelLoss(self.model)
 
+    def predictor(self) -> nn.Cell:
+        """Return the likeliest label of each text, and the right one: numbers ``(B,)``."""
+        return LabelLoss(self.model, best=True)
+
+    def compute_metrics(self, prediction: EvalPrediction) -> Mapping[str, float]:
+        """Return the share of texts whose right label is the likeliest."""
+        return {"accuracy": float((prediction.predictions == prediction.label_ids).mean())}
+
     def tokens(self, batch: tuple[NDArray[Any], ...]) -> int:
         """See the base class."""
         return int(batch[0].size)
 
 
 class LabelLoss(nn.Cell):
-    """The cross-entropy of the right labels among all, as ``(mean, number of texts)``."""
+    """The cross-entropy of the right labels among all, as ``(mean, number of texts)``.
 
-    def __init__(self, model: PretrainedModel) -> None:
+    Args:
+        model: The language model.
+        best: Return the likeliest labels and the right ones in their place.
+    """
+
+    def __init__(self, model: PretrainedModel, *, best: bool = False) -> None:
         super().__init__(auto_prefix=False)
+        self.best = best
         self.scores, self.cross_entropy = LabelScores(model), CrossEntropy()
 
     def construct(self, ids: Tensor, mask: Tensor, labelled: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,5 +97,7 @@ class LabelLoss(nn.Cell):
         rows = texts * labels
         flat = ids.reshape((rows, length)), mask.reshape((rows, length)), labelled.reshape((rows, length - 1))
         scores = self.scores(flat[0], flat[1], flat[2]).reshape((texts, labels))
+        if self.best:
+            return ops.cast(ops.argmax(scores, -1), ms.int32), answers
         losses = self.cross_entropy(scores, answers)
         return losses.sum() / texts, ops.ones((), ms.float32) * texts
