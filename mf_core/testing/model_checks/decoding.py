@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .model_under_test import ModelSubject, flat
-from .random_weights import distance
+from .model_under_test import ModelSubject
+from .random_weights import distance, flat
 
 #: Rows by which the checks decode: always as many, so one compilation.
 _ROWS = 2

@@ -8,8 +8,8 @@ import numpy as np
 
 from ...parallel.plan import matches
 from ..contracts.contract import once
-from .model_under_test import ModelSubject, flat
-from .random_weights import set_weights
+from .model_under_test import ModelSubject
+from .random_weights import flat, set_weights
 
 #: Steps of Adam that the loss is given to fall in, and their rate.
 _STEPS, _RATE = 6, 1e-2

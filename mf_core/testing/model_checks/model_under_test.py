@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from ...specs import ModelSpec
 from ..contracts.config import ConfigContract
 from ..contracts.contract import once
-from .random_weights import TOLERANCE, set_weights
+from .random_weights import TOLERANCE, flat, set_weights
 
 
 class ModelSubject(ConfigContract):
@@ -168,14 +167,3 @@ class ModelSubject(ConfigContract):
         """Return the model's logits ``(B, S, V)``."""
         array: np.ndarray = self.run(self.model, ids, mask, positions).asnumpy()
         return array
-
-
-def flat(output: Any) -> list[Any]:
-    """Return the floating-point tensors of a model's output: a tensor, or tuples, mappings and dataclasses of them."""
-    if hasattr(output, "asnumpy"):
-        return [output] if "Float" in str(output.dtype) else []
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    elif dataclasses.is_dataclass(output):
-        output = [getattr(output, field.name) for field in dataclasses.fields(output)]
-    return [tensor for part in output for tensor in flat(part)] if isinstance(output, (list, tuple)) else []

@@ -1,8 +1,10 @@
-"""Weights for checks: large enough that each matters; and how two models' weights and logits compare."""
+"""Weights for checks, large enough that each matters, and how the weights and outputs of two models compare."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,3 +46,14 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
         return float("inf")
     largest = max(1.0, float(np.abs(one).max(initial=0.0)))
     return float(np.abs(one - other).max(initial=0.0)) / largest
+
+
+def flat(output: Any) -> list[Any]:
+    """Return the floating-point tensors of a model's output: a tensor, or tuples, mappings and dataclasses of them."""
+    if hasattr(output, "asnumpy"):
+        return [output] if "Float" in str(output.dtype) else []
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    elif dataclasses.is_dataclass(output):
+        output = [getattr(output, field.name) for field in dataclasses.fields(output)]
+    return [tensor for part in output for tensor in flat(part)] if isinstance(output, (list, tuple)) else []

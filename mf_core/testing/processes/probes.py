@@ -141,8 +141,7 @@ def model_outputs(folder: str, distribution: str, head: str, given: list[Any]) -
 
     from ...auto import model_of
     from ...checkpoint.locate import locate
-    from ..model_checks.model_under_test import flat
-    from ..model_checks.random_weights import digests
+    from ..model_checks.random_weights import digests, flat
 
     model = model_of(replace(locate(folder), owner=distribution), f"model:{head}")
     from mindspore import Tensor
