@@ -119,7 +119,7 @@ class GPTNeoXConfig(DecoderConfig):
 class GPTNeoXForCausalLM(DecoderForCausalLM):
     config_class: ClassVar[type[DecoderConfig]] = GPTNeoXConfig
     names: ClassVar[Mapping[str, str]] = {
-        "decoder": "gpt_neox", "embedding": "embed_in", "last_norm": "final_layer_norm", "lm_head": "embed_out",
+        "decoder": "gpt_neox", "embedding": "embed_in", "last_norm": "final_layer_norm",
         "attention": "attention", "query_key_value": "query_key_value", "output": "dense", "up": "dense_h_to_4h",
         "down": "dense_4h_to_h",
     }  # fmt: skip

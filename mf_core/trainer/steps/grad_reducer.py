@@ -51,7 +51,7 @@ class GradReducer:
         self.whole_buckets = self._buckets([i for i in everywhere if not self.is_split[i]], config)
         self.expert_buckets = self._buckets([i for i, expert in enumerate(experts) if expert], config)
         self.partial = self._buckets([i for i, name in enumerate(weights) if name in spread.partial], config)
-        self.tensor = spread.group("tensor")
+        self.tensor, self.splits_positions = spread.group("tensor"), config.use_seq_parallel
         tied = [i for i, place in enumerate(where) if len(place.stages) > 1]
         self.tied = self._buckets(tied, config)
         self.ends = spread.group("ends") if tied else self.world
@@ -99,7 +99,7 @@ class GradReducer:
                 f"a batch of {rows} rows cannot be split into micro_batch_num={self.micro_batches} parts", value=rows,
                 hint=f"set per_device_train_batch_size to a multiple of {self.micro_batches}",
             )  # fmt: skip
-        if self.partial and positions % self.tensor.size:
+        if self.splits_positions and positions % self.tensor.size:
             raise ArgumentError(
                 f"rows of {positions} positions cannot be split by model_parallel={self.tensor.size}", value=positions,
                 why="use_seq_parallel=True gives each process an equal part of them",
