@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ def read_header(path: Path) -> Header:
         FileMissingError: There is no such file.
         IntegrityError: It is truncated or damaged, or no safetensors file.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileMissingError(f"there is no file {str(path)!r}", value=str(path))
     try:
         with path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def check_files(folder: str | Path) -> list[FileCheck]:
     except MFError as error:
         return [FileCheck(root / INDEX_FILE, "damaged", describe(error)), *map(check_file, paths)]
     absent = [FileCheck(root / name, "damaged", f"{INDEX_FILE} names it, and it is not there")
-              for name in listed if not (root / name).is_file()]  # fmt: skip
+              for name in listed if not os.path.isfile(root / name)]  # fmt: skip
     return absent + [check_file(path, listed.get(path.name) if path.parent == root else None) for path in paths]
 
 

@@ -46,12 +46,12 @@ class Folder(Source):
 
     def _find(self, filename: str, required: bool) -> Path | None:
         path = self._root / filename
-        if path.is_file():
+        if os.path.isfile(path):  # unlike Path.is_file, false for names that the system refuses
             return path
-        dangling = path.is_symlink() and not path.exists()
+        dangling = os.path.islink(path) and not os.path.exists(path)
         if not required and not dangling:
             return None
-        there = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+        there = sorted(entry.name for entry in path.parent.iterdir()) if os.path.isdir(path.parent) else []
         raise FileMissingError(
             f"there is no file '{filename}' in {self.location}",
             value=str(path),

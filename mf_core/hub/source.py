@@ -6,7 +6,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final, Literal, overload
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, IntegrityError
+
+#: Most bytes of a file that is no weights file, such as a tokenizer, and the suffixes that tell such files.
+TEXT_LIMIT: Final = 64 << 20
+_TEXTS: Final = frozenset({".json", ".jinja", ".txt", ".model", ".vocab", ".yaml", ".yml", ".bpe"})
 
 
 def stays_inside(name: str) -> bool:
@@ -43,7 +47,8 @@ class Source(ABC):
             FileMissingError: The file, its repository or its revision does not exist, or cannot be fetched because
                 ``HF_HUB_OFFLINE`` is set.
             DownloadError: The network, the server or the local disk failed, or access is refused.
-            IntegrityError: The file is truncated, differs from its SHA-256, or comes from a URL and has none.
+            IntegrityError: The file is truncated, differs from its SHA-256, comes from a URL and has none, or is no
+                weights file and larger than ``TEXT_LIMIT``.
             ArgumentError: ``filename`` leads out of the source.
         """
         name = str(PurePosixPath(filename))
@@ -54,7 +59,13 @@ class Source(ABC):
                 why="a file's name is relative and has no '..' in it",
                 hint="if a checkpoint's index file gave this name, do not trust that checkpoint",
             )
-        return self._find(name, required)
+        path = self._find(name, required)
+        if path is not None and path.suffix in _TEXTS and path.stat().st_size > TEXT_LIMIT:
+            raise IntegrityError(
+                f"'{filename}' from {self.location} has {path.stat().st_size:,} bytes", value=str(path),
+                why=f"a configuration, vocabulary or template has at most {TEXT_LIMIT:,}",
+            )  # fmt: skip
+        return path
 
     def changed(self) -> bool:
         """Return whether a model has been saved over the files since the source was opened, as far as that shows."""

@@ -16,6 +16,7 @@ import pytest
 import mf_core
 from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, NotInstalledError
 from mf_core.hub import cache, cache_dir, open_source
+from mf_core.hub.source import TEXT_LIMIT
 
 from ..support.hub_server import Fault, HubServer
 
@@ -555,3 +556,14 @@ def test_import_is_light():
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SRC)}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "spiece.model", "chat_template.jinja"])
+def test_text_files_have_a_limit(name, tmp_path):
+    for size in (TEXT_LIMIT, TEXT_LIMIT + 1):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+        if size == TEXT_LIMIT:
+            assert open_source(str(tmp_path)).path(name) == tmp_path / name
+    with pytest.raises(IntegrityError, match="67,108,865 bytes"):
+        open_source(str(tmp_path)).path(name)
