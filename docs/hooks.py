@@ -71,7 +71,8 @@ def settings(target: str | None) -> str:
     rows = ["| field | type | default | |\n|---|---|---|---|"]
     for field, info in cls.model_fields.items():
         default = "" if info.is_required() else _shown(info)
-        rows.append(f"| `{field}` | {_type(cls, field)} | {default} | {meanings.get(field, '')} |")
+        meaning = meanings.get(field) or _cell(info.description or "")
+        rows.append(f"| `{field}` | {_type(cls, field)} | {default} | {meaning} |")
     return "\n".join(rows)
 
 

@@ -141,6 +141,12 @@ class ChatTemplateError(MFError, ValueError):
     code = "MF207"
 
 
+class CallbackError(MFError, RuntimeError):
+    """A function that was passed to a call raised an error, or returned what it must not."""
+
+    code = "MF208"
+
+
 # Files, checkpoints and the hub ------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,9 @@
 """``pipeline()`` for text generation, with the shipped model."""
 
+import asyncio
 import subprocess
 import sys
 import warnings
-from itertools import pairwise
 
 import pytest
 
@@ -16,6 +16,7 @@ from mf_core.errors import (
     BackendError,
     InputTooLongError,
     NotRegisteredError,
+    UnsupportedError,
 )
 
 PROMPT = "Once upon a time"
@@ -55,16 +56,41 @@ def test_stream_yields_the_same_text_in_pieces(generate):
     assert 0 < stream.first_token_seconds <= stream.seconds
 
 
-def test_stream_holds_back_half_a_character(generate):
-    tokenizer = generate.tokenizer
-    ids = tokenizer.encode("naïve 🦊!", add_special_tokens=False)
-    assert len(ids) > 9  # the fox is four tokens
-    stream = generate("x", do_sample=False, stream=True)
-    texts = [tokenizer.decode_ids(ids[:n], True) for n in range(1, len(ids) + 1)]
-    shown = [text[: stream._ready(text)] for text in texts]
-    assert all(later.startswith(earlier) for earlier, later in pairwise(shown))
-    assert not any("\ufffd" in text for text in shown)
-    assert shown[-1] == "naïve 🦊!"
+def test_several_prompts_stream_at_once_and_in_coroutines(generate):
+    prompts = [PROMPT, "One morning, when the"]
+    options = {"do_sample": False, "max_length": None, "max_new_tokens": 6}
+    expected = [text_of([one]) for one in generate(prompts, **options)]
+    stream = generate(prompts, stream=True, **options)
+    texts = ["", ""]
+    for number, piece in stream:
+        texts[number] += piece
+    assert texts == expected
+    assert stream.finish_reasons == ["length", "length"]
+    assert stream.tokens == [6, 6]
+
+    async def gather():
+        return [piece async for piece in generate(PROMPT, stream=True, **options)]
+
+    assert "".join(asyncio.run(gather())) == expected[0]
+
+
+def test_log_probabilities_have_texts_beside_ids(generate):
+    (result,) = generate(PROMPT, do_sample=False, max_length=None, max_new_tokens=3, logprobs=2)
+    (tokens,) = result["logprobs"]
+    assert text_of([result]) == PROMPT + "".join(token["token"] for token in tokens)
+    assert result["scores"] == [pytest.approx(sum(token["logprob"] for token in tokens))]
+    assert all(token["top"][0]["id"] == token["id"] and len(token["top"]) == 2 for token in tokens)
+    assert result["finish_reasons"] == ["length"]
+
+
+def test_a_stop_string_may_be_a_special_token(generate):
+    stream = generate(
+        PROMPT, stream=True, do_sample=False, eos_token_id=None, stop="<|endoftext|>", max_length=None,
+        max_new_tokens=200,
+    )  # fmt: skip
+    assert "<|endoftext|>" not in "".join(stream)
+    assert stream.finish_reason == "stop"
+    assert stream.tokens < 200
 
 
 def test_stop_ends_the_text_before_the_string(generate):
@@ -133,13 +159,15 @@ def test_keywords_of_the_call_come_before_those_of_the_pipeline(generate):
         ([], {}, ArgumentTypeError, r"not \[\]"),
         (3, {}, ArgumentTypeError, "not int"),
         (["a", None], {}, ArgumentTypeError, "prompt 1 is a NoneType"),
-        (PROMPT, {"top_p": 0}, ArgumentError, r"top_p=0\.0 must be in \(0, 1\]"),
+        (PROMPT, {"top_p": 0}, ArgumentError, r"top_p=0 must be in \(0, 1\]"),
         (PROMPT, {"topk": 3}, ArgumentError, "no argument 'topk'"),
         (PROMPT, {"temperature": "hot"}, ArgumentTypeError, "temperature='hot'"),
         (PROMPT, {"max_length": 2}, InputTooLongError, "max_length=2"),
         (PROMPT, {"batch_size": 0}, ArgumentError, "batch_size=0"),
         ("word " * 300, {}, InputTooLongError, "context is 256"),
-        ([PROMPT, PROMPT], {"stream": True}, ArgumentError, "stream=True takes one prompt"),
+        (PROMPT, {"stream": True, "num_beams": 2, "do_sample": False}, UnsupportedError, "stream=True with num_b"),
+        (PROMPT, {"stream": True, "num_return_sequences": 2}, UnsupportedError, "stream=True with num_ret"),
+        (PROMPT, {"guidance_scale": 2}, UnsupportedError, "no argument 'guidance_scale' yet"),
     ],
 )
 def test_mistakes_are_named(generate, inputs, options, error, message):

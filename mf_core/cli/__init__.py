@@ -30,9 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mf", description="Large models on MindSpore, from plugins.")
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    arguments = sys.argv[1:] if argv is None else argv
     for module in COMMANDS:
-        module.add_commands(commands)
-    options = parser.parse_args(argv)
+        if module is generate:
+            generate.add_commands(commands, complete=bool({"generate", "chat"} & set(arguments)))
+        else:
+            module.add_commands(commands)
+    options = parser.parse_args(arguments)
     if options.version:
         print(env.version_of("mf-framework") or "not installed")
         return 0

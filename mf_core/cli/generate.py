@@ -12,49 +12,34 @@ from ..plugins.registry import registry
 from ..utils.paths import user_path
 from .table import print_json
 
-#: Command-line options that go to the pipeline as they are.
-_PASSED = (
-    "max_length", "max_new_tokens", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop",
-    "prompt_lookup_num_tokens", "num_assistant_tokens", "assistant_model",
-)  # fmt: skip
 
-
-def add_commands(commands: Any) -> None:
-    """Add the commands to the parser."""
+def add_commands(commands: Any, *, complete: bool = True) -> None:
+    """Add the commands to the parser; without the flags of generation, whose fields need pydantic, unless complete."""
     generate = commands.add_parser("generate", help="continue texts")
     generate.add_argument("prompt", nargs="*", help="a text to continue; - reads it from standard input")
     generate.add_argument("--lines", metavar="FILE", help="continue each line of a file; - reads standard input")
     generate.add_argument("--batch-size", type=int, default=8, help="most texts at a time (default: 8)")
     generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")
-    _add_options(generate)
+    _add_options(generate, complete)
     generate.set_defaults(run=run_generate)
     chat = commands.add_parser("chat", help="continue what you type, line after line")
-    _add_options(chat)
+    _add_options(chat, complete)
     chat.set_defaults(run=run_chat)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, complete: bool) -> None:
     parser.add_argument("--model", default="gpt2_tiny", help="preset, directory or owner/name (default: gpt2_tiny)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub repository")
     parser.add_argument("--backend", help="device backend, such as cpu")
     parser.add_argument(
         "--weight-dtype", choices=("bfloat16", "int8"), help="hold the weights in fewer bits: text comes faster"
     )
-    parser.add_argument("--max-length", type=int, help="most tokens, prompt included")
-    parser.add_argument("--max-new-tokens", type=int, help="most tokens, prompt not included")
-    parser.add_argument("--greedy", action="store_true", help="always the most likely token")
-    parser.add_argument("--temperature", type=float)
-    parser.add_argument("--top-k", type=int)
-    parser.add_argument("--top-p", type=float)
-    parser.add_argument("--repetition-penalty", type=float)
-    parser.add_argument("--seed", type=int, help="of the draws; the same seed gives the same text")
-    parser.add_argument("--stop", action="append", help="end before this string; may be repeated")
-    parser.add_argument(
-        "--prompt-lookup-num-tokens", type=int, metavar="N",
-        help="propose N tokens a step by what came before: the same text, faster where it repeats itself",
-    )  # fmt: skip
+    parser.add_argument("--tokenizer", help="preset, directory or owner/name (default: the model's)")
     parser.add_argument("--assistant-model", help="a smaller model that proposes tokens: the same text")
-    parser.add_argument("--num-assistant-tokens", type=int, metavar="N", help="how many a step")
+    if complete:
+        from .generation_flags import add_generation_flags
+
+        add_generation_flags(parser)
 
 
 def _build(options: argparse.Namespace) -> Any:
@@ -62,14 +47,16 @@ def _build(options: argparse.Namespace) -> Any:
 
     logging.getLogger("mf_core").setLevel(logging.ERROR)  # what it would say stands in the summary
     from ..pipelines import pipeline
+    from .generation_flags import given_options, in_flags
 
-    passed = {name: getattr(options, name) for name in _PASSED if getattr(options, name) is not None}
-    if options.greedy:
-        passed["do_sample"] = False
-    return pipeline(
-        "text_generation", options.model, device_target=options.backend, revision=options.revision,
-        weight_dtype=options.weight_dtype, **passed,
-    )  # fmt: skip
+    passed = given_options(options)
+    if options.assistant_model is not None:
+        passed["assistant_model"] = options.assistant_model
+    with in_flags():
+        return pipeline(
+            "text_generation", options.model, options.tokenizer, device_target=options.backend,
+            revision=options.revision, weight_dtype=options.weight_dtype, **passed,
+        )  # fmt: skip
 
 
 def run_generate(options: argparse.Namespace) -> int:
@@ -96,12 +83,18 @@ def _lines(name: str) -> list[str]:
 
 def _generate_one(options: argparse.Namespace, prompt: str) -> int:
     """Print a text as it comes."""
-    stream = (pipe := _build(options))(prompt, stream=True)
+    from .generation_flags import in_flags
+
+    pipe = _build(options)
     pieces = []
-    for piece in stream:
-        pieces.append(piece)
-        if not options.json:
-            print(piece, end="", flush=True)
+    with in_flags():
+        if max(options.num_beams or 1, options.num_return_sequences or 1) > 1:
+            return _generate_all(options, [prompt], pipe)
+        stream = pipe(prompt, stream=True)
+        for piece in stream:
+            pieces.append(piece)
+            if not options.json:
+                print(piece, end="", flush=True)
     if options.json:
         print_json({
             "text": "".join(pieces), "tokens": stream.tokens, "seconds": round(stream.seconds, 3),
@@ -114,13 +107,16 @@ def _generate_one(options: argparse.Namespace, prompt: str) -> int:
     return 0
 
 
-def _generate_all(options: argparse.Namespace, prompts: list[str]) -> int:
+def _generate_all(options: argparse.Namespace, prompts: list[str], pipe: Any = None) -> int:
     """Print texts when all are there, in the order of their prompts."""
-    pipe = _build(options)
+    from .generation_flags import in_flags
+
+    pipe = pipe or _build(options)
     start = time.perf_counter()
-    results = pipe(prompts, batch_size=options.batch_size)
+    with in_flags():
+        results = pipe(prompts, batch_size=options.batch_size)
     seconds = time.perf_counter() - start
-    texts = [result["text_generation_text"][0] for result in results]
+    texts = [text for result in results for text in result["text_generation_text"]]
     if options.json:
         print_json({"texts": texts, "seconds": round(seconds, 3), **_served_by(pipe.model, options.model)})
         return 0

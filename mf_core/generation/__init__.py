@@ -5,17 +5,24 @@ from typing import TYPE_CHECKING, Any
 from .config import GenerationConfig
 
 if TYPE_CHECKING:
-    from .engine import generate as generate
+    from .call import GenerationOutput as GenerationOutput
+    from .call import generate as generate
+    from .hooks import NewToken as NewToken
+    from .hooks import TokenLogprob as TokenLogprob
 
-__all__ = ["GenerationConfig", "generate"]
+__all__ = ["GenerationConfig", "GenerationOutput", "NewToken", "TokenLogprob", "generate"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "generate":  # the loop needs mindspore; the settings do not
+    if name in ("NewToken", "TokenLogprob"):
+        from . import hooks
+
+        return getattr(hooks, name)
+    if name in ("generate", "GenerationOutput"):  # the loop needs mindspore; the settings do not
         from ..backends.base import import_mindspore
 
         import_mindspore()  # let the backend say how, before the module does
-        from .engine import generate
+        from . import call
 
-        return generate
+        return getattr(call, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,129 +1,252 @@
-"""The settings of one call to ``generate``, checked where they come in."""
+"""The settings of one call to ``generate``, checked where they come in; read from and written to checkpoints."""
 
 from __future__ import annotations
 
-import math
+import json
+import sys
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
-from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError, did_you_mean
+from ..errors import ArgumentError, UnsupportedError, did_you_mean, shown
+from ..utils.files import write_json
+from ..utils.paths import user_path
+from .constraints import Constraints
+from .options import Id, Ids, Rows, extra, option
+from .penalties import Penalties
+from .truncation import Truncation
 
-#: Keywords that mean something only when sampling.
-SAMPLING_KEYWORDS = ("temperature", "top_k", "top_p", "seed")
+if TYPE_CHECKING:
+    from ..config import PretrainedConfig
+    from .logits import LogitsProcessor
 
-_FLOATS = ("temperature", "top_p", "repetition_penalty")
-_OPTIONAL = ("max_length", "max_new_tokens", "eos_token_id", "pad_token_id", "seed", "prompt_lookup_num_tokens")
-_AT_LEAST = {
-    "max_length": 1,
-    "max_new_tokens": 1,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "top_k": 0,
-    "num_beams": 1,
-    "num_return_sequences": 1,
-    "pad_token_id": 0,
-    "seed": 0,
-    "prompt_lookup_num_tokens": 1,
-    "num_assistant_tokens": 1,
+#: Where a checkpoint keeps its generation settings.
+GENERATION_FILE = "generation_config.json"
+#: Where the package's files are.
+_PACKAGE = str(Path(__file__).parents[1])
+
+#: Most sequences of one prompt, and most beams.
+MOST_SEQUENCES, MOST_BEAMS = 4096, 256
+#: Most stop strings of one call, and most characters of all of them.
+MOST_STOPS, MOST_STOP_CHARACTERS = 10_000, 200_000
+
+#: Settings of ``transformers`` that change the text and are not supported here -> the values with which they are off.
+_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "penalty_alpha": (0,), "dola_layers": (), "guidance_scale": (1,), "num_beam_groups": (1,),
+    "diversity_penalty": (0,), "watermarking_config": (), "constraints": (), "force_words_ids": (),
+    "token_healing": (False,), "max_time": (),
+    "top_h": (), "encoder_repetition_penalty": (1,), "encoder_no_repeat_ngram_size": (0,),
+}  # fmt: skip
+#: Why some of them are not.
+_REASONS = {
+    "penalty_alpha": "contrastive search runs the model on all candidates at each step",
+    "guidance_scale": "it runs the model twice a step",
+    "num_beam_groups": "transformers itself has given up groups of beams",
+    "diversity_penalty": "transformers itself has given up groups of beams",
+    "max_time": "a text would depend on the machine; a stopping_criteria that looks at the clock does it",
 }
-_GREEDY = "do_sample=False, which always takes the most likely token"
+#: Settings that ``transformers`` has under other names.
+_OTHER_NAMES = {"stop_strings": "stop"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
-    """How to generate. Values are checked and normalised (numpy scalars to Python's, lists to tuples) when it is made.
+def _strings(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
-    Attributes:
-        max_length: Most tokens in prompt and continuation together. Not together with ``max_new_tokens``.
-        max_new_tokens: Most tokens in the continuation.
-        min_length: No end-of-sequence id before prompt and continuation have this many tokens.
-        min_new_tokens: No end-of-sequence id before the continuation has this many tokens.
-        do_sample: Draw from the distribution; False takes the most likely token, and ignores temperature, top_k, top_p.
-        temperature: Divides the logits; > 0 (1e-30 to 1e30).
-        top_k: Keep the k most likely tokens; 0 is off.
-        top_p: Keep the smallest set of likely tokens whose probabilities reach ``top_p``; in (0, 1], 1 is off.
-        repetition_penalty: > 1 makes tokens of the prompt and continuation less likely to come again; > 0, 1 is off.
-        num_beams: 1: this version has no beam search.
-        num_return_sequences: Continuations for each prompt; more than 1 needs sampling.
-        eos_token_id: The id or ids that end a sequence; None for none.
-        pad_token_id: Of the model; it changes nothing, since what stands in for padding is seen by nobody.
-        stop: Strings that end a sequence; a single string is accepted.
-        seed: Of the draws; None draws afresh on every call.
-        prompt_lookup_num_tokens: Propose so many tokens a step, those that followed when the text's last ones came
-            before; the model takes what it would draw itself, so that the text is the same, and comes faster where it
-            repeats the prompt or itself. 7 cost little more than none. None: propose nothing.
-        num_assistant_tokens: At most so many tokens a step are proposed by ``assistant_model``, where one is given:
-            fewer while it is often wrong. More than 7 are costly on a CPU.
+
+def _ids(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(index.item() if hasattr(index, "item") else index for index in value) or None
+    return value
+
+
+class GenerationConfig(Truncation, Constraints, Penalties):
+    """How to generate: lengths, how tokens are chosen, and where a text ends.
+
+    The fields' descriptions say what each does; ``mf generate --help`` has them, too. Values are checked and normalised
+    when they are set.
 
     Raises:
         ArgumentTypeError: A value has the wrong type. A bool is not an int here.
         ArgumentError: A value is out of range, or two contradict each other.
-        UnsupportedError: ``num_beams`` is more than 1.
+        UnsupportedError: Options cannot be combined.
     """
 
-    max_length: int | None = None
-    max_new_tokens: int | None = None
-    min_length: int = 0
-    min_new_tokens: int = 0
-    do_sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    num_beams: int = 1
-    num_return_sequences: int = 1
-    eos_token_id: int | tuple[int, ...] | None = None
-    pad_token_id: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    prompt_lookup_num_tokens: int | None = None
-    num_assistant_tokens: int = 7
+    max_length: int | None = option(
+        None, "Most tokens in prompt and continuation together. Not together with max_new_tokens.", ge=1
+    )
+    max_new_tokens: int | None = option(None, "Most tokens in the continuation.", ge=1)
+    do_sample: bool = option(
+        False, "Draw from the distribution. False takes the most likely token and ignores the options of sampling."
+    )
+    seed: int | None = option(
+        None, "Of the draws: the same seed gives the same text. None: another on every call.", sampling=True, ge=0
+    )
+    num_return_sequences: int = option(
+        1, "Continuations for each prompt; more than 1 needs sampling or as many beams.", ge=1, le=MOST_SEQUENCES
+    )
+    num_beams: int = option(1, "Keep the so many most likely texts at each step; 1 is off.", ge=1, le=MOST_BEAMS)
+    length_penalty: float = option(
+        1.0, "With beams: texts are compared by log-probability / length ** length_penalty; more favours longer ones."
+    )
+    early_stopping: bool | Literal["never"] = option(
+        False, "With beams: True ends when there are as many finished texts as beams; False when a better one is "
+        "unlikely; 'never' when none can come.",
+    )  # fmt: skip
+    eos_token_id: Annotated[Id | tuple[Id, ...] | None, BeforeValidator(_ids)] = option(
+        None, "The id or ids that end a text; None for none.", hint="eos_token_id=None to go on to the length limit"
+    )
+    bos_token_id: Id | None = option(None, "Of the model; for files.", flag=False)
+    pad_token_id: Id | None = option(
+        None, "Of the model. Rows of ids that it pads are stripped of it.", flag=False
+    )
+    stop: Annotated[tuple[str, ...], BeforeValidator(_strings), Field(max_length=MOST_STOPS)] = option(
+        (), "Strings that end a text, which ends before them; they are looked for in special tokens, too.",
+        form="a str or a tuple of str",
+    )  # fmt: skip
+    stop_token_ids: Ids = option((), "Ids that end a text, beside eos_token_id.", ids=True)
+    prompt_lookup_num_tokens: int | None = option(
+        None, "Propose so many tokens a step by what followed before: the same text, faster where it repeats itself. "
+        "7 cost little more than none.", ge=1,
+    )  # fmt: skip
+    num_assistant_tokens: int = option(
+        7, "Most tokens a step that assistant_model proposes. More than 7 are costly on a CPU.", ge=1
+    )
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = _typed(field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
-            _check_range(field.name, value)
-        self._check_together()
+    _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _implied: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @field_validator("stop")
+    @classmethod
+    def _check_stop(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ArgumentError(
+                f"stop={shown(value)} must be of non-empty strings", value=value, hint="stop=() for none"
+            )  # fmt: skip
+        if (size := sum(map(len, value))) > MOST_STOP_CHARACTERS:
+            raise ArgumentError(f"stop has {size} characters; at most {MOST_STOP_CHARACTERS} are allowed", value=size)
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> GenerationConfig:
+        if self.max_length is not None and self.max_new_tokens is not None:
+            raise ArgumentError(
+                f"both max_length={self.max_length} and max_new_tokens={self.max_new_tokens} are given",
+                value=(self.max_length, self.max_new_tokens),
+                why="max_length counts the prompt, max_new_tokens does not", hint="give one of them",
+            )  # fmt: skip
+        for low, high in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
+            least, most = getattr(self, low), getattr(self, high)
+            if most is not None and least > most:
+                raise ArgumentError(f"{low}={least} is more than {high}={most}", value=least)
+        if self.num_beams > 1:
+            self._check_beams()
+        elif self.num_return_sequences > 1 and not self.do_sample:
+            raise ArgumentError(
+                f"num_return_sequences={self.num_return_sequences} with do_sample=False",
+                value=self.num_return_sequences, why="without sampling all the texts would be identical",
+                hint=f"do_sample=True, or num_beams={self.num_return_sequences}",
+            )  # fmt: skip
+        return self
+
+    def _check_beams(self) -> None:
+        if self.num_return_sequences > self.num_beams:
+            raise ArgumentError(
+                f"num_return_sequences={self.num_return_sequences} is more than num_beams={self.num_beams}",
+                value=self.num_return_sequences, why="a search ends with as many texts as there are beams",
+                hint=f"num_beams={self.num_return_sequences}",
+            )  # fmt: skip
+        if self.prompt_lookup_num_tokens is not None:
+            raise UnsupportedError(
+                f"prompt_lookup_num_tokens={self.prompt_lookup_num_tokens} with num_beams={self.num_beams}",
+                value=self.num_beams, why="proposed tokens are verified for one text, and beams are several",
+                hint="leave out one of them",
+            )  # fmt: skip
 
     @classmethod
-    def from_kwargs(cls, defaults: Mapping[str, Any], **kwargs: Any) -> GenerationConfig:
+    def from_kwargs(cls, defaults: Mapping[str, Any] | GenerationConfig, **kwargs: Any) -> GenerationConfig:
         """Return ``defaults`` (a model's own settings) overridden by ``kwargs`` (what the caller typed).
 
-        A sampling keyword (``temperature``, ``top_k``, ``top_p``, ``seed``) given without ``do_sample`` turns sampling
-        on, whatever the defaults say. Given with ``do_sample=False`` it is left out, with a ``UserWarning``.
-        ``max_length`` replaces a default ``max_new_tokens``, and the other way round. None unsets a limit, an id or
-        the seed.
+        An option of sampling (``temperature``, ``top_k``, ``seed``, …) given without ``do_sample`` turns sampling on,
+        whatever the defaults say. Given with ``do_sample=False`` it is left out, with a ``UserWarning``; so are options
+        of beams with ``num_beams=1``. ``max_length`` replaces a default ``max_new_tokens``, and the other way round.
+        None unsets a limit, an id or the seed.
 
         Raises:
             ArgumentError: A keyword is unknown (close names are in the hint), or as for the class.
         """
-        for name in (*kwargs, *defaults):
-            if name not in _NAMES:
-                raise ArgumentError(
-                    f"generation has no argument {name!r}",
-                    value=name,
-                    hint=did_you_mean(name, _NAMES) or f"one of {', '.join(_NAMES)}",
-                )
-        given = {name: _typed(name, value) for name, value in kwargs.items()}
-        merged = dict(defaults)
+        return cls.merge(defaults, kwargs)
+
+    @classmethod
+    def merge(
+        cls, defaults: Mapping[str, Any] | GenerationConfig, kwargs: Mapping[str, Any], *, warn: bool = True
+    ) -> GenerationConfig:
+        """Do what :meth:`from_kwargs` does; without warnings unless ``warn``."""
+        base = defaults.set_fields() if isinstance(defaults, GenerationConfig) else dict(defaults)
+        given = {_OTHER_NAMES.get(name, name): value for name, value in kwargs.items()}
+        for name in (*given, *base):
+            cls._check_name(name)
+        for name, value in given.items():
+            if not (name in SAMPLING and given.get("do_sample") is False):
+                cls._check_alone(name, value)
+            else:
+                cls._check_type(name, value)
         for name, other in (("max_length", "max_new_tokens"), ("max_new_tokens", "max_length")):
             if given.get(name) is not None and given.get(other) is None:
-                merged.pop(other, None)
-
-        sampling = [name for name in SAMPLING_KEYWORDS if given.get(name) is not None]
+                base.pop(other, None)
+        sampling = [name for name in SAMPLING if given.get(name) is not None]
+        ignored = []
         if sampling and "do_sample" not in given:
             given["do_sample"] = True
         elif sampling and not given["do_sample"]:
-            ignored = ", ".join(f"{name}={given.pop(name)!r}" for name in sampling)
-            # Both ways here, a model's generate and a pipeline's call, have one function between.
-            warnings.warn(f"do_sample=False: ignored {ignored}", UserWarning, stacklevel=4)
-        return cls(**(merged | given))
+            ignored = [("do_sample=False", name) for name in sampling]
+        if given.get("num_beams", base.get("num_beams", 1)) == 1:
+            beams = [name for name in ("length_penalty", "early_stopping") if name in given]
+            ignored += [("num_beams=1", name) for name in beams if given[name] != cls.model_fields[name].default]
+        for why in dict.fromkeys(why for why, _ in ignored):
+            words = ", ".join(f"{name}={given.pop(name)!r}" for reason, name in ignored if reason == why)
+            if warn:
+                warnings.warn(f"{why}: ignored {words}", UserWarning, stacklevel=_callers_level())
+        config = cls(**{**base, **given})
+        if isinstance(defaults, GenerationConfig):
+            config._implied = defaults._implied - set(given)
+        return config
+
+    @classmethod
+    def check_supported(cls, name: str) -> None:
+        """Raise UnsupportedError for an option that ``transformers`` has and that is not supported here."""
+        if name in _UNSUPPORTED:
+            raise UnsupportedError(
+                f"generation has no argument {name!r} yet", value=name, why=_REASONS.get(name), hint="leave it out"
+            )
+
+    @classmethod
+    def _check_name(cls, name: str) -> None:
+        cls.check_supported(name)
+        if name not in cls.model_fields:
+            raise ArgumentError(
+                f"generation has no argument {name!r}", value=name,
+                hint=did_you_mean(name, cls.model_fields) or f"one of {', '.join(cls.model_fields)}",
+            )
+
+    @classmethod
+    def _check_alone(cls, name: str, value: Any) -> None:
+        """Check an option by itself, so that its error comes before those of combinations."""
+        others = {"num_beams": MOST_BEAMS, "do_sample": True} if name == "num_return_sequences" else {}
+        cls(**{**others, name: value})
+
+    @classmethod
+    def _check_type(cls, name: str, value: Any) -> None:
+        try:
+            cls._check_alone(name, value)
+        except TypeError:
+            raise
+        except ValueError:
+            return  # out of range, and not used
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
@@ -132,95 +255,161 @@ class GenerationConfig:
             return ()
         return self.eos_token_id if isinstance(self.eos_token_id, tuple) else (self.eos_token_id,)
 
-    def _check_together(self) -> None:
-        if self.num_beams > 1:
-            raise UnsupportedError(
-                f"num_beams={self.num_beams}: beam search isn't in this version",
-                value=self.num_beams,
-                hint="num_beams=1",
-            )
-        if self.max_length is not None and self.max_new_tokens is not None:
-            raise ArgumentError(
-                f"both max_length={self.max_length} and max_new_tokens={self.max_new_tokens} are given",
-                value=(self.max_length, self.max_new_tokens),
-                why="max_length counts the prompt, max_new_tokens does not",
-                hint="give one of them",
-            )
-        for low, high in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
-            least, most = getattr(self, low), getattr(self, high)
-            if most is not None and least > most:
-                raise ArgumentError(f"{low}={least} is more than {high}={most}", value=least)
-        if self.num_return_sequences > 1 and not self.do_sample:
-            raise ArgumentError(
-                f"num_return_sequences={self.num_return_sequences} with do_sample=False",
-                value=self.num_return_sequences,
-                why="without sampling all the texts would be identical",
-                hint="do_sample=True",
-            )
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What a file held beyond the fields; it is written back."""
+        return self._extra
 
+    @property
+    def implied(self) -> frozenset[str]:
+        """Fields that no file and no caller has set, and that give way where they don't fit a model's context."""
+        return self._implied
 
-_NAMES = tuple(field.name for field in fields(GenerationConfig))
+    def set_fields(self) -> dict[str, Any]:
+        """Return the fields that were set, in the order of the class."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
+    # Files ----------------------------------------------------------------------------------------------------------
 
-def _typed(name: str, value: Any) -> Any:
-    """Return ``value`` as the Python type of field ``name``, or raise ArgumentTypeError."""
-    if value is None and name in _OPTIONAL:
-        return None
-    if name == "do_sample":
-        if isinstance(value, (bool, np.bool_)):
-            return bool(value)
-        expected = "a bool"
-    elif name == "stop":
-        if isinstance(value, str):
-            return (value,)
-        if isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
-            return tuple(value)
-        expected = "a str or a tuple of str"
-    elif name in _FLOATS:
-        if isinstance(value, Real) and not isinstance(value, bool):
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], whose: str = GENERATION_FILE) -> GenerationConfig:
+        """Return the settings that a file holds; raise nothing for what a caller could not have typed.
+
+        None and ids of -1 mean that nothing is set. Keys that are no options, and values that are none here, are kept
+        in :attr:`extra`; a warning names those that would change the text.
+
+        Args:
+            data: The file's contents.
+            whose: The file's name, for the warning.
+        """
+        known: dict[str, Any] = {}
+        rest: dict[str, Any] = {}
+        ignored = []
+        for key, value in data.items():
+            name = _OTHER_NAMES.get(key, key)
+            if name not in cls.model_fields:
+                rest[key] = value
+                if value is not None and value not in _UNSUPPORTED.get(key, (value,)):
+                    ignored.append(f"{key}={shown(value, 60)}")
+                continue
+            if name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+                value = _usable_ids(value)
+            if value is None:
+                continue
             try:
-                return float(value)
-            except OverflowError:  # an int beyond the largest float
-                return -math.inf if value < 0 else math.inf
-        expected = "a float"
-    elif name == "eos_token_id" and isinstance(value, (list, tuple)):
-        if all(_is_int(each) for each in value):
-            return tuple(int(each) for each in value) or None
-        expected = "an int, a tuple of ints or None"
-    else:
-        if _is_int(value):
-            return int(value)
-        tuple_too = ", a tuple of ints" if name == "eos_token_id" else ""
-        expected = f"an int{tuple_too}{' or None' if name in _OPTIONAL else ''}"
-    raise ArgumentTypeError(f"{name}={value!r} is of type {type(value).__name__}, expected {expected}", value=value)
+                cls._check_alone(name, value)
+            except (ValueError, TypeError, NotImplementedError):
+                rest[key] = value
+                ignored.append(f"{key}={shown(value, 60)}")
+            else:
+                known[name] = value
+        if known.get("max_new_tokens") is not None:
+            known.pop("max_length", None)
+        if ignored:
+            warnings.warn(f"{whose}: ignored {', '.join(ignored)}", UserWarning, stacklevel=_callers_level())
+        for low, high in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
+            if known.get(low, 0) > (known.get(high) or known.get(low, 0)):
+                known[low] = known[high]
+        if known.get("num_return_sequences", 1) > known.get("num_beams", 1) and not known.get("do_sample", False):
+            known.pop("num_return_sequences")
+        config = cls(**known)
+        config._extra = rest
+        return config
+
+    @classmethod
+    def from_model_config(cls, config: PretrainedConfig | Mapping[str, Any]) -> GenerationConfig:
+        """Return the generation settings among a model configuration's fields.
+
+        Args:
+            config: A configuration, whose defaults count, or the contents of a ``config.json``, of which only what is
+                there does. MindFormers' ``max_decode_length`` is ``max_length``.
+        """
+        names = [name for name in cls.model_fields if name != "max_length"]
+        if isinstance(config, Mapping):
+            data = {name: config[name] for name in names if name in config}
+            longest = config.get("max_decode_length", config.get("max_length"))
+        else:
+            data = {name: getattr(config, name) for name in names if getattr(config, name, None) is not None}
+            longest = getattr(config, "max_decode_length", None)
+        if longest is not None:
+            data["max_length"] = longest
+        return cls.from_dict(data, "config.json")
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None) -> GenerationConfig:
+        """Return the generation settings of a checkpoint.
+
+        Those of its ``generation_config.json``; without one, those that its ``config.json`` holds. A preset of ours has
+        its family's defaults where its files say nothing.
+
+        Raises:
+            NotRegisteredError, FileMissingError, DownloadError, IntegrityError: As :class:`mf_core.AutoConfig`.
+        """
+        from ..checkpoint.locate import locate
+        from .files import generation_config_of
+
+        return generation_config_of(locate(name_or_path, revision))
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write ``generation_config.json`` into ``directory``, which is made if need be."""
+        write_json(user_path(directory) / GENERATION_FILE, self.to_file_dict())
+
+    def to_file_dict(self) -> dict[str, Any]:
+        """Return what ``generation_config.json`` gets: the fields that were set, and :attr:`extra`."""
+        data = json.loads(self.model_dump_json(include=self.model_fields_set - self._implied))
+        if "stop" in data:
+            data["stop_strings"] = data.pop("stop")
+        return {**self._extra, **{name: value for name, value in data.items() if value is not None}}
+
+    def __repr__(self) -> str:
+        version = metadata.version("mf-framework")
+        fields = {name: info.default for name, info in type(self).model_fields.items()}
+        data = json.loads(self.model_dump_json())
+        changed = {name: data[name] for name, default in fields.items() if getattr(self, name) != default}
+        text = json.dumps({**self._extra, **changed, "mf_framework_version": version}, indent=2, ensure_ascii=False)
+        return f"{type(self).__name__} {text}\n"
+
+    __str__ = __repr__
 
 
-def _is_int(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+#: Options that mean something only when sampling.
+SAMPLING = tuple(name for name, info in GenerationConfig.model_fields.items() if extra(info).get("sampling"))
 
 
-def _check_range(name: str, value: Any) -> None:
-    """Raise ArgumentError where ``value``, of the right type, is out of field ``name``'s range."""
-    if value is None:
-        return
-    limit, hint = None, None
-    if name in _AT_LEAST:
-        if value < _AT_LEAST[name]:
-            limit = f"at least {_AT_LEAST[name]}"
-    elif name == "eos_token_id":
-        if min(value if isinstance(value, tuple) else (value,)) < 0:
-            limit, hint = "at least 0", "eos_token_id=None to go on to the length limit"
-    elif name == "top_p":
-        if not 0 < value <= 1:
-            limit, hint = "in (0, 1]", _GREEDY if value == 0 else None
-    elif name in _FLOATS:
-        if not (0 < value < math.inf):
-            limit = "finite and more than 0"
-            hint = _GREEDY if name == "temperature" and value == 0 else None
-        elif not 1e-30 <= value <= 1e30:
-            limit = "between 1e-30 and 1e30, or float32 logits overflow"
-            hint = _GREEDY if name == "temperature" and value < 1 else None
-    elif name == "stop" and "" in value:
-        limit, hint = "of non-empty strings", "stop=() for none"
-    if limit:
-        raise ArgumentError(f"{name}={value!r} must be {limit}", value=value, hint=hint)
+def build_processors(
+    config: GenerationConfig,
+    prompt_lengths: Sequence[int] = (),
+    limits: Sequence[int] = (),
+    custom: Sequence[LogitsProcessor] = (),
+) -> list[LogitsProcessor]:
+    """Return the processors that ``config`` asks for, in the order of ``transformers``, without those that are off.
+
+    Args:
+        config: The options.
+        prompt_lengths: Ids in each row's prompt.
+        limits: Most ids of each row.
+        custom: Further ones, which come before those of sampling.
+    """
+    least = len(config.eos_ids) + 1 if config.num_beams > 1 else 1
+    rows = Rows(tuple(prompt_lengths), tuple(limits), max(2, least) if config.num_beams > 1 else 1)
+
+    def made(table: Sequence[Any]) -> list[LogitsProcessor]:
+        return [processor for build in table if (processor := build(config, rows)) is not None]
+
+    first = chain(made(config.penalty_processors), made(config.constraint_processors))
+    return [*first, *custom, *made(config.sampling_processors)]
+
+
+def _callers_level() -> int:
+    """Return the level at which a warning of the calling function is of the first frame outside of the package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _usable_ids(value: Any) -> Any:
+    """Return ids of a file without those below 0, which mean that there is none; None where none is left."""
+    if isinstance(value, list):
+        return tuple(i for i in value if not (isinstance(i, int) and i < 0)) or None
+    return None if isinstance(value, int) and not isinstance(value, bool) and value < 0 else value

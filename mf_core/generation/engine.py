@@ -8,20 +8,19 @@ another prompt or length rarely compiles anew.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from mindspore import Tensor
 
-from ..boundary import public
-from ..errors import ArgumentError, ArgumentTypeError
+from .beams import run_beams
 from .cache import prompt_bucket
 from .config import GenerationConfig
+from .hooks import Hooks
 from .rows import CachedRows
-from .sequences import Continuation, Writer, prepare, shared_length
-from .speculation import Draft, PromptLookup, Proposer, check_speculation
+from .sequences import Continuation, Writer, shared_length
+from .speculation import Draft, PromptLookup, Proposer
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
@@ -37,12 +36,11 @@ def run(
     model: PretrainedModel,
     sequences: Sequence[Continuation],
     config: GenerationConfig,
-    stop: Callable[[Continuation], bool] | None = None,
+    hooks: Hooks | None = None,
     *,
     batch_size: int | None = None,
     assistant: PretrainedModel | None = None,
     entry: CachedRows | None = None,
-    scored: bool = False,
 ) -> Iterator[None]:
     """Extend sequences by a token each, or by several that were proposed; a yield a step, until all are finished.
 
@@ -50,16 +48,19 @@ def run(
         model: The model.
         sequences: From :func:`prepare`; changed in place.
         config: How to choose tokens. Equal seeds give a prompt the same tokens, alone or in any batch.
-        stop: Asked after each token whether a sequence ends here.
-        batch_size: Most sequences that are run together; the others wait for the place of one that is finished. None:
-            all together.
-        assistant: A smaller model that proposes tokens; :func:`check_speculation` has told that it can.
+        hooks: The caller's functions, and what to record.
+        batch_size: Most sequences that are run together; the others wait for a row that becomes free. None: all
+            together.
+        assistant: A smaller model that proposes tokens, checked by :func:`check_speculation`.
         entry: A row of the model's that earlier runs have put prompts into; what a prompt begins with as they did is
             not computed again. It is the run's until it ends. None: the run has one of its own.
-        scored: Whether to add up the log-probabilities, which takes a pass over all logits a step.
     """
+    hooks = hooks or Hooks()
+    if config.num_beams > 1:
+        yield from run_beams(model, sequences, config, hooks, batch_size=batch_size, entry=entry)
+        return
     count = min(batch_size or len(sequences), len(sequences))
-    queue = deque(Writer(sequence, config, stop, scored) for sequence in sequences)
+    queue = deque(Writer(sequence, config, hooks) for sequence in sequences)
     with ExitStack() as stack:
         if entry is None:
             entry = stack.enter_context(CachedRows(model, 1))
@@ -158,75 +159,3 @@ class _Batch:
         if max(len(s.ids) for s in sequences) > self.rows.room:
             # The last token of all is never put into the cache.
             self.rows.reserve(max(min(len(s.ids) + _ROOM, s.limit - 1) for s in sequences))
-
-
-def check_batch_size(value: Any) -> None:
-    """Raise ArgumentError unless it is a whole number of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArgumentError(f"batch_size={value!r} is not a whole number of at least 1", value=value)
-
-
-def defaults(model: PretrainedModel) -> dict[str, Any]:
-    """Return the generation settings that a model's configuration has."""
-    config = model.config
-    names = ("do_sample", "top_k", "top_p", "temperature", "repetition_penalty", "eos_token_id", "pad_token_id")
-    values = {name: getattr(config, name) for name in names if getattr(config, name, None) is not None}
-    longest = getattr(config, "max_decode_length", None)
-    return values if longest is None else {**values, "max_length": longest}
-
-
-@public
-def generate(
-    model: PretrainedModel,
-    input_ids: Any,
-    *,
-    attention_mask: Any = None,
-    batch_size: int | None = None,
-    assistant_model: PretrainedModel | None = None,
-    **options: Any,
-) -> list[list[int]]:
-    """Return each prompt's ids followed by the generated ones, the end-of-sequence id included.
-
-    Args:
-        model: A model that can decode.
-        input_ids: One prompt (a list or 1-d array of ids) or several (a list of lists, or a 2-d array or tensor).
-        attention_mask: For a 2-d array: 0 at padding, which is left out.
-        batch_size: Most continuations that are run together; a place that one leaves is the next one's at once. None:
-            all together.
-        assistant_model: A smaller model with the same vocabulary. It proposes ``num_assistant_tokens`` tokens a step,
-            of which the model takes those that it would draw itself: the text is the same and may come faster.
-        **options: Fields of :class:`GenerationConfig`; the model's configuration has the defaults.
-
-    Raises:
-        ArgumentError, ArgumentTypeError: An option is unknown or out of range, or a prompt is empty.
-        InputTooLongError: A prompt does not fit.
-        UnsupportedError: Tokens are to be proposed, and the model gives the last token's logits alone.
-    """
-    prompts = _rows(input_ids, attention_mask)
-    if batch_size is not None:
-        check_batch_size(batch_size)
-    config = GenerationConfig.from_kwargs(defaults(model), **options)
-    if config.stop:
-        raise ArgumentError("stop needs a tokenizer", value=config.stop, hint="pipeline('text_generation') has one")
-    check_speculation(model, config, assistant_model)
-    sequences = prepare(model, prompts, config)
-    for _ in run(model, sequences, config, batch_size=batch_size, assistant=assistant_model):
-        pass
-    return [sequence.ids for sequence in sequences]
-
-
-def _rows(input_ids: Any, attention_mask: Any) -> list[list[int]]:
-    values = input_ids.asnumpy() if isinstance(input_ids, Tensor) else input_ids
-    values = values.tolist() if hasattr(values, "tolist") else values
-    if not isinstance(values, (list, tuple)):
-        raise ArgumentTypeError(f"prompts are lists of ids, not {type(input_ids).__name__}", value=input_ids)
-    rows = [list(row) for row in values] if values and isinstance(values[0], (list, tuple)) else [list(values)]
-    for row in rows:
-        if not all(isinstance(index, int) and not isinstance(index, bool) for index in row):
-            raise ArgumentTypeError(f"a prompt is a list of ids, not {row!r:.80}", value=row)
-    if attention_mask is None:
-        return rows
-    mask = attention_mask.asnumpy() if isinstance(attention_mask, Tensor) else np.asarray(attention_mask)
-    if mask.shape != (len(rows), len(rows[0])):
-        raise ArgumentError(f"attention_mask has the shape {mask.shape}, input_ids {(len(rows), len(rows[0]))}")
-    return [[row[i] for i in np.flatnonzero(kept)] for row, kept in zip(rows, mask, strict=True)]

@@ -1,4 +1,4 @@
-"""From logits to the next token: processors with the semantics of ``transformers``, and sampling. NumPy alone.
+"""From logits to the next token: what a processor is, and the sampler. NumPy alone.
 
 A processor is called as ``processor(history, logits)`` with the ids of each row so far, prompt included and padding
 left out, and logits [batch, vocab] float32. It returns logits of the same shape and dtype, a forbidden token's being
@@ -9,157 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
 
-if TYPE_CHECKING:
-    from .config import GenerationConfig
-
 Logits = NDArray[np.float32]
 History = Sequence[Sequence[int] | NDArray[np.integer[Any]]]
 SeedLike = int | np.random.SeedSequence | np.random.Generator
 
-_FORBIDDEN = np.float32(-np.inf)
+#: The logit of a token that cannot come.
+FORBIDDEN = np.float32(-np.inf)
 
 
 class LogitsProcessor(Protocol):
     """Maps the logits [batch, vocab] of the next token, given each row's ids so far."""
 
     def __call__(self, history: History, logits: Logits) -> Logits: ...
-
-
-@dataclass(frozen=True)
-class RepetitionPenalty:
-    """Divides positive logits of ids already in the row by ``penalty``, multiplies negative ones; once per id.
-
-    Ids outside the vocabulary are ignored. ``RepetitionPenaltyLogitsProcessor``; Keskar et al. 2019, section 4.1.
-    """
-
-    penalty: float
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        out = logits.copy()
-        for row, ids in zip(out, history, strict=True):
-            seen = _in_vocabulary(ids, row.size)
-            row[seen] = np.where(row[seen] < 0, row[seen] * self.penalty, row[seen] / self.penalty)
-        return out
-
-
-@dataclass(frozen=True)
-class MinLength:
-    """Forbids ``eos_ids`` in rows of fewer than ``min_length`` ids, prompt included. ``MinLengthLogitsProcessor``."""
-
-    min_length: int
-    eos_ids: tuple[int, ...]
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        return _forbid(logits, self.eos_ids, [len(ids) < self.min_length for ids in history])
-
-
-@dataclass(frozen=True)
-class MinNewTokens:
-    """Forbids ``eos_ids`` in rows with fewer than ``min_new_tokens`` ids after the prompt.
-
-    ``prompt_lengths`` has one entry for each row. ``MinNewTokensLengthLogitsProcessor``.
-    """
-
-    min_new_tokens: int
-    eos_ids: tuple[int, ...]
-    prompt_lengths: tuple[int, ...]
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        new = (len(ids) - prompt for ids, prompt in zip(history, self.prompt_lengths, strict=True))
-        return _forbid(logits, self.eos_ids, [count < self.min_new_tokens for count in new])
-
-
-@dataclass(frozen=True)
-class Temperature:
-    """Divides the logits by ``temperature`` > 0. ``TemperatureLogitsWarper``."""
-
-    temperature: float
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        return np.divide(logits, self.temperature, dtype=logits.dtype)
-
-
-@dataclass(frozen=True)
-class TopK:
-    """Keeps logits not below the ``k``-th largest, so all that tie with it. ``TopKLogitsWarper``; Fan et al. 2018."""
-
-    k: int
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        kth = max(logits.shape[-1] - self.k, 0)
-        threshold = np.partition(logits, kth, axis=-1)[..., kth, None]
-        return np.where(logits < threshold, _FORBIDDEN, logits)
-
-
-@dataclass(frozen=True)
-class TopP:
-    """Keeps the nucleus: what is left when the least likely tokens, summing to at most ``1 - p``, are removed.
-
-    Of tied tokens the lower ids are removed first (transformers leaves that open); the most likely token stays.
-    ``TopPLogitsWarper``; Holtzman et al. 2020, section 3.1.
-    """
-
-    p: float
-
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        out = np.full_like(logits, _FORBIDDEN)
-        for kept, row in zip(out, logits, strict=True):
-            ids = self._nucleus(row)
-            kept[ids] = row[ids]
-        return out
-
-    def _nucleus(self, row: Logits) -> NDArray[np.intp]:
-        ids = np.flatnonzero(row != _FORBIDDEN)
-        if ids.size == 0:
-            return ids
-        values = row[ids]
-        with np.errstate(invalid="ignore"):  # inf - inf: the sampler reports such rows
-            probs = np.exp(values - values.max())
-        probs /= probs.sum()
-        # n tokens of at most (1 - p) / n each sum to at most 1 - p: they all go, and need no sorting.
-        tail = 1 - self.p
-        tiny = probs <= 0.999 * tail / ids.size
-        head = np.flatnonzero(~tiny)
-        head = head[np.argsort(values[head], kind="stable")]
-        # Accumulated in float64 and compared in float32, as torch does on CPU.
-        mass = probs[tiny].sum(dtype=np.float64) + probs[head].cumsum(dtype=np.float64)
-        removed = mass.astype(np.float32) <= np.float32(tail)
-        removed[-1:] = False
-        nucleus: NDArray[np.intp] = ids[head[~removed]]
-        return nucleus
-
-
-def build_processors(config: GenerationConfig, prompt_lengths: Sequence[int] | None = None) -> list[LogitsProcessor]:
-    """Return the processors that ``config`` asks for, in the order of ``transformers``, without those that are off.
-
-    Args:
-        prompt_lengths: Ids in each row's prompt; needed for ``min_new_tokens``.
-    """
-    processors: list[LogitsProcessor] = []
-    if config.repetition_penalty != 1.0:
-        processors.append(RepetitionPenalty(config.repetition_penalty))
-    if config.min_length > 0 and config.eos_ids:
-        processors.append(MinLength(config.min_length, config.eos_ids))
-    if config.min_new_tokens > 0 and config.eos_ids:
-        if prompt_lengths is None:
-            raise ArgumentError(f"min_new_tokens={config.min_new_tokens} needs prompt_lengths", value=prompt_lengths)
-        processors.append(MinNewTokens(config.min_new_tokens, config.eos_ids, tuple(prompt_lengths)))
-    if config.do_sample:
-        if config.temperature != 1.0:
-            processors.append(Temperature(config.temperature))
-        if config.top_k > 0:
-            processors.append(TopK(config.top_k))
-        if config.top_p < 1.0:
-            processors.append(TopP(config.top_p))
-    return processors
 
 
 class Sampler:
@@ -188,9 +56,7 @@ class Sampler:
         Raises:
             ArgumentError: A row has a NaN or +inf, or no finite logit.
         """
-        peaks = logits.max(axis=-1)
-        if not np.isfinite(peaks).all():
-            _refuse(peaks)
+        peaks = check_finite(logits)
         if not self.do_sample:
             return np.asarray(logits.argmax(axis=-1), dtype=np.int64)
         if len(logits) != len(self._streams):
@@ -206,33 +72,32 @@ def log_softmax(logits: Logits) -> Logits:
     return np.asarray(shifted - np.log(total), dtype=logits.dtype)
 
 
-def _in_vocabulary(ids: Sequence[int] | NDArray[np.integer[Any]], vocab: int) -> NDArray[np.int64]:
+def softmax(logits: Logits) -> Logits:
+    """Return the probabilities along the last axis. Each row needs a finite logit."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True), dtype=logits.dtype)
+
+
+def in_vocabulary(ids: Sequence[int] | NDArray[np.integer[Any]], vocab: int) -> NDArray[np.int64]:
+    """Return those of ``ids`` that a vocabulary of ``vocab`` entries has."""
     array = np.asarray(ids, dtype=np.int64)
     return array[(array >= 0) & (array < vocab)]
 
 
-def _forbid(logits: Logits, ids: tuple[int, ...], rows: list[bool]) -> Logits:
-    """Return ``logits`` with ``ids`` at -inf in the rows marked True."""
-    if not any(rows):
-        return logits
-    out = logits.copy()
-    inside = [index for index in ids if 0 <= index < logits.shape[-1]]  # by Python: an id may be too large for NumPy
-    for row in np.flatnonzero(rows):
-        out[row, inside] = _FORBIDDEN
-    return out
-
-
 def _draw(row: Logits, peak: np.float32, stream: np.random.Generator) -> int:
     """Return an id drawn by inverse CDF, in float64."""
-    ids = np.flatnonzero(row != _FORBIDDEN)
+    ids = np.flatnonzero(row != FORBIDDEN)
     cdf = np.exp(row[ids].astype(np.float64) - peak).cumsum()
     # Rounding can bring u * total up to the total itself, past the last token with any probability.
     point = min(stream.random() * cdf[-1], np.nextafter(cdf[-1], 0.0))
     return int(ids[np.searchsorted(cdf, point, side="right")])
 
 
-def _refuse(peaks: Logits) -> None:
-    """Raise for the first row whose largest logit is not finite."""
+def check_finite(logits: Logits) -> Logits:
+    """Return each row's largest logit; raise ArgumentError for the first row in which it is not finite."""
+    peaks: Logits = logits.max(axis=-1)
+    if np.isfinite(peaks).all():
+        return peaks
     row = int(np.flatnonzero(~np.isfinite(peaks))[0])
     peak = float(peaks[row])
     if peak == -np.inf:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backends.runtime import exclusive
 from .cache import cache_bucket, prompt_bucket
+from .sequences import shared_length
 from .steps import DecodeStep, give_back, take_step
 
 if TYPE_CHECKING:
@@ -90,6 +91,24 @@ class CachedRows:
         assert self._step is not None and source._step is not None
         self._step.copy(source._step, {0: row}, [len(ids)])
         self.held[row] = list(ids)
+
+    def reorder(self, parents: Sequence[int]) -> None:
+        """Make each row the copy of another, which is given by its number.
+
+        Only what two rows have not in common is copied.
+        """
+        moved = [(parent, row) for row, parent in enumerate(parents) if self.held[row] != self.held[parent]]
+        if not moved:
+            return
+        assert self._step is not None
+        spans = []
+        for parent, row in moved:
+            shared = shared_length(self.held[parent], self.held[row])
+            spans.append((shared, len(self.held[parent])))
+        self._step.copy_rows(moved, spans)
+        held = [list(ids) for ids in self.held]
+        for parent, row in moved:
+            self.held[row] = list(held[parent])
 
     def _pass(self, tokens: Sequence[Sequence[int]], kept: int) -> np.ndarray:
         assert self._step is not None

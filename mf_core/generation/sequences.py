@@ -1,19 +1,21 @@
-"""Sequences in the making: what is asked for, what there is of it, and why it ended."""
+"""Continuations in the making: what is asked for, the tokens so far, and why it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..errors import ArgumentError, InputTooLongError
-from .config import GenerationConfig
-from .logits import Logits, Sampler, build_processors, log_softmax
+from .config import GenerationConfig, build_processors
+from .hooks import Hooks, NewToken, TokenLogprob
+from .logits import Logits, Sampler, log_softmax
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
+    from .text import TextFollower
 
 FinishReason = Literal["eos", "length", "stop"]
 
@@ -27,7 +29,11 @@ class Continuation:
         ids: Prompt and continuation.
         limit: Most ids in all.
         number: Which of the continuations of its prompt it is, from 0; each draws in its own way.
-        score: Sum of the log-probabilities that the model itself gave the continuation's tokens, where asked for.
+        row: Number of the prompt.
+        score: Sum of the log-probabilities that the model itself gave the continuation's tokens, where asked for; with
+            beams, that by which texts were compared.
+        logprobs: What the model thought of each new token, where asked for.
+        follower: Its text, where stop strings or streams need it.
         finished: Why it ended; None while it has not.
     """
 
@@ -35,7 +41,10 @@ class Continuation:
     ids: list[int]
     limit: int
     number: int = 0
+    row: int = 0
     score: float = 0.0
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    follower: TextFollower | None = None
     finished: FinishReason | None = None
 
 
@@ -45,20 +54,14 @@ class Writer:
     Args:
         sequence: Changed in place.
         config: How to choose. Equal seeds give a prompt the same tokens, whatever else is generated.
-        stop: Asked after each token whether the sequence ends here.
-        scored: Whether to add up the log-probabilities, which takes a pass over all logits.
+        hooks: The caller's functions, and what to record.
     """
 
-    def __init__(
-        self,
-        sequence: Continuation,
-        config: GenerationConfig,
-        stop: Callable[[Continuation], bool] | None,
-        scored: bool,
-    ) -> None:
+    def __init__(self, sequence: Continuation, config: GenerationConfig, hooks: Hooks | None = None) -> None:
         self.sequence = sequence
-        self._eos_ids, self._stop, self._scored = config.eos_ids, stop, scored
-        self._processors = build_processors(config, [sequence.prompt])
+        self._hooks = hooks or Hooks()
+        self._eos_ids, self._stop_ids = frozenset(config.eos_ids), frozenset(config.stop_token_ids)
+        self._processors = build_processors(config, [sequence.prompt], [sequence.limit], self._hooks.wrapped)
         seed = None if config.seed is None else np.random.SeedSequence(config.seed, spawn_key=(sequence.number,))
         self._sampler = Sampler(config.do_sample, [seed])
 
@@ -67,14 +70,16 @@ class Writer:
         sequence = self.sequence
         index = self.choose(sequence.ids, logits, self._sampler)
         sequence.ids.append(index)
-        if self._scored:
-            sequence.score += float(log_softmax(logits)[index])
-        if index in self._eos_ids:
-            sequence.finished = "eos"
-        elif self._stop is not None and self._stop(sequence):
-            sequence.finished = "stop"
-        elif len(sequence.ids) >= sequence.limit:
-            sequence.finished = "length"
+        logprob = None
+        if self._hooks.scored or self._hooks.logprobs is not None:
+            said = record(logits, index, self._hooks.logprobs or 0)
+            logprob = said.logprob
+            sequence.score += logprob
+            if self._hooks.logprobs is not None:
+                sequence.logprobs.append(said)
+        sequence.finished = self._end(index, logits)
+        if self._hooks.callbacks:
+            self._hooks.announce(NewToken(sequence.row, sequence.number, index, logprob, sequence.finished))
         return index
 
     def choose(self, ids: list[int], logits: Logits, sampler: Sampler) -> int:
@@ -88,12 +93,32 @@ class Writer:
         """Return a sampler that draws what :meth:`extend` will draw."""
         return self._sampler.ahead()
 
+    def _end(self, index: int, logits: Logits) -> FinishReason | None:
+        sequence = self.sequence
+        if index in self._stop_ids and index not in self._eos_ids:
+            return "stop"  # the text ends before the token
+        stopped = sequence.follower is not None and sequence.follower.push(index)
+        if index in self._eos_ids:
+            return "eos"
+        if stopped or (self._hooks.criteria and self._hooks.ends(sequence.ids, logits)):
+            return "stop"
+        return "length" if len(sequence.ids) >= sequence.limit else None
+
+
+def record(logits: Logits, index: int, alternatives: int) -> TokenLogprob:
+    """Return the log-probability of a token by a model's own logits, ``(V,)``, with the most likely ones beside it."""
+    logprobs = log_softmax(logits)
+    count = min(alternatives, len(logprobs))
+    best = np.argpartition(-logprobs, count - 1)[:count] if count else np.empty(0, np.int64)
+    order = best[np.lexsort((best, -logprobs[best]))]
+    return TokenLogprob(index, float(logprobs[index]), tuple((int(i), float(logprobs[i])) for i in order))
+
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
     """Return how many ids both begin with."""
-    for place, (index, beside) in enumerate(zip(one, other, strict=False)):
+    for position, (index, beside) in enumerate(zip(one, other, strict=False)):
         if index != beside:
-            return place
+            return position
     return min(len(one), len(other))
 
 
@@ -116,27 +141,33 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
             raise ArgumentError(
                 f"prompt {row} has the id {outside[0]}; the vocabulary has {vocab} entries", value=outside[0],
                 hint="is the tokenizer the model's own?",
-            )
+            )  # fmt: skip
         if len(ids) >= context:
             raise InputTooLongError(
                 f"prompt {row} has {len(ids)} tokens; the model's context is {context}, prompt and continuation "
                 "together", value=len(ids), hint="shorten the prompt",
-            )
-        if config.max_new_tokens is not None:
-            limit = len(ids) + config.max_new_tokens
-            if limit > context:
-                raise InputTooLongError(
-                    f"prompt {row} has {len(ids)} tokens, and {config.max_new_tokens} new ones exceed the context "
-                    f"of {context}", value=config.max_new_tokens, hint=f"max_new_tokens may be {context - len(ids)}",
-                )
-        else:
-            limit = min(config.max_length or context, context)
-            if len(ids) >= limit:
-                raise InputTooLongError(
-                    f"prompt {row} has {len(ids)} tokens; max_length={limit} counts the prompt, so nothing is left",
-                    value=len(ids), hint="raise max_length, or give max_new_tokens, which does not count the prompt",
-                )
+            )  # fmt: skip
+        limit = _limit(row, len(ids), context, config)
         result += [
-            Continuation(len(ids), list(ids), limit, number) for number in range(config.num_return_sequences)
+            Continuation(len(ids), list(ids), limit, number, row) for number in range(config.num_return_sequences)
         ]
     return result
+
+
+def _limit(row: int, prompt: int, context: int, config: GenerationConfig) -> int:
+    """Return the most ids that a prompt of so many may have with its continuation."""
+    if config.max_new_tokens is not None:
+        limit = prompt + config.max_new_tokens
+        if limit > context and "max_new_tokens" not in config.implied:
+            raise InputTooLongError(
+                f"prompt {row} has {prompt} tokens, and {config.max_new_tokens} new ones exceed the context of "
+                f"{context}", value=config.max_new_tokens, hint=f"max_new_tokens may be {context - prompt}",
+            )  # fmt: skip
+        return min(limit, context)
+    limit = min(config.max_length or context, context)
+    if prompt >= limit:
+        raise InputTooLongError(
+            f"prompt {row} has {prompt} tokens; max_length={limit} counts the prompt, so nothing is left",
+            value=prompt, hint="raise max_length, or give max_new_tokens, which does not count the prompt",
+        )  # fmt: skip
+    return limit

@@ -138,9 +138,7 @@ def check_speculation(model: PretrainedModel, config: GenerationConfig, assistan
     if assistant is None and config.prompt_lookup_num_tokens is None:
         return
     if assistant is not None:
-        from ..models.base import PretrainedModel
-
-        if not isinstance(assistant, PretrainedModel):
+        if not hasattr(assistant, "decode") or not hasattr(assistant, "config"):
             raise ArgumentTypeError(f"assistant_model is a model, not {type(assistant).__name__}", value=assistant)
         if config.prompt_lookup_num_tokens is not None:
             raise ArgumentError(

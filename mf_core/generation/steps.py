@@ -104,6 +104,29 @@ class DecodeStep(nn.Cell):
                 # Outside of a graph: none is compiled for it, and those that use the cache see it.
                 ops.scatter_update(new, placed_slots, ops.gather(old, taken_slots, 0))
 
+    def copy_rows(self, rows: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> None:
+        """Copy keys and values among this cache's own rows, all at once: a row may be both source and target.
+
+        Args:
+            rows: Pairs of a source and a target row.
+            spans: The first position that is copied for each pair, and the one after the last.
+        """
+        def slots(which: int) -> np.ndarray | None:
+            parts = [
+                cache_slots(np.broadcast_to(np.arange(start, end), (pair[which] + 1, end - start)), self.heads,
+                            self.capacity)[-self.heads * (end - start) :]
+                for pair, (start, end) in zip(rows, spans, strict=True) if end > start
+            ]  # fmt: skip
+            return np.concatenate(parts) if parts else None
+
+        taken, placed = slots(0), slots(1)
+        if taken is None:
+            return
+        with exclusive():
+            taken_slots, placed_slots = Tensor(taken), Tensor(placed)
+            for cache in (*self.keys, *self.values):
+                ops.scatter_update(cache, placed_slots, ops.gather(cache, taken_slots, 0))
+
     def _slots(self, row: int, length: int) -> np.ndarray:
         """Return where a row's first places are in the flat cache."""
         places = np.broadcast_to(np.arange(length), (row + 1, length))

@@ -31,6 +31,7 @@ from ..errors import (  # noqa: E402
     WeightsError,
     describe,
 )
+from ..generation.mixin import GenerationMixin  # noqa: E402
 from ..nn.dropout import number_sites  # noqa: E402
 from ..nn.init import Budget, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="PretrainedModel")
 
 
-class PretrainedModel(nn.Cell):
+class PretrainedModel(GenerationMixin, nn.Cell):
     """Base of the families' models.
 
     ``Model(config)`` has random weights, unless ``config.checkpoint_name_or_path`` names a checkpoint;
@@ -165,6 +166,7 @@ class PretrainedModel(nn.Cell):
                 why=describe(error), hint="check the sizes in config.json (seq_length, vocab_size, hidden_size)",
             ) from error  # fmt: skip
         model.load(checkpoint, in_place=False)
+        model._set_generation_config(checkpoint, overrides)
         if checkpoint.adapter is not None:
             from ..lora.files import fill
 
@@ -296,7 +298,7 @@ class PretrainedModel(nn.Cell):
             self.save_config(staging, dtype=saved)
 
     def save_config(self, directory: str | Path, *, dtype: str) -> None:
-        """Write ``config.json`` alone into a directory.
+        """Write ``config.json``, and ``generation_config.json`` of a model that can decode, into a directory.
 
         Args:
             directory: Where to.
@@ -304,6 +306,8 @@ class PretrainedModel(nn.Cell):
         """
         data = {**self.config.to_file_dict(), "architectures": [type(self).__name__], "dtype": dtype}
         write_json(user_path(directory) / CONFIG_FILE, data)
+        if hasattr(self, "decode"):
+            self.generation_config.save_pretrained(directory)
 
     def body(
         self,
@@ -409,13 +413,6 @@ class PretrainedModel(nn.Cell):
     def max_positions(self) -> int:
         """The longest sequence in tokens."""
         return int(getattr(self.config, "seq_length", 0))
-
-    @public
-    def generate(self, input_ids: Tensor | np.ndarray | list[int] | list[list[int]], **options: Any) -> list[list[int]]:
-        """Return each prompt's ids followed by the generated ones; see :func:`mf_core.generation.generate`."""
-        from ..generation import generate
-
-        return generate(self, input_ids, **options)
 
 
 def _check_weight_dtype(weight_dtype: str) -> None:

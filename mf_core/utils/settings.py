@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..boundary import public
-from ..errors import ArgumentError, check_options
+from ..errors import ArgumentError, MFError, check_options
 from .files import read_config_file, write_text
 from .paths import user_path
 
@@ -45,20 +45,32 @@ class Settings(BaseModel):
         try:
             super().__init__(**given)
         except ValidationError as error:
-            what, bad = explain(cls.__name__, error)
-            raise ArgumentError(what, value=bad) from error
+            raise cls._refusal(error, given) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field; a value that is refused leaves it as it was."""
         cls = type(self)
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+            return
         check_options([name], [*cls.model_fields, *cls.aliases], cls.__name__, "field")
         before = dict(self.__dict__)
         try:
             super().__setattr__(cls.aliases.get(name, name), value)
         except ValidationError as error:
             self.__dict__.update(before)  # pydantic runs a validator of the whole after the change
-            what, bad = explain(cls.__name__, error)
-            raise ArgumentError(what, value=bad) from error
+            raise cls._refusal(error, {name: value}) from error
+
+    @classmethod
+    def _refusal(cls, error: ValidationError, given: Mapping[str, Any]) -> MFError:
+        """Return the error that a user gets for values that pydantic refuses; subclasses may say it in their own words.
+
+        Args:
+            error: What pydantic found.
+            given: The values by field.
+        """
+        what, bad = explain(cls.__name__, error)
+        return ArgumentError(what, value=bad)
 
     def __getattr__(self, name: str) -> Any:
         field = type(self).aliases.get(name)

@@ -160,8 +160,11 @@ def test_the_whole_context_can_be_filled_and_not_more(model):
         ([1] * 10, {"max_length": 10}, InputTooLongError, "max_length=10 counts the prompt"),
         ([1], {"top_q": 1}, ArgumentError, "no argument 'top_q'"),
         ([1], {"top_p": 0}, ArgumentError, "top_p"),
-        ([1], {"num_beams": 4}, UnsupportedError, "num_beams=4"),
         ([1], {"stop": "x"}, ArgumentError, "stop needs a tokenizer"),
+        ([1], {"suppress_tokens": [120]}, ArgumentError, "suppress_tokens has the id 120; the vocabulary has 120"),
+        ([1], {"logprobs": 2}, ArgumentError, "logprobs=2 without return_dict_in_generate"),
+        ([[1]] * 1000, {"num_return_sequences": 100, "seed": 1}, ArgumentError, "are 100000; a call has at most 65536"),
+        ([1], {"num_beams": 2, "logprobs": 1, "return_dict_in_generate": True}, UnsupportedError, "with num_b"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_value(model, ids, options, error, message):
@@ -178,7 +181,7 @@ def test_arrays_tensors_and_masks_are_taken(model):
     mask[0, :2] = 0
     (first, _) = model.generate(ids, attention_mask=mask, max_new_tokens=4, do_sample=False)
     assert first == model.generate(ids[0, 2:], max_new_tokens=4, do_sample=False)[0]
-    with pytest.raises(ArgumentError, match="attention_mask has the shape"):
+    with pytest.raises(ArgumentError, match="attention_mask has rows of 5, 5 entries, input_ids of 6, 6"):
         model.generate(ids, attention_mask=mask[:, 1:])
 
 

@@ -4,18 +4,11 @@ import numpy as np
 import pytest
 
 from mf_core.errors import ArgumentError
-from mf_core.generation.config import GenerationConfig
-from mf_core.generation.logits import (
-    MinLength,
-    MinNewTokens,
-    RepetitionPenalty,
-    Sampler,
-    Temperature,
-    TopK,
-    TopP,
-    build_processors,
-    log_softmax,
-)
+from mf_core.generation.config import GenerationConfig, build_processors
+from mf_core.generation.constraints import MinLength, MinNewTokens
+from mf_core.generation.logits import Sampler, log_softmax
+from mf_core.generation.penalties import RepetitionPenalty
+from mf_core.generation.truncation import Temperature, TopK, TopP
 
 INF = np.inf
 OUTSIDE = (-1, 1, 3, 10**30)  # ids of which a vocabulary of 3 has but one
@@ -212,10 +205,8 @@ def test_build_processors_for_greedy_leaves_the_sampling_ones_out():
     assert build_processors(config) == [RepetitionPenalty(1.2)]
 
 
-def test_build_processors_min_length_without_eos_is_nothing_and_min_new_tokens_needs_prompts():
+def test_build_processors_min_length_without_eos_is_nothing():
     assert build_processors(GenerationConfig(min_length=4, min_new_tokens=4)) == []
-    with pytest.raises(ArgumentError, match="prompt_lengths"):
-        build_processors(GenerationConfig(min_new_tokens=4, eos_token_id=1))
 
 
 def test_log_softmax():

@@ -69,7 +69,7 @@ def test_an_assistant_that_draws_as_the_model_does_is_always_right(model, option
 def test_an_assistant_that_is_wrong_proposes_less(model, smaller):
     config = GenerationConfig(max_new_tokens=40)
     (sequence,) = prepare(model, [PROMPTS[0]], config)
-    writer = Writer(sequence, config, None, False)
+    writer = Writer(sequence, config)
     with CachedRows(smaller, 1) as rows:
         draft = Draft(rows, 4)
         counts = []
@@ -79,7 +79,7 @@ def test_an_assistant_that_is_wrong_proposes_less(model, smaller):
             sequence.ids += proposal if right else [(proposal[0] + 1) % 118]
         assert counts == [4, 3, 2, 1, 1, 3, 4]
         (another,) = prepare(model, [PROMPTS[2]], config)  # takes the row, and says nothing of the proposal before
-        assert len(draft.propose([Writer(another, config, None, False)])[0]) == 4
+        assert len(draft.propose([Writer(another, config)])[0]) == 4
 
 
 def test_what_is_looked_up():
