@@ -322,6 +322,7 @@ def test_stories_fit_the_context_and_names_are_one_token(tokenizer, stories):
         assert sum(piece in pieces for piece in named) == len(re.findall("|".join(NAMES), story))
 
 
+@pytest.mark.slow
 def test_training_makes_a_model_that_tells_and_is_scored(tmp_path):
     out = tmp_path / "out"
     shutil.copytree(SHIPPED, out, ignore=shutil.ignore_patterns("*.safetensors", "config.json", "README.md"))

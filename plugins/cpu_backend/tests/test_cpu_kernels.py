@@ -423,6 +423,7 @@ def test_what_does_not_fit_is_an_error():
     assert ops.add(ones(1), ones(1)).asnumpy() == [2]  # and the process goes on
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 @pytest.mark.parametrize("level", [*kernels.libraries()][:1] + [*kernels.libraries()][-1:])
 def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
@@ -431,7 +432,7 @@ def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
     sources = [*sorted(map(str, NATIVE.glob("*.cc"))), str(Path(__file__).with_name("kernels_main.cc"))]
     watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     subprocess.run(
-        ["g++", "-std=c++17", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched,
+        ["g++", "-std=c++17", "-O1", "-g1", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched,
          *OPTIONS[level], *sources, "-o", str(program)], check=True,
     )  # fmt: skip
     # The threads of the pool live to the end, which is no leak.
@@ -441,6 +442,7 @@ def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
     assert (done.returncode, done.stdout) == (0, "all fine\n"), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", list(kernels.libraries())[1:])
 def test_kernels_of_lower_levels(level, tmp_path):
     """All of the above again, with the kernels that lesser processors get."""
