@@ -92,6 +92,13 @@ class PretrainedConfig(BaseModel):
     _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
     _as_written: _AsWritten = PrivateAttr(default_factory=_AsWritten)
 
+    def __repr__(self) -> str:
+        """Return the class and the fields, one a line."""
+        fields = [f"    {name}={getattr(self, name)!r}," for name in type(self).model_fields]
+        return "\n".join([f"{type(self).__name__}(", *fields, ")"])
+
+    __str__ = __repr__
+
     @model_validator(mode="after")
     def _check_sizes(self: C) -> C:
         """Refuse sizes that no model has, before anything is made of them."""

@@ -41,6 +41,12 @@ class Pipeline(ABC):
         self.tokenizer = tokenizer
         self.options = options
 
+    def __repr__(self) -> str:
+        model = self.model.summary() if hasattr(self.model, "summary") else repr(self.model)
+        lines = [f"model={model}", f"tokenizer={self.tokenizer!r}"]
+        lines += [f"{name}={value!r}" for name, value in self.options.items()]
+        return "\n".join([f"{type(self).__name__}(", *(f"    {line}," for line in lines), ")"])
+
     @abstractmethod
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """Return the task's output for ``inputs``."""

@@ -490,3 +490,12 @@ def test_a_file_with_a_value_out_of_range_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "layer_norm_epsilon": NaN}')
     with pytest.raises(ConfigError, match="layernorm_epsilon=nan"):
         AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_configuration_is_printed_with_a_field_a_line():
+    text = str(GPT2Config(num_layers=3))
+    lines = text.splitlines()
+    assert (lines[0], lines[-1]) == ("GPT2Config(", ")")
+    assert "    num_layers=3," in lines
+    assert len(lines) == 2 + len(GPT2Config.model_fields)
+    assert eval(text, {"GPT2Config": GPT2Config}) == GPT2Config(num_layers=3)

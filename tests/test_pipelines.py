@@ -32,6 +32,18 @@ def text_of(result):
     return text
 
 
+def test_pipelines_and_models_say_what_they_are(generate):
+    lines = repr(generate).splitlines()
+    assert lines[0] == "TextGenerationPipeline("
+    assert lines[1] == "    model=GPT2LMHeadModel: 957,184 weights in float32, from gpt2_tiny,"
+    assert lines[2].startswith("    tokenizer=GPT2Tokenizer(")
+    assert lines[3:] == ["    max_length=60,", ")"]
+    model = repr(generate.model)
+    assert model.splitlines()[0] == generate.model.summary()
+    assert "(wte): Embedding(1024 x 128)" in model
+    assert "(c_attn): Linear(128 -> 384)" in model
+
+
 def test_a_string_gives_one_dict_with_one_text_that_begins_with_the_prompt(generate):
     result = generate(PROMPT, seed=1)
     assert list(result[0]) == ["text_generation_text"]

@@ -364,6 +364,19 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         with skip_init():
             return cls(config.replace(**fields)).parallel_plan
 
+    def summary(self) -> str:
+        """Return one line: the class, the number of weights, what they are stored and computed in, their source."""
+        stored = sorted({str(parameter.dtype).lower() for parameter in self.get_parameters()})
+        parts = [f"{self.num_parameters():,} weights in {self.weight_dtype or ', '.join(stored)}"]
+        parts += [f"computes in {self.compute_dtype}"] if self.compute_dtype not in stored else []
+        parts += [f"LoRA adapters of rank {self.lora_config.r}"] if self.lora_config is not None else []
+        parts += [f"from {self.name_or_path}"] if self.name_or_path else []
+        return f"{type(self).__name__}: {', '.join(parts)}"
+
+    def __repr__(self) -> str:
+        """Return :meth:`summary`, then the tree of cells."""
+        return f"{self.summary()}\n{super().__repr__()}"
+
     def num_parameters(self) -> int:
         """Return the number of weights."""
         return sum(math.prod(parameter.shape) for parameter in self.get_parameters())

@@ -75,6 +75,10 @@ class Linear(nn.Cell):
         self.leave: nn.Cell | None = None
         self.make_operators()
 
+    def extend_repr(self) -> str:
+        """Return the sizes, for ``print(model)``."""
+        return f"{self.in_features} -> {self.out_features}{', no bias' if self.bias is None else ''}"
+
     def compute_in(self, dtype: str) -> None:
         """Make the product in a type, by its name, from now on; the weight stays as it is."""
         self.compute_dtype = dtype
@@ -194,6 +198,10 @@ class Embedding(nn.Cell):
         self.gather: nn.Cell | None = None
         self.look_up, self.product = ops.Gather(), ops.MatMul(transpose_b=True)
         self.by_compiler = False
+
+    def extend_repr(self) -> str:
+        """Return the sizes, for ``print(model)``."""
+        return " x ".join(map(str, self.weight.shape))
 
     def compute_in(self, dtype: str) -> None:
         """Compute in a type, by its name, from now on; the weight stays as it is."""
