@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.base import load_backend
 from ..errors import ArgumentError
+from ..optim import optimizer_names
 from .settings import add_set_option, put_settings
 from .table import print_json, print_table
 
@@ -48,7 +49,7 @@ def add_commands(commands: Any) -> None:
     what.add_argument("--micro-batches", type=int, metavar="M", help="parts of a batch (default: its rows with stages)")
     what.add_argument("--dtype", choices=("fp16", "fp32"), default="fp16", help="computed in (default: fp16)")
     what.add_argument(
-        "--optim", choices=("adamw", "adam", "sgd", "adagrad", "adafactor"), default="adamw", help="default: adamw"
+        "--optim", choices=optimizer_names(), default="adamw", help="default: adamw"
     )
     again = what.add_mutually_exclusive_group()
     again.add_argument("--recompute", action="store_true", help="compute each layer's activations anew")

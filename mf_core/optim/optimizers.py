@@ -14,6 +14,7 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..nn.kernels import kernel
+from .table import optimizer_spec
 
 if TYPE_CHECKING:
     from ..trainer.arguments import TrainingArguments
@@ -164,8 +165,10 @@ class Adafactor(Optimizer):
     Matrices keep a row and a column of second moments in place of a matrix.
     """
 
-    def __init__(self, weights: Sequence[Parameter], args: TrainingArguments) -> None:
-        super().__init__(weights, args)
+    def __init__(
+        self, weights: Sequence[Parameter], args: TrainingArguments, *, decays: Sequence[bool] | None = None
+    ) -> None:
+        super().__init__(weights, args, decays=decays)
         shapes = [tuple(w.shape) for w in self.weights]
         self.factored = tuple(len(shape) > 1 for shape in shapes)
         self.rows = self.slot("rows", [s[:-1] if len(s) > 1 else s for s in shapes])
@@ -229,8 +232,7 @@ def make_optimizer(
     """
     if given is not None:
         return GivenOptimizer(weights, args, given)
-    if args.optim in ("adamw", "adam"):
-        return AdamW(weights, args, decays=decays, decoupled=args.optim == "adamw")
-    if args.optim == "adafactor":
-        return Adafactor(weights, args)
-    return {"sgd": SGD, "adagrad": Adagrad}[args.optim](weights, args, decays=decays)
+    spec = optimizer_spec(args.optim)
+    options = dict(spec.options) if decays is None else {**spec.options, "decays": decays}
+    made: Optimizer = spec.load()(weights, args, **options)
+    return made

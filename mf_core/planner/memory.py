@@ -29,16 +29,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
+from ..optim.table import optimizer_spec
 from ..parallel.config import ParallelConfig, RecomputeConfig
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import Place
 from .decoder_shape import Decoder
 from .overhead import GraphSize, buffers
 
-#: fp32 states that each optimizer keeps for a weight.
-STATES = {"adamw": 2, "adam": 2, "sgd": 0, "adagrad": 1, "adafactor": 0}
-#: Tables, in number, that an optimizer's operators have of a weight's size on CPU.
-QUOTIENTS = {"adagrad": 1, "adafactor": 3}
 #: Bytes an element of a table.
 TABLE = 16
 #: Kernels that make activations, which keep their input alone.
@@ -175,7 +172,8 @@ class Estimate:
         step, shard = self.step, self.step.parallel.optimizer_shard and self.layout.data > 1
         part = -(-self.trained // self.layout.data) if shard else self.trained
         weights = 4 * self.count + (self.size * self.count if self.size < 4 else 0)
-        states = 4 * part * (STATES[step.optim] + (1 if shard else 0))  # a shard of the weights beside its states
+        # With shards, one of the weights beside its states.
+        states = 4 * part * (optimizer_spec(step.optim).states_per_weight + (1 if shard else 0))
         sums = 4 * self.trained if step.accumulates else 0
         last = int(4 * self.trained * self._gradient_sets())
         begin, end = self._at_begin(), last + self._at_end()
@@ -287,4 +285,5 @@ class Estimate:
         layer = sum(elements * (1 + twice[part]) for part, elements in drawn.items()) * (1 + 3 * half)
         if half:
             layer += 3 * self.kept_inner * self.inner // self.size * decoder.experts + 3 * wide
-        return TABLE * (self.layers * layer + first + loss + self.trained * QUOTIENTS.get(self.step.optim, 0))
+        updates = self.trained * optimizer_spec(self.step.optim).tables_per_weight
+        return TABLE * (self.layers * layer + first + loss + updates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..optim.table import optimizer_spec
 from ..parallel.device_mesh import Axis, Layout
 from .decoder_shape import Decoder
 
@@ -72,7 +73,7 @@ class GraphSize:
             share += self.together + self.positions * split
             return self.base_together + self.base_positions * split + int(self.layer * share * layers)
         graphs = 1 + step.accumulates  # one that adds to the sums, and one that takes the step
-        by_kernel = step.optim == "adamw" and "fused_adamw" in step.kernels
+        by_kernel = optimizer_spec(step.optim).kernel in step.kernels
         return self.base - self.branch * by_kernel + int(self.layer * share * graphs * layers)
 
 

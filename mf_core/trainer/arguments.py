@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..errors import ArgumentError
+from ..optim.table import optimizer_names, optimizer_spec, schedule_names
 from ..utils.settings import Settings
 
-Scheduler = Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"]
-Optimizer = Literal["adamw", "adam", "sgd", "adagrad", "adafactor"]
 Interval = Literal["no", "steps", "epoch"]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -23,6 +23,8 @@ class TrainingArguments(Settings):
 
     Attributes:
         output_dir: Where checkpoints, metrics and the trained model are written; the only place that is written to.
+        overwrite_output_dir: Begin a new run in an ``output_dir`` that holds another run's model or checkpoints, which
+            is an error otherwise. Files of the new run replace those of the same names.
         use_parallel: Train on several devices; the context must have been set up for them (``init_context``).
         profile: Write MindSpore's profile of the run into ``output_dir/profile``.
 
@@ -38,12 +40,14 @@ class TrainingArguments(Settings):
         dataloader_num_workers: Processes that tokenise, for tokenizers that have no threads of their own.
 
         optim: ``adamw`` (also ``AdamWeightDecay``), ``adam``, ``sgd``, ``adagrad``, ``adafactor``, as torch and
-            ``transformers`` define them.
+            ``transformers`` define them; or one that :func:`mf_core.optim.register_optimizer` has added.
         learning_rate: Peak learning rate.
         weight_decay: Not on biases and norms. Decoupled in adamw and adafactor, added to the gradient in the others.
         adam_beta1, adam_beta2, adam_epsilon: Of adamw and adam.
         max_grad_norm: Gradients are scaled down to this global norm; 0 leaves them.
-        lr_scheduler_type: Shape of the learning rate after warm-up.
+        lr_scheduler_type: Shape of the learning rate after warm-up: ``linear``, ``cosine``, ``cosine_with_restarts``,
+            ``polynomial``, ``constant``, ``constant_with_warmup``; or one that
+            :func:`mf_core.optim.register_schedule` has added.
         lr_end: Where a polynomial schedule ends.
         lr_num_cycles: Of ``cosine_with_restarts``.
         warmup_steps: Steps in which the rate rises from 0.
@@ -92,6 +96,7 @@ class TrainingArguments(Settings):
     aliases: ClassVar[Mapping[str, str]] = {"batch_size": "per_device_train_batch_size"}
 
     output_dir: str = "./output"
+    overwrite_output_dir: bool = False
     use_parallel: bool = False
     profile: bool = False
 
@@ -105,14 +110,14 @@ class TrainingArguments(Settings):
     on_bad_record: Literal["error", "skip"] = "error"
     dataloader_num_workers: NotNegative = 0
 
-    optim: Optimizer = "adamw"
+    optim: str = "adamw"
     learning_rate: Annotated[float, Field(ge=0)] = 5e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_beta1: Fraction = 0.9
     adam_beta2: Fraction = 0.999
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    lr_scheduler_type: Scheduler = "linear"
+    lr_scheduler_type: str = "linear"
     lr_end: Annotated[float, Field(ge=0)] = 0.0
     lr_num_cycles: Positive = 1
     warmup_steps: NotNegative = 0
@@ -156,10 +161,20 @@ class TrainingArguments(Settings):
     lora_dropout: Fraction = 0.0
     lora_targets: tuple[str, ...] | None = None
 
-    @field_validator("optim", mode="before")
+    @field_validator("optim")
     @classmethod
-    def _optimizer_name(cls, name: Any) -> Any:
-        return "adamw" if name == "AdamWeightDecay" else name
+    def _optimizer_name(cls, name: str) -> str:
+        try:
+            return optimizer_spec(name).name
+        except ArgumentError:
+            raise ValueError(f"it is one of: {', '.join(optimizer_names())}") from None
+
+    @field_validator("lr_scheduler_type")
+    @classmethod
+    def _schedule_name(cls, name: str) -> str:
+        if name not in schedule_names():
+            raise ValueError(f"it is one of: {', '.join(schedule_names())}")
+        return name
 
     @field_validator("report_to", mode="before")
     @classmethod

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mf_core import PretrainedTokenizer, Trainer, TrainingArguments
-
-if TYPE_CHECKING:
-    from mf_core.trainer.arguments import Scheduler
 
 
 class Phase(NamedTuple):
@@ -20,7 +17,7 @@ class Phase(NamedTuple):
     length: int
     batch_size: int
     steps: int
-    schedule: Scheduler
+    schedule: str
 
     @property
     def stories(self) -> int:
