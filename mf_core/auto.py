@@ -174,9 +174,7 @@ class AutoModel(_Auto):
                 f"from_config takes a config object, not {type(config).__name__}", value=config,
                 hint="AutoConfig.from_pretrained(name_or_path) makes one",
             )
-        entry = registry.find(cls.kind, *_family(config))
-        model: PretrainedModel = load_class(entry)(config.replace(**overrides))
-        return model
+        return model_of_config(config.replace(**overrides), cls.kind)
 
 
 class AutoModelForCausalLM(AutoModel):
@@ -227,6 +225,12 @@ def processor_of(checkpoint: Checkpoint, **options: Any) -> PretrainedProcessor:
     entry = find_class("processor", PretrainedProcessor, checkpoint)
     processor: PretrainedProcessor = entry.load().from_checkpoint(checkpoint, **options)
     return processor
+
+
+def model_of_config(config: PretrainedConfig, kind: str) -> PretrainedModel:
+    """Return a new model of the kind ``"model:<head>"``: with random weights, unless the config names a checkpoint."""
+    model: PretrainedModel = load_class(registry.find(kind, *_family(config)))(config)
+    return model
 
 
 def model_of(

@@ -76,7 +76,7 @@ def open_records(
             hint="give a path, or a list of texts, rows of ids, or dicts",
         )  # fmt: skip
     parser = RecordParser(name, fields, optional)
-    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not _is_iterable_only(dataset):
         items = ItemSource(dataset, parser)
         if len(items) == 0:
             raise DataError(f"{name} is empty", value=dataset)
@@ -87,6 +87,19 @@ def open_records(
             hint="give a path, a list, an object with __len__ and __getitem__, or an iterable",
         )  # fmt: skip
     return RecordStream(dataset, parser, skip=skip)
+
+
+def _is_iterable_only(dataset: Any) -> bool:
+    """Whether a dataset can be iterated over and inherits a ``__getitem__`` without items, as torch's can."""
+    if isinstance(dataset, Sequence) or not hasattr(dataset, "__iter__"):
+        return False
+    try:
+        dataset[0]
+    except NotImplementedError:
+        return True
+    except Exception:  # what it is, is found where records are read
+        return False
+    return False
 
 
 def _open_files(given: Sequence[Any], fields: Sequence[str], optional: Sequence[str]) -> RecordSource:

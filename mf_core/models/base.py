@@ -412,15 +412,22 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     def flops_per_token(self, length: int) -> int:
         """Return the floating-point operations of training on one token in a row of ``length``.
 
-        6 for each weight, and 12 for each unit of a layer and position that attention looks at (Chowdhery et al., 2022,
-        appendix B).
+        2 for each weight of a product forward and 2 for the gradient of its input; 2 more where the weight is trained.
+        Rows of embeddings are looked up, and count where a tied head multiplies by them. 12 for each unit of a layer
+        and position that attention computes scores of (Chowdhery et al., 2022, appendix B).
         """
+        embeddings = {id(cell.weight) for _, cell in self.cells_and_names() if isinstance(cell, Embedding)}
+        matrices = [p for p in self.get_parameters() if len(p.shape) > 1 and id(p) not in embeddings]
+        vocabulary = int(getattr(self.config, "vocab_size", 0))
+        if hasattr(self, "decode") and not any(vocabulary in p.shape for p in matrices):  # the head is tied
+            matrices += [p for p in self.get_parameters() if id(p) in embeddings and p.shape[0] == vocabulary]
+        products: int = sum((6 if p.requires_grad else 4) * math.prod(p.shape) for p in matrices)
         try:
             layers, heads, width = self.cache_shape
         except UnsupportedError:
-            return 6 * self.num_parameters()
+            return products
         heads = int(getattr(self.config, "num_heads", heads))  # the cache has fewer, where several read one key
-        return 6 * self.num_parameters() + 12 * layers * heads * width * length
+        return products + 12 * layers * heads * width * length
 
     @property
     def max_positions(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,16 +11,37 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from ..data import is_dataset, iterate, open_records, pack, rows
+from ..data import PackedRows, is_dataset, iterate, open_records, pack, rows
+from ..data.record_source import LazySequence
 from ..errors import ArgumentError, DataError
 from ..models.base import PretrainedModel
 from ..nn import CrossEntropy, Operators, SplitCrossEntropy
-from ..trainer.recipe import TrainingRecipe
+from ..trainer.recipe import DataSummary, TrainingRecipe
 
 #: The label of what is no target, in what ``compute_metrics`` gets.
 IGNORED = -100
+#: Datasets of ids with at most so many rows are read once before training, to count rows without targets.
+_CHECKED_ROWS = 1000
 
 Batch = tuple[np.ndarray, ...]
+
+
+class _MaskedRows(LazySequence[dict[str, np.ndarray]]):
+    """Packed rows with a ``loss_mask`` each: in those of a dataset without prompts and padding every id is a target."""
+
+    def __init__(self, rows: PackedRows, length: int) -> None:
+        self.rows, self._all = rows, np.ones(length, np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def item(self, index: int) -> dict[str, np.ndarray]:
+        row = self.rows[index]
+        return row if "loss_mask" in row else {**row, "loss_mask": self._all[: len(row["input_ids"])]}
+
+    def digest(self) -> str:
+        """Return the digest of the packed rows."""
+        return self.rows.digest()
 
 
 class CausalLMRecipe(TrainingRecipe):
@@ -33,8 +55,9 @@ class CausalLMRecipe(TrainingRecipe):
       learnt. Rows of ids, all of one length, are used as they are;
     * a ``mindspore.dataset`` object with a column ``input_ids``, whose own batching is kept.
 
-    A row of n ids makes n - 1 targets: each id predicts the next one. A target counts where its input id is not the pad
-    id; ``loss`` is the mean over those.
+    A row of n ids makes n - 1 targets: each id predicts the next one. In packed rows a target counts where it is text,
+    whatever its id; in rows of ids without a ``loss_mask``, where its input id is not the pad id. ``loss`` is the mean
+    over those.
     """
 
     head: ClassVar[str] = "causal_lm"
@@ -60,7 +83,8 @@ class CausalLMRecipe(TrainingRecipe):
         if self.tokenizer is None:
             raise DataError(f"{name} is text, and there is no tokenizer", hint="pass Trainer(tokenizer=…)")
         workers = self.args.dataloader_num_workers
-        return pack(records, self.tokenizer, self.length, mode=self.args.packing, workers=workers, name=name)
+        packed = pack(records, self.tokenizer, self.length, mode=self.args.packing, workers=workers, name=name)
+        return _MaskedRows(packed, self.length) if isinstance(packed, PackedRows) else packed
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> Batch:
         """Return ``(ids, mask)``, and ``(ids, mask, positions, segments)`` for packed documents kept apart.
@@ -78,6 +102,34 @@ class CausalLMRecipe(TrainingRecipe):
         segments = np.stack([example["segment_ids"] for example in examples]).astype(np.int32, copy=False)
         counted &= (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] != 0)
         return ids, counted.astype(np.float32), _restarted(segments[:, :-1]), segments[:, :-1].copy()
+
+    def summary(self, examples: Sequence[Any] | Iterable[Any]) -> DataSummary:
+        """See the base class.
+
+        Raises:
+            DataError: No row has a target.
+        """
+        if isinstance(examples, _MaskedRows):
+            packed = examples.rows
+            return DataSummary(packed.documents, packed.tokens, len(packed), self.length)
+        if not isinstance(examples, Sequence):
+            return DataSummary()
+        self._check_targets(examples)
+        length = len(examples[0]["input_ids"])
+        return DataSummary(tokens=len(examples) * length, rows=len(examples), length=length)
+
+    def _check_targets(self, examples: Sequence[Any]) -> None:
+        """Warn about rows of ids without targets; raise DataError if all are so. Of many rows a sample is read."""
+        count = len(examples)
+        indices = range(count) if count <= _CHECKED_ROWS else np.linspace(0, count - 1, 32).astype(int)
+        empty = sum(not self.collate([examples[int(i)]])[1].any() for i in indices)
+        if empty == count:
+            raise DataError(
+                f"none of the {count} rows has a target, so there is nothing to learn", value=count,
+                why="all of their ids are padding, or masked by loss_mask", hint="look at loss_mask and pad_token_id",
+            )  # fmt: skip
+        if empty:
+            warnings.warn(f"{empty} of {len(indices)} rows have no targets: nothing is learnt from them", stacklevel=2)
 
     def fill(self, examples: Sequence[Mapping[str, Any]], size: int) -> Sequence[Mapping[str, Any]]:
         """See the base class."""

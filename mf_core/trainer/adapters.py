@@ -17,7 +17,7 @@ from ..utils.console import say
 from ..utils.files import ADAPTER_FILE
 from ..utils.paths import user_path
 from .arguments import TrainingArguments
-from .checkpoints.store import host_copy
+from .checkpoints.tensors import host_copy
 
 
 class Adapters:
@@ -36,7 +36,7 @@ class Adapters:
         self._model = model
         self._config = _config(pet_method, args)
         if self._config is not None:
-            with _seeded(args.seed):
+            with seeded(args.seed):
                 add_lora(model, self._config)
             say(str(lora_share(model)))
 
@@ -71,7 +71,7 @@ class Adapters:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Within the block, numpy's global generator draws from ``seed``; after it, it goes on as before."""
     state = np.random.get_state()
     np.random.seed(seed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from ..backends.runtime import exclusive
 from ..boundary import user_code
-from ..errors import ArgumentError, DataError, UnsupportedError
+from ..errors import ArgumentError, ArgumentTypeError, DataError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import Layout
 from .arguments import TrainingArguments
@@ -48,6 +48,24 @@ class Evaluator:
             )  # fmt: skip
         self._model, self._recipe, self._args, self._compute = model, recipe, args, compute_metrics
         self._step: Callable[..., Any] | None = None
+
+    def check(self, dataset: Any, layout: Layout) -> None:
+        """Raise what an evaluation would raise before its first batch: during a run it would come late.
+
+        Raises:
+            ArgumentError: ``metric_for_best_model`` is not among the metrics.
+            DataError, UnsupportedError: See :meth:`run`.
+        """
+        if dataset is None:
+            raise DataError("there is no eval_dataset", hint="pass Trainer(eval_dataset=…), or set no evaluations")
+        if self._step is None:
+            self._step = self._make_step(layout)
+        readable = isinstance(dataset, (str, Path)) or hasattr(dataset, "__len__")  # a stream is not read ahead
+        if readable and self._recipe.batches(dataset, "eval_dataset") is None:
+            self._recipe.examples(dataset, "eval_dataset")
+        if not self._needs_predictions:
+            names = {"loss": 1.0, **self._recipe.metrics(1.0), self._recipe.unit: 1}
+            check_metric(self._args.metric_for_best_model, names)
 
     def run(self, dataset: Any, cluster: Session | None = None) -> dict[str, float]:
         """Return ``loss``, the recipe's metrics, the number of targets, and what ``compute_metrics`` returns.
@@ -85,16 +103,23 @@ class Evaluator:
         whole, targets, batches_seen = totals if cluster is None else cluster.total(totals)
         if not batches_seen:
             raise DataError("the eval_dataset is empty", value=dataset)
-        loss = whole / targets if targets else math.nan
+        if not targets:
+            raise DataError(
+                "the eval_dataset has no targets, so there is no loss", value=dataset,
+                why="all of its ids are padding or parts of prompts", hint="give longer rows, or shorter prompts",
+            )  # fmt: skip
+        loss = whole / targets
         result = {"loss": loss, **self._recipe.metrics(loss), self._recipe.unit: int(targets)}
+        recipe = type(self._recipe).__name__
         if self._needs_predictions:
             predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
             prediction = EvalPrediction(predictions, labels)
-            result.update(self._recipe.compute_metrics(prediction))
+            result.update(as_numbers(self._recipe.compute_metrics(prediction), recipe))
             if self._compute is not None:
                 with user_code():
-                    result.update(self._compute(prediction))
-        return result
+                    found = self._compute(prediction)
+                result.update(as_numbers(found, "compute_metrics"))
+        return as_numbers(result, recipe)
 
     def _make_step(self, layout: Layout) -> Callable[..., Any]:
         """Return what maps the arrays of a batch to loss and targets, and to predictions and labels if wanted."""
@@ -119,6 +144,51 @@ class Evaluator:
         if predictor is None:
             raise UnsupportedError(f"{type(self._recipe).__name__} has no predictions for compute_metrics")
         return predictor
+
+
+def check_metric(name: str, metrics: Mapping[str, float]) -> str:
+    """Return ``metric_for_best_model`` without ``eval_``; raise ArgumentError if it is not among the metrics."""
+    short = name.removeprefix("eval_")
+    if short not in metrics:
+        raise ArgumentError(
+            f"metric_for_best_model={name!r} is not among the metrics", value=name,
+            hint=f"they are: {', '.join(metrics)}",
+        )  # fmt: skip
+    return short
+
+
+def as_numbers(metrics: Any, source: str) -> dict[str, float]:
+    """Return metrics as Python's numbers: numpy's, MindSpore's and torch's scalars are converted.
+
+    Args:
+        metrics: Names -> numbers.
+        source: What returned them, for messages.
+
+    Raises:
+        ArgumentTypeError: It is not a mapping from text to numbers.
+    """
+    if not isinstance(metrics, Mapping):
+        raise ArgumentTypeError(
+            f"{source} returned a {type(metrics).__name__}, not a dict of numbers", value=type(metrics),
+            hint="return {'accuracy': 0.5}",
+        )  # fmt: skip
+    found = {}
+    for name, value in metrics.items():
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"{source} returned a metric named {name!r}, which is not text", value=name)
+        number = value
+        if not isinstance(number, (int, float)):
+            array = value.asnumpy() if hasattr(value, "asnumpy") else value
+            try:
+                number = array.item()
+            except (AttributeError, ValueError, TypeError, RuntimeError):
+                number = None
+        if not isinstance(number, (int, float)):
+            raise ArgumentTypeError(
+                f"{source} returned {name}={str(value)[:80]}, a {type(value).__name__}, not a number", value=type(value)
+            )
+        found[name] = int(number) if isinstance(number, int) else float(number)
+    return found
 
 
 def _examples(array: np.ndarray, count: int, cluster: Session | None) -> np.ndarray:

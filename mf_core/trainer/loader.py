@@ -1,4 +1,4 @@
-"""From a dataset to the batches of steps: in an order that the seed gives, from any place on, prepared ahead."""
+"""The batches of steps, made of a dataset: in an order that the seed gives, from any batch on, prepared ahead."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..data import is_dataset, shards_of, size_of
+from ..data import content_digest, is_dataset, shards_of, size_of
 from ..errors import DataError
 from .arguments import TrainingArguments
-from .recipe import TrainingRecipe
+from .recipe import DataSummary, TrainingRecipe
 from .rng import RandomState, random_state, restore_random_state
 
 Batch = tuple[np.ndarray, ...]
 T = TypeVar("T")
+
+
+class StreamEnded(DataError):
+    """A stream that can be read once has been read to its end."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Group:
 class Loader:
     """The training data of a run.
 
-    A dataset with a length is shuffled anew in each pass, and the rows that do not fill a last batch are left out of
+    A dataset with a length is shuffled again in each pass, and the rows that do not fill a last batch are left out of
     it; a stream keeps its order; a dataset with batches of its own keeps those.
 
     Where several copies of the model train together, each takes its part of every batch of all copies, in the same
@@ -76,6 +80,7 @@ class Loader:
         self._seed = args.seed if args.data_seed is None else args.data_seed
         self._own = recipe.batches(dataset) is not None
         self._examples: Any = None if self._own else recipe.examples(dataset)
+        self._digest = None if self._own else content_digest(self._examples)
         self.batches_per_epoch = self._count()
         if self.batches_per_epoch is None and args.max_steps <= 0:
             raise DataError(
@@ -93,7 +98,7 @@ class Loader:
         return None if batches is None else math.ceil(batches / self._args.gradient_accumulation_steps)
 
     @property
-    def _has_places(self) -> bool:
+    def _is_indexed(self) -> bool:
         return not self._own and self.batches_per_epoch is not None
 
     def _count(self) -> int | None:
@@ -133,21 +138,27 @@ class Loader:
     def _groups(self, epoch: int, taken: int, state: RandomState | None) -> Iterator[Group]:
         size = self._args.gradient_accumulation_steps
         while True:
+            if epoch and not getattr(self._examples, "repeatable", True):
+                raise StreamEnded(
+                    f"the train_dataset ended: it cannot be read again for pass {epoch + 1}", value=self._dataset,
+                    why="a generator can be read only once",
+                    hint="give an object that can be iterated over again, or fewer max_steps",
+                )  # fmt: skip
             if state is not None:
                 restore_random_state(state)
             began, state = random_state(), None
             batches, first = self._epoch(epoch, taken), taken
             current, after = list(islice(batches, size)), random_state()
             if not current and taken == 0:
-                raise DataError(
-                    f"the train_dataset gave nothing in pass {epoch + 1}", value=self._dataset,
-                    why="a generator can be gone through only once" if epoch else None,
+                raise (StreamEnded if epoch else DataError)(
+                    f"the train_dataset has no batch in pass {epoch + 1}", value=self._dataset,
+                    why="a generator can be read only once" if epoch else None,
                     hint="give an object that can be iterated over again, or fewer max_steps",
                 )  # fmt: skip
             while current:
                 following = list(islice(batches, size))
-                # What has no places of its own is gone through from the beginning of the pass again.
-                needed = began if following and not self._has_places else after
+                # Data without indices is read from the beginning of the pass again.
+                needed = began if following and not self._is_indexed else after
                 yield Group(tuple(current), epoch, first, not following, needed)
                 first += len(current)
                 current, after = following, random_state()
@@ -169,8 +180,8 @@ class Loader:
         else:
             order = np.random.default_rng((self._seed, epoch)).permutation(len(self._examples))
             for number in range(taken, self.batches_per_epoch):
-                places = order[number * size : (number + 1) * size]
-                yield self._recipe.collate([self._examples[int(i)] for i in places[own]])
+                indices = order[number * size : (number + 1) * size]
+                yield self._recipe.collate([self._examples[int(i)] for i in indices[own]])
 
     def describe(self) -> dict[str, Any]:
         """Return what a resumed run must have in common with this one, to go on where it stopped."""
@@ -179,7 +190,13 @@ class Loader:
             "batch_size": None if self._own else self._args.per_device_train_batch_size * self._copies,
             "gradient_accumulation_steps": self._args.gradient_accumulation_steps,
             "data_seed": self._seed,
+            "digest": self._digest,
         }
+
+    def summary(self) -> DataSummary:
+        """Return counts of the data, and of the run's steps."""
+        counts = DataSummary() if self._own else self._recipe.summary(self._examples)
+        return replace(counts, steps_per_epoch=self.steps_per_epoch, steps=self.max_steps)
 
 
 def evaluation_batches(

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+import warnings
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..backends.runtime import exclusive
-from ..errors import ArgumentError, CheckpointError, TrainingError
+from ..errors import CheckpointError
 from ..optim.schedules import schedule
 from ..utils.console import say
 from .arguments import TrainingArguments
 from .callbacks import CallbackList
-from .checkpoints.store import CheckpointStore
-from .loader import Group, Loader
-from .memory import out_of_memory
+from .evaluation import check_metric
+from .loader import Group, StreamEnded
+from .results import Parts, StepResults
 from .rng import RandomState, state_to_json
-from .state import TrainerControl, TrainerState, Window
+from .state import TrainerControl, TrainerState
 from .termination import StopSignals
 
 
@@ -44,53 +42,6 @@ class TrainResult:
     tokens: int
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Parts:
-    """What the loop is given to work with.
-
-    Attributes:
-        model: The model.
-        loader: The training data.
-        step: Takes a step: ``run(number, rate, batches)`` gives loss, targets and gradient norm on the device.
-        evaluate: Evaluates the model; gives the metrics by name.
-        copy_tensors: Copies what a checkpoint holds, and returns what writes the copies into a folder.
-        store: Where checkpoints go.
-        tokens_of: Positions that the model computes for a batch.
-        flops_per_token: Of training on one position.
-        peak_flops: What the device could do in a second, if that is known.
-        memory_used: Bytes that the process has used.
-        rate_now: The learning rate, where an optimizer of the user's own decides it.
-        agree: Returns which of some flags are set in any of the processes that train together.
-    """
-
-    model: Any
-    loader: Loader
-    step: Any
-    evaluate: Callable[[], dict[str, float]]
-    copy_tensors: Callable[[], Callable[[Path], None]]
-    store: CheckpointStore
-    tokens_of: Callable[[tuple[np.ndarray, ...]], int]
-    flops_per_token: Callable[[int], int]
-    peak_flops: Callable[[], float | None]
-    memory_used: Callable[[], int]
-    rate_now: Callable[[], float] | None = None
-    agree: Callable[[Sequence[bool]], Sequence[bool]] = tuple
-
-    @property
-    def alone(self) -> bool:
-        """Whether one process trains."""
-        return self.agree is tuple
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """A step whose results are still on the device."""
-
-    result: tuple[Any, Any, Any]
-    number: int
-    group: Group
 
 
 class TrainingLoop:
@@ -119,17 +70,18 @@ class TrainingLoop:
         self.control = TrainerControl()
         self._random = random
         self._rate = schedule(args, state.max_steps)
-        self._pending: list[_Taken] = []
-        self._norm = 0.0
-        self._length = 0
         self._metrics: dict[str, float] = {}
-        self._saved_step = state.global_step
+        self._saved_step = self._first_step = state.global_step
+        self._results = StepResults(parts, args, state, self._rate)
         self._signals, self._terminated = StopSignals(), False
         self._interruption: BaseException | None = None
-        self._clock = self._saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
 
-    def run(self) -> TrainResult:
-        """Train to the end, or until a callback, SIGTERM or Ctrl-C stops it.
+    def run(self) -> None:
+        """Train to the end of the run or of a stream, or until a callback, SIGTERM or Ctrl-C stops it.
+
+        A checkpoint is written at the end; and also, where ``save_strategy`` allows it, when data, callbacks or
+        metrics raise an error.
 
         Raises:
             TrainingError: The loss is not a number any more.
@@ -142,24 +94,56 @@ class TrainingLoop:
         state = self.state
         with self._signals:
             self._call("on_train_begin")
-            self._clock = self._saved_at = time.monotonic()
+            self._results.restart_clock()
+            self._saved_at = time.monotonic()
             try:
                 self._agree()
                 while state.global_step < state.max_steps and not self._stopping:
-                    self._run_epochs()
+                    try:
+                        self._run_epochs()
+                    except StreamEnded as ended:
+                        if state.global_step == self._first_step:
+                            raise
+                        self._end_early(ended)
+                        break
                 if self._terminated or self._interruption is not None:
                     self._stop_for_signal()
                 if self.args.save_strategy != "no" and self._saved_step != state.global_step:
                     self._save()
                 self.parts.store.wait()
-            except BaseException:
-                with suppress(CheckpointError):  # the first error is the one to tell
+            except BaseException as error:
+                with suppress(Exception):  # the first error is the one to report
+                    self._save_after(error)
                     self.parts.store.wait()
                 raise
+
+    def end(self) -> TrainResult:
+        """Call ``on_train_end``, when the result has been saved, and return it."""
+        state = self.state
+        if self._results.targetless:
+            warnings.warn(f"{self._results.targetless} steps had no targets and changed nothing", stacklevel=4)
         self._call("on_train_end")
         losses = {entry["step"]: entry["loss"] for entry in state.log_history if "loss" in entry}
         last = losses[max(losses)] if losses else float("nan")
         return TrainResult(state.global_step, last, losses, state.tokens, state.seconds, self._metrics)
+
+    def _end_early(self, ended: StreamEnded) -> None:
+        """Log what a stream gave, which ended before ``max_steps``, and warn."""
+        state = self.state
+        if self._results.pending:
+            self._log()
+        warnings.warn(
+            f"the train_dataset ended after step {state.global_step} of {state.max_steps}; training ends there, and "
+            f"the model is saved: {ended.why}", stacklevel=4,
+        )  # fmt: skip
+        state.max_steps = state.global_step
+
+    def _save_after(self, error: BaseException) -> None:
+        """Write a checkpoint after an error that left the weights as the last step made them."""
+        new = self.state.global_step > max(self._saved_step, self._first_step) and self._results.intact
+        saves = self.args.save_strategy != "no" and self.parts.alone
+        if new and saves and isinstance(error, Exception) and not isinstance(error, CheckpointError):
+            self._save()
 
     @property
     def _stopping(self) -> bool:
@@ -203,11 +187,9 @@ class TrainingLoop:
             with exclusive():
                 result = self.parts.step.run(number, self._rate(number - 1), group.batches)
         except (RuntimeError, MemoryError) as error:
-            raise self._explained(error, group) from error
-        self._pending.append(_Taken(result, number, group))
+            raise self._results.explained(error, group) from error
         state.global_step = number
-        state.window.positions += sum(map(self.parts.tokens_of, group.batches))
-        self._length = group.batches[0][0].shape[-1]
+        self._results.add(result, number, group)
         state.epoch_number, state.batches_taken = group.epoch, group.first + len(group.batches)
         per_epoch = self.parts.loader.batches_per_epoch
         state.epoch = state.epoch_number + (state.batches_taken / per_epoch if per_epoch else 0.0)
@@ -257,100 +239,34 @@ class TrainingLoop:
         control.should_log = control.should_evaluate = control.should_save = False
         self._agree()  # callbacks have been called
 
-    # Bringing results to the host ----------------------------------------------------------------------------------
-
-    def _collect(self) -> None:
-        """Bring the results of the steps since the last time to the host, and add them to the window."""
-        window, state = self.state.window, self.state
-        pending, self._pending = self._pending, []
-        scaling = getattr(self.parts.step, "scaled", False)
-        for taken in pending:
-            try:
-                loss, targets, norm = (float(item.asnumpy()) for item in taken.result)
-            except (RuntimeError, MemoryError) as error:
-                raise self._explained(error, taken.group) from error
-            state.tokens += int(targets)
-            # Where the loss is scaled, an overflow of the gradient is what finds the scale.
-            if np.isfinite(loss) and (np.isfinite(norm) or scaling):
-                state.nan_steps = 0
-                window.loss += loss * targets
-                window.targets += targets
-                self._norm = norm
-            else:
-                state.nan_steps += 1
-            if not (np.isfinite(loss) and np.isfinite(norm)):
-                state.skipped_steps += 1
-            if state.nan_steps > self.args.max_nan_steps:
-                raise self._not_finite(taken, loss, norm)
-        now = time.monotonic()
-        window.seconds += now - self._clock
-        state.seconds += now - self._clock
-        self._clock = now
-
-    def _not_finite(self, taken: _Taken, loss: float, norm: float) -> TrainingError:
-        what = f"the loss of step {taken.number} is {loss}" if not np.isfinite(loss) else (
-            f"the gradient of step {taken.number} is {norm}")  # fmt: skip
-        first, count = taken.group.first, len(taken.group.batches)
-        batches = f"batch {first + 1}" if count == 1 else f"batches {first + 1} to {first + count}"
-        before = f"; {self.state.nan_steps} steps in a row" if self.state.nan_steps > 1 else ""
-        return TrainingError(
-            f"{what} (pass {taken.group.epoch + 1}, {batches}{before})", value=taken.number,
-            why="the step was left out: the weights are those before it",
-            hint="lower learning_rate, raise warmup_steps, or look at the data of that batch; max_nan_steps skips more",
-        )  # fmt: skip
-
-    def _explained(self, error: BaseException, group: Group) -> BaseException:
-        return out_of_memory(self.parts.model, self.args, group.batches, error) or error
-
     # What is due ------------------------------------------------------------------------------------------------------
 
     def _log(self) -> None:
-        state = self.state
-        self._collect()
-        window, state.window = state.window, Window()
-        seconds = max(window.seconds, 1e-9)
-        logs: dict[str, Any] = {
-            "loss": window.loss / window.targets if window.targets else float("nan"),
-            "learning_rate": self.parts.rate_now() if self.parts.rate_now else self._rate(state.global_step - 1),
-            "grad_norm": self._norm,
-            "tokens": state.tokens,
-            "tokens_per_second": window.targets / seconds,
-            "memory_bytes": self.parts.memory_used(),
-            "seconds": state.seconds,
-            "epoch": state.epoch,
-        }
-        if state.skipped_steps:
-            logs["skipped_steps"] = state.skipped_steps
-        peak = self.parts.peak_flops()
-        if peak:
-            work = window.positions * self.parts.flops_per_token(self._length)
-            logs["flops_utilization"] = work / seconds / peak
-        before = next((entry["step"] for entry in reversed(state.log_history) if "loss" in entry), 0)
-        state.log_history.append({"step": state.global_step, **logs})
-        steps = max(state.global_step - before, 1)
-        logs["seconds_left"] = (state.max_steps - state.global_step) * seconds / steps
+        logs = self._results.log_line()
+        if self.parts.rate_now is not None:
+            logs["learning_rate"] = self.parts.rate_now()
         self._call("on_log", logs=logs)
 
     def _evaluate(self) -> None:
         state, args = self.state, self.args
-        self._collect()
+        self._results.collect()
         self.eval_callbacks.call("on_evaluate_begin", args, state, self.control)
         metrics = self._metrics_now()
         if metrics is None:
             return
         self._metrics = metrics
-        self._clock = time.monotonic()  # an evaluation is not training time
+        self._results.restart_clock()  # an evaluation is not training time
         state.log_history.append(
             {"step": state.global_step, "epoch": state.epoch, **{f"eval_{key}": v for key, v in metrics.items()}}
         )
-        name = args.metric_for_best_model.removeprefix("eval_")
-        if name not in metrics:
-            raise ArgumentError(
-                f"metric_for_best_model={args.metric_for_best_model!r} is not among the metrics", value=name,
-                hint=f"they are: {', '.join(metrics)}",
-            )  # fmt: skip
-        value, best = float(metrics[name]), state.best_metric
-        if best is None or (value > best if args.more_is_better else value < best):
+        value, best = float(metrics[check_metric(args.metric_for_best_model, metrics)]), state.best_metric
+        is_best = best is None or (value > best if args.more_is_better else value < best)
+        if math.isnan(value):
+            warnings.warn(
+                f"{args.metric_for_best_model} is not a number at step {state.global_step}: that is never the best",
+                stacklevel=4,
+            )
+        if is_best and not math.isnan(value):
             state.best_metric, state.evaluations_since_best = value, 0
             if args.save_strategy != "no":
                 self.control.should_save = True
@@ -378,7 +294,7 @@ class TrainingLoop:
 
     def _save(self) -> None:
         state = self.state
-        self._collect()
+        self._results.collect()
         if self._saved_step == state.global_step and self._saved_step:
             return
         content = {

@@ -33,6 +33,43 @@ class EvalPrediction:
     label_ids: np.ndarray
 
 
+@dataclass(frozen=True)
+class DataSummary:
+    """Counts of a dataset; its text is one line for people. None where a number is unknown.
+
+    Attributes:
+        documents: Documents.
+        tokens: Their tokens.
+        rows: Rows of the arrays that a model is given.
+        length: Ids of a row.
+        steps_per_epoch: Steps of a pass.
+        steps: Steps of the run.
+    """
+
+    documents: int | None = None
+    tokens: int | None = None
+    rows: int | None = None
+    length: int | None = None
+    steps_per_epoch: int | None = None
+    steps: int | None = None
+
+    def __str__(self) -> str:
+        """Return what is known."""
+        parts = []
+        for count, unit in ((self.documents, "documents"), (self.tokens, "tokens")):
+            if count is not None:
+                parts.append(f"{count:,} {unit}")
+        if self.rows is not None:
+            parts.append(f"{self.rows:,} rows" + (f" of {self.length:,} ids" if self.length else ""))
+        elif self.steps_per_epoch is None:
+            parts.append("a stream")
+        if self.steps_per_epoch is not None:
+            parts.append(f"{self.steps_per_epoch:,} steps an epoch")
+        if self.steps is not None:
+            parts.append(f"{self.steps:,} steps")
+        return ", ".join(parts)
+
+
 class TrainingRecipe(ABC):
     """A task's way from a dataset to a loss. Subclasses are named by ``TaskSpec.recipe``.
 
@@ -121,6 +158,10 @@ class TrainingRecipe(ABC):
         A recipe that cannot returns ``examples`` as they are, and the smaller batch is compiled for.
         """
         return examples
+
+    def summary(self, examples: Sequence[Any] | Iterable[Any]) -> DataSummary:
+        """Return counts of the examples that :meth:`examples` returned; here: of rows, where there is a length."""
+        return DataSummary(rows=len(examples) if isinstance(examples, Sequence) else None)
 
     def metrics(self, loss: float) -> Mapping[str, float]:
         """Return what follows from the mean loss of an evaluation, by name."""

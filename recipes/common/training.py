@@ -50,6 +50,7 @@ def train(
             mine, stories = stories[: phase.stories], stories[phase.stories :]
             args = TrainingArguments(
                 output_dir=scratch,
+                overwrite_output_dir=True,
                 per_device_train_batch_size=phase.batch_size,
                 max_steps=phase.steps,
                 learning_rate=learning_rate,

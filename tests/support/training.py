@@ -27,7 +27,7 @@ def counting_rows(count=64, length=17):
 def arguments(folder, **changes):
     settings = {
         "output_dir": str(folder / "out"), "per_device_train_batch_size": 8, "learning_rate": 1e-2, "max_steps": 6,
-        "logging_steps": 1, "save_strategy": "no",
+        "logging_steps": 1, "save_strategy": "no", "overwrite_output_dir": True,
     }  # fmt: skip
     if "batch_size" in changes:
         settings.pop("per_device_train_batch_size")

@@ -16,7 +16,15 @@ from mf_core.errors import (
     NotRegisteredError,
 )
 
-from ..support.training import arguments, counting_rows, make_trainer, small_model, write_jsonl
+from ..support.training import (
+    arguments,
+    assert_equal_weights,
+    counting_rows,
+    make_trainer,
+    small_model,
+    weights_of,
+    write_jsonl,
+)
 
 
 def test_training_learns_and_saves_a_model_that_loads(tmp_path, capsys):
@@ -156,8 +164,10 @@ def test_a_stream_needs_to_know_its_steps(tmp_path):
     with pytest.raises(DataError, match="has no length") as caught:
         make_trainer(tmp_path, dataset=endless(), max_steps=-1).train()
     assert "max_steps" in caught.value.hint
-    with pytest.raises(DataError, match=r"gave nothing in pass 2|cannot be read again"):
-        make_trainer(tmp_path, dataset=iter(counting_rows(16)), max_steps=5).train()
+    trainer = make_trainer(tmp_path, dataset=iter(counting_rows(16)), max_steps=5)
+    with pytest.warns(UserWarning, match="the train_dataset ended after step 2 of 5"):
+        assert trainer.train().steps == 2
+    assert_equal_weights(weights_of(AutoModel.from_pretrained(tmp_path / "out")), weights_of(trainer.model))
 
 
 def test_map_style_data_is_read_as_it_is_needed(tmp_path):
@@ -172,7 +182,7 @@ def test_map_style_data_is_read_as_it_is_needed(tmp_path):
             return {"input_ids": counting_rows(1)[0]}
 
     make_trainer(tmp_path, dataset=Rows(), max_steps=3).train()
-    assert Rows.read < 200
+    assert Rows.read < 400  # 256 for the digest of the data
 
 
 def test_targets_after_padding_do_not_count(tmp_path):

@@ -1,8 +1,7 @@
-"""Checkpoints of a run: written aside by a thread, then renamed, so that each is whole or not there."""
+"""The checkpoints of a run: written by a background thread, each replaced as a whole, old ones removed."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,57 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ...checkpoint.consolidate import whole_tensors
-from ...checkpoint.sharded import OPTIMIZER_FILE, Index
-from ...checkpoint.tensor_shards import piece_of
-from ...errors import CheckpointError, IntegrityError, describe
-from ...parallel import Layout
+from ...errors import CheckpointError, describe
 from ...utils.files import write_json
 from .coordinator import SaveCoordinator
+from .state_file import CHECKPOINT_NAME, STATE_FILE, run_of
 
-STATE_FILE = "trainer_state.json"
-
-_NAME = re.compile(r"checkpoint-(\d+)\Z")
-_ASIDE = re.compile(r"\.checkpoint-\d+\.(\d+)\Z")
+_STAGING = re.compile(r"\.checkpoint-\d+\.(\d+)(\.\d+\.old)?\Z")
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Return the checkpoints in a directory, the one that was written last at the end."""
+    """Return the checkpoints in a directory, by step number."""
     found = []
     for path in directory.glob("checkpoint-*"):
-        match = _NAME.match(path.name)
+        match = CHECKPOINT_NAME.match(path.name)
         if match and (path / STATE_FILE).is_file():
-            found.append(((path / STATE_FILE).stat().st_mtime_ns, int(match[1]), path))
-    return [path for _, _, path in sorted(found)]
+            found.append((int(match[1]), path))
+    return [path for _, path in sorted(found)]
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """Return the checkpoint that was written last, or None."""
-    return next(reversed(checkpoints(directory)), None)
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's state file holds.
-
-    Raises:
-        CheckpointError: There is none.
-        IntegrityError: It cannot be read.
-    """
-    file = path / STATE_FILE
-    if not file.is_file():
-        raise CheckpointError(
-            f"{path} is not a checkpoint of a run", value=str(path), why=f"it has no {STATE_FILE}",
-            hint="to begin with its weights only, use train_checkpoint or finetune_checkpoint",
-        )  # fmt: skip
-    try:
-        state = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(state, dict):
-            raise ValueError(f"it holds a {type(state).__name__}")
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{file} cannot be read", value=str(file), why=str(error)) from error
-    return state
+    """Return the checkpoint of the highest step; of the directory's run, where that is known; or None."""
+    run = run_of(directory)
+    return next((p for p in reversed(checkpoints(directory)) if run is None or run_of(p) == run), None)
 
 
 class CheckpointStore:
@@ -72,29 +42,29 @@ class CheckpointStore:
     Args:
         directory: The run's output directory.
         limit: Keep so many of this run's checkpoints; None: all.
-        own: Names of the checkpoints that the run, when it goes on, has written before.
-        together: Where several processes write each checkpoint together; None: this one writes alone.
+        run: Identifies the run. Checkpoints in ``directory`` with another identifier are never removed.
+        coordinator: If several processes write each checkpoint together; None: this one writes alone.
     """
 
     def __init__(
-        self, directory: Path, limit: int | None, own: list[str] | None = None, together: SaveCoordinator | None = None
+        self, directory: Path, limit: int | None, run: str, coordinator: SaveCoordinator | None = None
     ) -> None:
-        self.directory, self.limit, self.together = directory, limit, together
-        self.own = [name for name in own or () if (directory / name).is_dir()]
+        self.directory, self.limit, self.run, self.coordinator = directory, limit, run, coordinator
+        self.own = [path.name for path in checkpoints(directory) if self._is_own(path)]
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._step = 0
-        if together is None or together.is_first:
+        if coordinator is None or coordinator.is_first:
             _remove_leftovers(directory)
 
     def save(
         self, step: int, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None = None
     ) -> Path:
-        """Write ``checkpoint-<step>`` in the background; an earlier one is waited for.
+        """Write ``checkpoint-<step>`` in the background, after an earlier one is written.
 
         Args:
             step: Steps taken.
-            write: Puts the tensors' files into a folder. It must hold copies: training goes on meanwhile.
+            write: Writes the tensors' files into a folder. It must use copies: training continues meanwhile.
             state: For the state file, which is written last.
             protected: Name of a checkpoint that is not to be removed: the best.
 
@@ -104,17 +74,17 @@ class CheckpointStore:
         self.wait()
         name = f"checkpoint-{step}"
         self.own = [*(n for n in self.own if n != name), name]
-        content = {**state, "own": list(self.own)}
+        content = {**state, "run": self.run, "own": list(self.own)}
         self._step = step
         self._thread = threading.Thread(target=self._write, args=(name, write, content, protected), name="mf-save")
         self._thread.start()
         return self.directory / name
 
     def wait(self) -> None:
-        """Return when nothing is being written any more.
+        """Return when nothing is being written.
 
         Raises:
-            CheckpointError: It could not be written.
+            CheckpointError: A checkpoint could not be written.
         """
         if self._thread is not None:
             self._thread.join()
@@ -126,98 +96,76 @@ class CheckpointStore:
         if self._error is not None:
             error, self._error = self._error, None
             kept = last_checkpoint(self.directory)
+            remedy = "make room on the disk" if isinstance(error, OSError) else "see the reason"
             raise CheckpointError(
                 f"the checkpoint of step {self._step} could not be written to {self.directory}", value=self._step,
                 why=describe(error),
-                hint=(f"make room, then go on from {kept.name} with resume_training=True; it is whole" if kept
-                      else "make room, or choose another output_dir"),
+                hint=(f"{remedy}, then resume from {kept.name} with resume_training=True; it is whole" if kept
+                      else f"{remedy}, or choose another output_dir"),
             ) from error  # fmt: skip
 
     def _write(
         self, name: str, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None
     ) -> None:
-        together = self.together
-        aside = self.directory / f".{name}.{os.getpid() if together is None else together.token}"
+        coordinator = self.coordinator
+        staging = self.directory / f".{name}.{os.getpid() if coordinator is None else coordinator.token}"
         try:
-            if together is not None and not together.is_first:
-                together.write_part(aside, write)
+            if coordinator is not None and not coordinator.is_first:
+                coordinator.write_part(staging, write)
                 if not (self.directory / name / STATE_FILE).is_file():
                     raise CheckpointError(f"{name} was not finished", why="the first process could not write its part")
-                self._forget_old(name, protected)
+                self._select_old(name, protected)
                 return
-            aside.mkdir(parents=True, exist_ok=together is not None)
-            write(aside)
-            if together is not None:
-                together.wait_for_others(aside)
-                together.finish(aside)
-            write_json(aside / STATE_FILE, state)
-            _sync(aside)
+            staging.mkdir(parents=True, exist_ok=coordinator is not None)
+            write(staging)
+            if coordinator is not None:
+                coordinator.wait_for_others(staging)
+                coordinator.finish(staging)
+            write_json(staging / STATE_FILE, state)
+            _sync(staging)
             with _moved_away(self.directory / name):
-                aside.rename(self.directory / name)
+                staging.rename(self.directory / name)
             _sync(self.directory)
-            for old in self._forget_old(name, protected):
-                with _moved_away(self.directory / old):
-                    pass
+            for old in self._select_old(name, protected):
+                self._remove(old)
         except BaseException as error:
             self._error = error
         finally:
-            if together is None or together.is_first:
-                shutil.rmtree(aside, ignore_errors=True)
+            if coordinator is None or coordinator.is_first:
+                shutil.rmtree(staging, ignore_errors=True)
 
-    def _forget_old(self, newest: str, protected: str | None) -> list[str]:
-        """Return which of the run's checkpoints are too many, the oldest; they are its own no more."""
+    def _select_old(self, newest: str, protected: str | None) -> list[str]:
+        """Return the run's checkpoints beyond the limit, the oldest first, and forget them."""
         if self.limit is None:
             return []
-        removable = [name for name in self.own if name not in (newest, protected)]
+        removable = sorted((n for n in self.own if n not in (newest, protected)), key=_step_of)
         kept = len(self.own) - len(removable)
         old = removable[: max(0, len(removable) + kept - self.limit)]
         self.own = [name for name in self.own if name not in old]
         return old
 
+    def _is_own(self, path: Path) -> bool:
+        """Whether a folder is provably a checkpoint that this run wrote into its output directory."""
+        return (
+            CHECKPOINT_NAME.match(path.name) is not None
+            and not path.is_symlink()
+            and path.resolve().parent == self.directory.resolve()
+            and run_of(path) == self.run
+        )
 
-def host_copy(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return copies, in the host's memory, of parameters by name."""
-    return {name: np.array(parameter.asnumpy(), copy=True) for name, parameter in parameters.items()}
+    def _remove(self, name: str) -> None:
+        path = self.directory / name
+        if self._is_own(path):
+            with _moved_away(path):
+                pass
 
 
-def load_tensors(
-    folder: Path, parameters: Mapping[str, Any], index: Index | None = None, layout: Layout | None = None
-) -> None:
-    """Put a checkpoint's optimizer states, in either form, into the parameters of the same names, in place.
-
-    Args:
-        folder: The checkpoint.
-        parameters: This process's, by name.
-        index: Where the states of all processes are; None: this one has all.
-        layout: This process's place among them.
-
-    Raises:
-        CheckpointError: A name or shape differs.
-        FileMissingError, IntegrityError: A file is broken, or not there.
-    """
-    from mindspore import Tensor, ops
-
-    tensors = {tensor.name: tensor for tensor in whole_tensors(folder, "optimizer")}
-    where = folder / OPTIMIZER_FILE
-    for name in sorted(set(tensors) ^ set(parameters if index is None else index.optimizer)):
-        has, needs = ("has", "has not") if name in tensors else ("lacks", "needs")
-        raise CheckpointError(
-            f"{where} {has} {name!r}, which this run {needs}", value=name,
-            hint="go on with the model, optim, dtype and pet_method that the run began with",
-        )  # fmt: skip
-    for name, parameter in parameters.items():
-        array, shape = tensors[name].read(), tuple(parameter.shape)
-        if index is not None and layout is not None:
-            entry = index.optimizer[name]
-            if array.shape == entry.shape:
-                array = piece_of(array, entry, layout)
-        if array.shape != shape:
-            raise CheckpointError(f"{name!r} in {where} is {array.shape}; this run's is {shape}", value=name)
-        ops.assign(parameter, Tensor(np.require(array, requirements=["C", "A"])))
+def _step_of(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in a folder lasting."""
+    """Wait until the names in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -227,7 +175,7 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def _moved_away(path: Path) -> Iterator[None]:
-    """Take a folder out of sight at once, and delete it after the block: nobody meets half of it."""
+    """Rename a folder, and delete it after the block, so that readers never see a part of it."""
     away = path.parent / f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.old"
     if path.exists():
         path.rename(away)
@@ -241,17 +189,17 @@ def _moved_away(path: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove what processes that are no more left half written or half deleted."""
+    """Remove staging folders of processes that have ended."""
     for path in directory.glob(".checkpoint-*"):
-        match = _ASIDE.match(path.name) or re.match(r"\.checkpoint-\d+\.(\d+)\.\d+\.old\Z", path.name)
-        if match and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
+        match = _STAGING.match(path.name)
+        if match and not path.is_symlink() and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

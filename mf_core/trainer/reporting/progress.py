@@ -41,14 +41,15 @@ class Progress(Callback):
             columns = shutil.get_terminal_size().columns - _BAR_COLUMNS if is_terminal() else None
             self._bar.set_postfix_str(describe_logs(kwargs["logs"], columns))
             return
-        left = kwargs["logs"].get("seconds_left", 0.0)
-        self._print(f"step {state.global_step}/{state.max_steps}  {describe_logs(kwargs['logs'])}  ETA {clock(left)}")
+        left = kwargs["logs"].get("seconds_left")
+        eta = "" if left is None else f"  ETA {clock(left)}"
+        self.say(f"step {state.global_step}/{state.max_steps}  {describe_logs(kwargs['logs'])}{eta}")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Show the metrics."""
         values = "  ".join(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}"
                            for name, value in kwargs["metrics"].items())  # fmt: skip
-        self._print(f"evaluation at step {state.global_step}  {values}")
+        self.say(f"evaluation at step {state.global_step}  {values}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -62,7 +63,8 @@ class Progress(Callback):
             self._bar.close()
             self._bar = None
 
-    def _print(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Show a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         else:
@@ -80,8 +82,9 @@ def describe_logs(logs: dict[str, Any], columns: int | None = None) -> str:
         f"loss {logs['loss']:.4f}",
         f"lr {logs['learning_rate']:.2e}",
         f"grad norm {logs['grad_norm']:.2f}",
-        f"{logs['tokens_per_second']:.0f} tokens/s",
     ]
+    if "tokens_per_second" in logs:
+        parts.append(f"{logs['tokens_per_second']:.0f} tokens/s")
     if "flops_utilization" in logs:
         parts.append(f"MFU {logs['flops_utilization']:.0%}")
     if "memory_bytes" in logs:

@@ -13,7 +13,8 @@ from ...nn import set_random_key
 from ...optim.optimizers import Optimizer
 from ..arguments import TrainingArguments
 from .grad_reducer import GradReducer
-from .train_step import Batch, TrainStep
+from .protocol import Batch
+from .train_step import TrainStep
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class ClusterStep(TrainStep):
             network, optimizer, args, scaled=scaled, weights=reducer.weights, accumulates=accumulates, summed=True
         )
         self.reducer, self.shares, self.world = reducer, reducer.shares, reducer.world
+
+    def refresh(self) -> None:
+        """See :class:`Step`."""
+        self.reducer.refresh()
 
     def run(self, number: int, rate: float, batches: Sequence[Batch]) -> tuple[Any, Any, Any]:
         """See the base class; the results are those of all processes."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import mindspore as ms
-import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from ...errors import ArgumentError
 from ...nn import set_random_key
 from ..arguments import TrainingArguments
+from .protocol import Batch
 
 
 class CustomStep:
@@ -40,12 +40,17 @@ class CustomStep:
         self.network, self.cell = network, wrapper(_LossAlone(network), optimizer)
         self.seed = args.seed
 
+    scaled = False
+
+    def refresh(self) -> None:
+        """See :class:`Step`: the cell updates the model's own weights."""
+
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
         weights = {id(p) for p in self.network.get_parameters()}
         return {p.name: p for p in self.cell.get_parameters() if id(p) not in weights}
 
-    def run(self, number: int, rate: float, batches: Sequence[tuple[np.ndarray, ...]]) -> tuple[Any, Any, Any]:
+    def run(self, number: int, rate: float, batches: Sequence[Batch]) -> tuple[Any, Any, Any]:
         """Take a step; the number of targets counts as 1, and the gradient's norm is not known."""
         set_random_key(self.seed, number, 0)
         output = self.cell(*map(Tensor, batches[0]))

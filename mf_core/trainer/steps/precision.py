@@ -1,4 +1,4 @@
-"""The types that a model computes in and keeps its weights in while it is trained."""
+"""The types that a model computes in and that its weights have while it is trained."""
 
 from __future__ import annotations
 
@@ -7,33 +7,44 @@ from contextlib import contextmanager
 
 import mindspore as ms
 
+from ...backends.base import get_backend
 from ...models.base import PretrainedModel
+from ...nn.kernels import product_kernel
 
 
 class Precision:
-    """Sets what the model computes in; holds its weights in fp32 for the time of a training.
+    """Sets the type that a model computes in, and casts its weights to fp32, for the time of a training.
 
     Args:
-        model: The model.
-        dtype: What to compute in; None: what it does already.
+        model: The model; making this object does not change it.
+        dtype: The type to compute in; None: the model's own.
 
     Raises:
         BackendError: The device cannot compute in it.
     """
 
     def __init__(self, model: PretrainedModel, dtype: str | None) -> None:
-        self._model = model
+        self._model, self._dtype = model, dtype
         if dtype is not None and dtype != model.compute_dtype:
-            model.set_compute_dtype(dtype)
+            chosen = get_backend().compute_dtype(model.config.replace(compute_dtype=dtype))
+            product_kernel(chosen, outputs_first=False)  # raises where the type needs a kernel that is missing
 
-    @property
-    def compute_dtype(self) -> str:
-        """What the model computes in."""
-        return self._model.compute_dtype
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block the model computes in the type; after it in its own again."""
+        before = self._model.compute_dtype
+        changes = self._dtype is not None and self._dtype != before
+        if changes:
+            self._model.set_compute_dtype(str(self._dtype))
+        try:
+            yield
+        finally:
+            if changes:
+                self._model.set_compute_dtype(before)
 
     @contextmanager
     def masters(self) -> Iterator[None]:
-        """Within the block, weights of 16 bits are fp32, so that small updates are not lost."""
+        """Within the block, trained weights of 16 bits are fp32, so that small updates are not lost."""
         halves = [(p, p.dtype) for p in self._model.trainable_params() if p.dtype != ms.float32]
         for parameter, _ in halves:
             parameter.set_dtype(ms.float32)

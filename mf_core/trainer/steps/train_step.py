@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
-import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ...nn import set_random_key
 from ...nn.kernels import kernel
 from ...optim.optimizers import Optimizer
 from ..arguments import TrainingArguments
+from .protocol import Batch
 
 #: Steps without overflow after which the loss scale is doubled, as in torch's GradScaler.
 _GROWTH_STEPS = 2000
-
-Batch = tuple[np.ndarray, ...]
 
 
 class TrainStep(nn.Cell):
     """Takes optimisation steps.
 
-    A step whose loss or gradient is not finite changes nothing.
+    A step whose loss or gradient is not finite, or that has no targets, changes nothing.
 
     Args:
         network: Maps the arrays of a batch to ``(loss, targets)``, its mean loss and over how many targets.
@@ -71,6 +69,9 @@ class TrainStep(nn.Cell):
     def state(self) -> dict[str, Parameter]:
         """Return what must be kept to go on, beside the weights, by name."""
         return {**self.optimizer.state(), "step.loss_scale": self.scale, "step.good_steps": self.good_steps}
+
+    def refresh(self) -> None:
+        """See :class:`Step`: the optimizer updates the model's own weights."""
 
     def run(self, number: int, rate: float, batches: Sequence[Batch]) -> tuple[Any, Any, Any]:
         """Take step ``number`` at the learning rate ``rate``.
@@ -132,9 +133,10 @@ class TrainStep(nn.Cell):
         if self.max_norm > 0:
             factor = ops.minimum(self.max_norm / (norm + 1e-6), factor)
         finite = ops.logical_and(ops.isfinite(norm), ops.isfinite(loss))
+        updates = ops.logical_and(finite, targets > 0)  # without targets, weight decay alone would change the weights
         if self.fused:
-            norm = ops.depend(norm, self.optimizer.update_where(finite, gradients, factor, rate))
-        elif finite:
+            norm = ops.depend(norm, self.optimizer.update_where(updates, gradients, factor, rate))
+        elif updates:
             self.optimizer(gradients, factor, rate)
         if self.scaled:
             self._adjust_scale(finite)

@@ -9,7 +9,7 @@ from mindspore import nn
 
 from mf_core.errors import ArgumentError, BackendError, TrainingError, UnsupportedError
 
-from ..support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ...support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
 
 def padded_rows(count=32):

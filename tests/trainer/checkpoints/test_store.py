@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from mf_core import AutoModel
-from mf_core.errors import CheckpointError, FileMissingError, IntegrityError
-from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints, last_checkpoint, read_state
+from mf_core.errors import ArgumentError, CheckpointError, FileMissingError, IntegrityError
+from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints, last_checkpoint
 
-from ..support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ...support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 #: A run in a process of its own: dropout, two batches a step, passes that end in mid-run.
 CHILD = """
@@ -48,6 +48,13 @@ def child(folder, kill_at=0, how="SIGKILL", resume=False, **options):
     command = [sys.executable, "-c", CHILD, str(folder), str(kill_at), how, "resume" if resume else "new"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **options)
+
+
+RUN = 32 * "a"
+
+
+def step_of(folder):
+    return json.loads((folder / "trainer_state.json").read_text())["step"]
 
 
 def tensors(folder):
@@ -83,7 +90,7 @@ def test_a_killed_run_goes_on_to_the_bit(tmp_path, unstopped, kill_at):
     lines = [json.loads(line)["step"] for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert lines == [3, 6, 9, 12, 14]
     assert len(checkpoints(tmp_path / "out")) == 3
-    assert not list((tmp_path / "out").glob(".*"))
+    assert {path.name for path in (tmp_path / "out").glob(".*")} <= {".mf-run.lock"}
     optimizers = [folder / "checkpoint-14" / "optimizer.safetensors" for folder in (unstopped, tmp_path / "out")]
     assert optimizers[0].read_bytes() == optimizers[1].read_bytes()
 
@@ -106,12 +113,12 @@ import sys
 from pathlib import Path
 import numpy as np
 from mf_core.checkpoint.shards import save_tensors
-from mf_core.trainer.checkpoints.store import CheckpointStore, last_checkpoint, read_state
+from mf_core.trainer.checkpoints.store import CheckpointStore, last_checkpoint
 
 folder = Path(sys.argv[1])
 last = last_checkpoint(folder)
-step = 0 if last is None else read_state(last)["step"]
-store = CheckpointStore(folder, 2, read_state(last)["own"] if last else [])
+step = 0 if last is None else int(last.name[11:])
+store = CheckpointStore(folder, 2, 32 * "a")
 print("ready", flush=True)
 while True:
     step += 1
@@ -139,14 +146,14 @@ def test_kills_at_any_moment_leave_the_last_checkpoint_whole(tmp_path):
         last = last_checkpoint(tmp_path)
         if last is None:
             continue
-        assert read_state(last)["step"] >= step
-        step = read_state(last)["step"]
+        assert step_of(last) >= step
+        step = step_of(last)
         for path in checkpoints(tmp_path):
             for name in "ab":
                 array = load_file(path / f"{name}.safetensors")["x"]
-                assert (array == read_state(path)["step"]).all()
+                assert (array == step_of(path)).all()
     assert step > 10
-    CheckpointStore(tmp_path, 2)  # what the dead left behind goes
+    CheckpointStore(tmp_path, 2, RUN)  # staging folders of ended processes are removed
     assert all(path.name.startswith("checkpoint-") for path in tmp_path.iterdir())
 
 
@@ -155,7 +162,7 @@ def write_file(size):
 
 
 def test_a_full_disk_is_a_clear_error_and_older_checkpoints_stay(tmp_path):
-    store = CheckpointStore(tmp_path, None)
+    store = CheckpointStore(tmp_path, None, RUN)
     store.save(1, write_file(1000), {"step": 1})
     store.wait()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -169,7 +176,7 @@ def test_a_full_disk_is_a_clear_error_and_older_checkpoints_stay(tmp_path):
     assert "File too large" in caught.value.why
     assert "checkpoint-1" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
-    assert read_state(tmp_path / "checkpoint-1")["step"] == 1
+    assert step_of(tmp_path / "checkpoint-1") == 1
 
 
 def test_a_full_disk_ends_the_training(tmp_path):
@@ -193,18 +200,57 @@ def test_a_full_disk_ends_the_training(tmp_path):
 
 
 def test_the_limit_keeps_the_newest_and_the_best(tmp_path):
-    store = CheckpointStore(tmp_path, 2)
+    store = CheckpointStore(tmp_path, 2, RUN)
     for step in range(1, 6):
         store.save(step, write_file(10), {"step": step}, protected="checkpoint-2" if step >= 2 else None)
         store.wait()
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-5"]
 
 
-def test_checkpoints_of_another_run_stay_and_are_told_of(tmp_path):
+def test_checkpoints_of_another_run_are_neither_removed_nor_resumed_from(tmp_path):
     make_trainer(tmp_path, max_steps=4, save_strategy="steps", save_steps=2).train()
-    with pytest.warns(UserWarning, match="holds checkpoints of an earlier run"):
-        make_trainer(tmp_path, max_steps=2, save_strategy="steps", save_steps=1, save_total_limit=1, seed=9).train()
-    assert [path.name for path in checkpoints(tmp_path / "out")] == ["checkpoint-4", "checkpoint-2"]
+    settings = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 1, "seed": 9}
+    with pytest.raises(ArgumentError, match="holds a model of another run") as caught:
+        make_trainer(tmp_path, overwrite_output_dir=False, **settings).train()
+    assert "overwrite_output_dir=True" in caught.value.hint
+    trainer = make_trainer(tmp_path, **settings)
+    trainer.train()
+    assert [path.name for path in checkpoints(tmp_path / "out")] == ["checkpoint-3", "checkpoint-4"]
+    assert last_checkpoint(tmp_path / "out").name == "checkpoint-3"
+    trainer.args.overwrite_output_dir = False
+    trainer.train()  # its own result
+
+
+def test_the_last_checkpoint_is_that_of_the_highest_step_whatever_the_files_times_are(tmp_path):
+    store = CheckpointStore(tmp_path, None, RUN)
+    for step in (9, 10, 100):
+        store.save(step, write_file(1), {"step": step})
+        store.wait()
+    os.utime(tmp_path / "checkpoint-9" / "trainer_state.json", (2e9, 2e9))
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-9", "checkpoint-10", "checkpoint-100"]
+    assert last_checkpoint(tmp_path).name == "checkpoint-100"
+
+
+def test_only_what_the_run_wrote_is_removed(tmp_path):
+    """Folders of the name of a checkpoint that another run wrote, that nobody did, or that are elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    out = tmp_path / "out"
+    CheckpointStore(elsewhere, None, RUN).save(2, write_file(1), {"step": 2})
+    for name in ("checkpoint-1", "checkpoint-3"):
+        (out / name).mkdir(parents=True)
+        (out / name / "trainer_state.json").write_text(json.dumps({"run": 32 * "b"} if name[-1] == "1" else {}))
+    while not (elsewhere / "checkpoint-2").exists():
+        time.sleep(0.01)
+    (out / "checkpoint-2").symlink_to(elsewhere / "checkpoint-2")
+    store = CheckpointStore(out, 1, RUN)
+    assert store.own == []
+    store.own = ["checkpoint-1", "checkpoint-2", "checkpoint-3", "checkpoint-99"]
+    for step in (4, 5):
+        store.save(step, write_file(1), {"step": step})
+        store.wait()
+    names = {"checkpoint-1", "checkpoint-2", "checkpoint-3", "checkpoint-5"}
+    assert {path.name for path in out.iterdir()} == names
+    assert (elsewhere / "checkpoint-2" / "weights").exists()
 
 
 @pytest.mark.parametrize("strategy", ["epoch", "seconds", "no"])
