@@ -1,4 +1,4 @@
-"""From a checkpoint's files, in either form, to whole tensors, one in memory at a time."""
+"""Reading whole tensors from a checkpoint in either form, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .sharded import LAYOUT_FILE, OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharde
 from .shards import KINDS, LazyTensor
 from .tensor_shards import ShardedTensor, whole_of, writers
 
-#: A tensor's name and a file's within the checkpoint -> the piece that is there.
+#: A tensor's name and a file's within the checkpoint -> the shard in it.
 Pieces = Mapping[tuple[str, str], StoredTensor]
 
 _COPY = "copy the file again from where it was written, or use another checkpoint"
 
 
 def whole_tensors(folder: str | Path, kind: Kind = "weights") -> list[LazyTensor]:
-    """Return a checkpoint's whole tensors, in either form; each is joined from mapped pieces when it is read.
+    """Return a checkpoint's whole tensors, in either form; each is joined from mapped shards when it is read.
 
     Args:
         folder: The checkpoint.
-        kind: ``"weights"``, or ``"optimizer"`` for what training keeps beside them: an empty list where there is none.
+        kind: ``"weights"``, or ``"optimizer"`` for the optimizer's states: an empty list where there are none.
 
     Raises:
         FileMissingError: There are no weights.
-        CheckpointError, IntegrityError: A piece is missing or broken; all are looked at before any is read.
+        CheckpointError, IntegrityError: A shard is missing or damaged; all headers are checked before any is read.
     """
     path = user_path(folder)
     if not is_sharded(path):
@@ -56,7 +56,7 @@ def _join(name: str, entry: ShardedTensor, layout: Layout, kind: Kind, pieces: P
 
 
 def find_pieces(folder: Path, index: Index, kind: Kind) -> tuple[Pieces, list[MFError]]:
-    """Return the pieces that a sharded checkpoint has of what its index says, and what is wrong with it."""
+    """Return the shards of a sharded checkpoint that its index names, and the faults that were found."""
     entries = index.tensors(kind)
     wanted: dict[str, list[str]] = {}
     for name, entry in entries.items():

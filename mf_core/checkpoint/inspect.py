@@ -1,4 +1,4 @@
-"""What a checkpoint holds, in either form, and what of it is missing or broken, without reading a tensor."""
+"""Describing a checkpoint in either form, and the files of it that are missing or damaged, from headers alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STATE_FILE = "trainer_state.json"
 
 
 def inspect(folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds.
+    """Describe a checkpoint.
 
     Args:
         folder: A checkpoint of a run, in either form, a model that ``save_pretrained`` wrote, or adapters.
@@ -38,8 +38,8 @@ def inspect(folder: Path) -> dict[str, Any]:
         ``faults``, a line for each; ``complete``: there are none.
 
     Raises:
-        FileMissingError: The folder holds no checkpoint.
-        CheckpointError, IntegrityError: It does not say how it is laid out.
+        FileMissingError: The folder has no checkpoint.
+        CheckpointError, IntegrityError: ``layout.json`` cannot be read.
     """
     finish(folder)
     faults: list[MFError] = []
@@ -95,7 +95,7 @@ def _sharded(folder: Path, index: Index, kind: Kind, faults: list[MFError]) -> d
 
 
 def _where(entry: ShardedTensor, layout: Layout) -> str:
-    """Return in words how a tensor lies."""
+    """Return in words how a tensor is distributed."""
     words = []
     if layout.pipeline > 1:
         words.append(f"stage {' and '.join(map(str, entry.stages))}")

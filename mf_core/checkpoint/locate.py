@@ -28,16 +28,16 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that has been found, nothing of which but its configuration need have been read.
+    """A checkpoint that has been located; only its configuration has been read.
 
     Attributes:
-        name: What the user typed.
+        name: The name or path as the user gave it.
         config: The configuration's contents, ``model_type`` included.
-        weights: Where the weights are; None when there are none to be had (a preset without, a config file).
-        tokenizer: Where the vocabulary is; None likewise.
+        weights: Source of the weights; None if there are none (a preset without, a config file).
+        tokenizer: Source of the vocabulary; None likewise.
         owner: The distribution whose preset it is, if it is one.
         note: Why there are no weights.
-        adapter: Where the adapters to be put on the weights are, if what the user typed holds adapters.
+        adapter: Source of the adapters that the weights are given, if the name is that of adapters.
     """
 
     name: str
@@ -98,8 +98,8 @@ def _base(file: Path, name: str) -> Checkpoint:
             raise FileMissingError(f"{base!r} has no {CONFIG_FILE}", value=base)
     except MFError as error:
         raise type(error)(
-            f"the model {base!r}, which the adapter {name!r} is for, cannot be had", value=base, why=describe(error),
-            hint=hint,
+            f"the model {base!r}, which the adapter {name!r} is for, could not be loaded", value=base,
+            why=describe(error), hint=hint,
         ) from error  # fmt: skip
     return found
 

@@ -1,4 +1,4 @@
-"""From one form of a checkpoint to the other, and from one layout to another, with one tensor in memory at a time."""
+"""Converting checkpoints between the whole and the sharded form, and between layouts, a tensor at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def merge(
     shard_size: int = SHARD_SIZE,
     on_tensor: OnTensor | None = None,
 ) -> list[Path]:
-    """Write the whole form of a sharded checkpoint, bit by bit the same; ``out`` appears when all of it is written.
+    """Write the whole form of a sharded checkpoint, bit for bit the same, in one step.
 
     Args:
         folder: The checkpoint.
@@ -45,7 +45,7 @@ def merge(
 
     Raises:
         ArgumentError: The checkpoint is whole already, or ``out`` cannot be written to.
-        FileMissingError, CheckpointError, IntegrityError: A piece is missing or broken.
+        FileMissingError, CheckpointError, IntegrityError: A shard is missing or damaged.
     """
     source, target = user_path(folder), user_path(out)
     if source.is_dir() and not is_sharded(source):
@@ -67,7 +67,7 @@ def write_whole(
 
     Args:
         source: The checkpoint.
-        target: The folder; it may be ``source``, whose pieces stay.
+        target: The folder; it may be ``source``, whose shards stay.
         shard_size: Most bytes in a weights file.
         on_tensor: Called after each tensor.
 
@@ -92,24 +92,24 @@ def split(
     overwrite: bool = False,
     on_tensor: OnTensor | None = None,
 ) -> Index:
-    """Write the sharded form, for a layout, of a checkpoint in either form; ``out`` appears when all of it is written.
+    """Write the sharded form, for a layout, of a checkpoint in either form, in one step.
 
     Args:
         folder: The checkpoint; its ``config.json`` names the model, whose parallel plan is followed.
         out: The folder to write; not there, or empty.
-        layout: The grid of processes; its rank does not matter.
-        optimizer_shard: Whether the copies share the optimizer's states.
+        layout: The device mesh; its rank does not matter.
+        optimizer_shard: Whether the optimizer's states are sharded over the replicas of the model.
         vocabulary: Whether embeddings are split by vocabulary (``vocab_emb_dp=False``).
         overwrite: Replace the checkpoint that is in ``out``.
         on_tensor: Called after each tensor.
 
     Returns:
-        What ``layout.json`` says.
+        The contents of ``layout.json``.
 
     Raises:
-        ArgumentError: Numbers do not divide, or ``out`` cannot be written to.
-        UnsupportedError: The model does not say how it may be split.
-        FileMissingError, CheckpointError, IntegrityError: A file is missing or broken.
+        ArgumentError: A size is not divisible, or ``out`` cannot be written to.
+        UnsupportedError: The model has no parallel plan.
+        FileMissingError, CheckpointError, IntegrityError: A file is missing or damaged.
     """
     source, target = user_path(folder), user_path(out)
     weights, states = whole_tensors(source), whole_tensors(source, "optimizer")
@@ -134,7 +134,7 @@ def split(
 def _write_pieces(
     folder: Path, index: Index, kind: Kind, tensors: list[LazyTensor], on_tensor: OnTensor | None
 ) -> None:
-    """Write the files of all ranks side by side: each whole is read once, and its pieces go where they belong."""
+    """Write the files of all ranks side by side: each tensor is read once, and its shards go into their files."""
     layout, entries = index.layout, index.tensors(kind)
     ranks = {tensor.name: [rank for part in writers(entries[tensor.name], layout) for rank in part]
              for tensor in tensors}  # fmt: skip
@@ -142,23 +142,23 @@ def _write_pieces(
     for name, writing in ranks.items():
         for rank in writing:
             described.setdefault(rank, {})[name] = entries[name].piece_shape(layout), entries[name].dtype
-    places: Mapping[int, Mapping[str, int]] = {
+    offsets: Mapping[int, Mapping[str, int]] = {
         rank: _begin(folder / shard_file(rank, kind), described[rank]) for rank in sorted(described)
     }
     for tensor in tensors:
         whole = tensor.read()
         for rank in ranks[tensor.name]:
             with (folder / shard_file(rank, kind)).open("r+b") as file:  # not all open at once: ranks may be many
-                file.seek(places[rank][tensor.name])
+                file.seek(offsets[rank][tensor.name])
                 file.write(bytes_of(piece_of(whole, entries[tensor.name], layout.at(rank))))
         del whole
         if on_tensor is not None:
             on_tensor(tensor)
-    for rank in places:
+    for rank in offsets:
         add_digest(folder / shard_file(rank, kind))
 
 
 def _begin(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, int]:
-    start, places = file_header(tensors)
+    start, offsets = file_header(tensors)
     path.write_bytes(start)
-    return places
+    return offsets

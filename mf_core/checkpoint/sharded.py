@@ -1,8 +1,8 @@
-"""The sharded form of a checkpoint: each process's pieces in files of its own, and what of the whole they are.
+"""The sharded form of a checkpoint: files with the tensor shards of each process, and an index of them.
 
-Such a folder holds ``config.json`` and the like as the whole form does, ``layout.json``, and for each rank that has
-something to write ``shards/rank-00003.safetensors`` and ``shards/rank-00003.optimizer.safetensors``. A piece that
-several processes hold is written by one of them.
+Such a folder has ``config.json`` and the like as the whole form does, ``layout.json``, and for each rank that writes
+shards ``shards/rank-00003.safetensors`` and ``shards/rank-00003.optimizer.safetensors``. A shard that several
+processes have is written by one of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..utils.paths import user_path
 from .shards import KINDS
 from .tensor_shards import ShardedTensor
 
-#: Says how a sharded checkpoint is laid out; a folder that has it is one.
+#: The index of a sharded checkpoint; a folder that has it is one.
 LAYOUT_FILE = "layout.json"
 #: The folder, within a sharded checkpoint, of the ranks' files.
 SHARDS = "shards"
@@ -30,23 +30,23 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 #: Files and folders that a whole model must not have beside it: they are of another model, or of adapters for one.
 MODEL_STALE = (LAYOUT_FILE, SHARDS, ADAPTER_FILE, ADAPTER_WEIGHTS_FILE)
 
-#: What of a checkpoint: the model's weights, or what training keeps beside them.
+#: Part of a checkpoint: the model's weights, or the optimizer's states.
 Kind = Literal["weights", "optimizer"]
 
 _FORMAT = 1
 _GRID = ("data", "tensor", "pipeline", "expert")
 _KINDS: tuple[Kind, Kind] = ("weights", "optimizer")
-#: More processes than any cluster has: a broken file must not ask for work without end.
+#: More processes than any cluster has: a damaged file must not cause work without end.
 _MOST = 1 << 20
 
 
 @dataclass(frozen=True)
 class Index:
-    """What ``layout.json`` says.
+    """The contents of ``layout.json``.
 
     Attributes:
-        layout: The grid of the processes that wrote the checkpoint.
-        weights: Parameter -> how it lies.
+        layout: The device mesh that wrote the checkpoint.
+        weights: Parameter -> how it is distributed.
         optimizer: State -> the same; empty where there are none.
     """
 
@@ -71,7 +71,7 @@ class Index:
         Raises:
             FileMissingError: There is none.
             CheckpointError: It is of a format that this version does not know.
-            IntegrityError: It is broken.
+            IntegrityError: It is damaged.
         """
         path = folder / LAYOUT_FILE
         if not path.is_file():
@@ -89,7 +89,7 @@ class Index:
         except (ValueError, KeyError, TypeError, AttributeError, IntegrityError) as error:
             lacks = f"it has no {error}" if isinstance(error, KeyError) else describe(error)
             raise IntegrityError(
-                f"{path} does not say how the checkpoint is laid out", value=str(path), why=lacks,
+                f"{path} does not say how the checkpoint is sharded", value=str(path), why=lacks,
                 hint="copy the checkpoint again, or use another",
             ) from error  # fmt: skip
         if number != _FORMAT:
@@ -101,12 +101,12 @@ class Index:
 
 
 def is_sharded(folder: str | Path) -> bool:
-    """Tell whether a folder is a checkpoint in the sharded form."""
+    """Return whether a folder is a checkpoint in the sharded form."""
     return (user_path(folder) / LAYOUT_FILE).is_file()
 
 
 def shard_file(rank: int, kind: Kind) -> str:
-    """Return the name, within a checkpoint's folder, of the file with a rank's pieces."""
+    """Return the name, within a checkpoint's folder, of the file with a rank's shards."""
     return f"{SHARDS}/rank-{rank:05d}{'.optimizer' if kind == 'optimizer' else ''}.safetensors"
 
 

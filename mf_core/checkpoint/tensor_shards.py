@@ -1,4 +1,4 @@
-"""How a tensor lies in a sharded checkpoint: in which pieces, who writes them, and how they become the whole again."""
+"""How a tensor is split into shards in a sharded checkpoint, which rank writes each, and how they are joined."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..parallel.plan import Place, Split
 
 @dataclass(frozen=True)
 class ShardedTensor:
-    """How one tensor lies in a sharded checkpoint.
+    """How one tensor is distributed in a sharded checkpoint.
 
     Attributes:
         shape: Its shape when whole.
         dtype: What numpy calls its type.
-        split: How it is cut over the tensor axis; None: it is not.
-        stages: The stages of the pipeline that have it, rising.
-        expert: Which place of the expert axis has it; None: every copy of the model has it.
-        flat: Whether the copies share it: what ``split`` leaves is flattened, filled up with zeros at its end to a
-            multiple of ``data``, and cut into as many equal parts.
+        split: How it is split over the tensor axis; None: it is not.
+        stages: The pipeline stages that have it, in ascending order.
+        expert: The index on the expert axis that has it; None: every replica of the model has it.
+        flat: Whether it is sharded over the replicas: its part after ``split`` is flattened, padded with zeros to a
+            multiple of ``data``, and cut into as many equal shards.
     """
 
     shape: tuple[int, ...]
@@ -36,37 +36,37 @@ class ShardedTensor:
 
     @classmethod
     def at(cls, place: Place, dtype: str, *, flat: bool = False) -> ShardedTensor:
-        """Return the entry of a tensor at a place."""
+        """Return the entry of a tensor that is distributed as ``place`` says."""
         return cls(place.shape, dtype, place.split, place.stages, place.expert, flat)
 
     @property
     def place(self) -> Place:
-        """Where it is."""
+        """Which processes have it, and how it is split."""
         return Place(self.shape, self.split, self.stages, self.expert)
 
     def piece_shape(self, layout: Layout) -> tuple[int, ...]:
-        """Return the shape of each piece."""
+        """Return the shape of each shard."""
         local = self.place.local_shape(layout)
         return (-(-math.prod(local) // layout.data),) if self.flat else local
 
 
 def writers(entry: ShardedTensor, layout: Layout) -> list[list[int]]:
-    """Return the ranks whose files hold a tensor: a list for each part of the tensor axis, of its flat parts' ranks."""
+    """Return the ranks that write a tensor: for each part of the tensor axis, the ranks of its flat shards."""
     copies = range(layout.data) if entry.flat else (entry.expert or 0,)
     parts = range(1 if entry.split is None else layout.tensor)
     return [[layout.rank_of(entry.stages[0], copy, part) for copy in copies] for part in parts]
 
 
 def writes(entry: ShardedTensor, layout: Layout) -> bool:
-    """Tell whether the process at ``layout.rank`` writes its piece: it has one, and is the first of those with it."""
+    """Return whether the process at ``layout.rank`` writes a shard: it is the first of those that have it."""
     return any(layout.rank in ranks for ranks in writers(entry, layout))
 
 
 def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndarray:
-    """Return what the process at ``layout.rank`` holds of a tensor, a view where that is possible.
+    """Return the shard of a tensor that the process at ``layout.rank`` has, as a view where that is possible.
 
     Raises:
-        ArgumentError: It holds nothing of it, or ``whole`` is of another shape.
+        ArgumentError: It has no shard of it, or ``whole`` is of another shape.
     """
     if whole.shape != entry.shape:
         raise ArgumentError(f"a tensor of {whole.shape} is no whole of {entry.shape}", value=whole.shape)
@@ -85,7 +85,7 @@ def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndar
 
 
 def whole_of(pieces: Iterable[list[np.ndarray]], entry: ShardedTensor, layout: Layout) -> np.ndarray:
-    """Return the whole of its pieces, which are those of :func:`writers`; they are let go of as early as can be."""
+    """Join the shards of a tensor, in the order of :func:`writers`; each is released as early as possible."""
     local = entry.place.local_shape(layout)
     parts = [np.concatenate(flat)[: math.prod(local)].reshape(local) if entry.flat else flat[0] for flat in pieces]
     return parts[0] if entry.split is None else entry.split.join(parts)
@@ -98,16 +98,16 @@ def state_entries(
     *,
     optimizer_shard: bool,
 ) -> dict[str, ShardedTensor]:
-    """Return how an optimizer's states lie.
+    """Return how an optimizer's states are distributed.
 
-    A state of a weight, which has the weight's name at the end of its own, is where the weight is, and cut like it
-    where it has its shape. What is no weight's is whole in every process.
+    A state of a weight, whose name ends in the weight's, is in the same processes, and is split like the weight if it
+    has its shape. A state that belongs to no weight is whole in every process.
 
     Args:
         states: Name -> shape when whole, and numpy's name of the type.
-        weights: How the weights lie.
-        layout: The grid; its rank does not matter.
-        optimizer_shard: Whether the copies share the states of the weights that each of them has.
+        weights: How the weights are distributed.
+        layout: The device mesh; its rank does not matter.
+        optimizer_shard: Whether states are sharded over the replicas of the model.
     """
     entries = {}
     for name, (shape, dtype) in states.items():

@@ -460,7 +460,7 @@ def test_a_broken_layout_file(change, error, words, sharded):
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1, "lay', "\x00\xff", "[" * 100_000])
 def test_a_layout_file_that_is_cut_off(text, sharded):
     (sharded / "layout.json").write_text(text, encoding="latin-1")
-    with pytest.raises(IntegrityError, match="does not say how the checkpoint is laid out"):
+    with pytest.raises(IntegrityError, match="does not say how the checkpoint is sharded"):
         whole_tensors(sharded)
 
 

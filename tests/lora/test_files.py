@@ -342,7 +342,7 @@ def test_an_adapter_without_its_model(pair, tmp_path):
     _, adapter, _ = pair
     for base in (str(adapter), str(tmp_path)):  # itself an adapter, or a directory without a model
         edit(adapter, base_model_name_or_path=base)
-        with pytest.raises(FileMissingError, match=r"which the adapter .* is for, cannot be had") as caught:
+        with pytest.raises(FileMissingError, match=r"which the adapter .* is for, could not be loaded") as caught:
             AutoModel.from_pretrained(adapter)
         assert "config.json" in caught.value.why
         assert "load_adapter" in caught.value.hint
