@@ -59,6 +59,8 @@ def check_package(package: str, at_least: str, below: str, remedy: str, *, requi
         required: Whether the backend cannot be used without it.
     """
     import importlib_metadata
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion
 
     wanted = f">={at_least},<{below}"
     try:
@@ -68,7 +70,10 @@ def check_package(package: str, at_least: str, below: str, remedy: str, *, requi
     # Not importlib_metadata.version, which parses the whole description: 15 ms of each start.
     line = re.search(r"^Version: (\S+)", metadata, re.MULTILINE)
     version = line[1] if line else "unknown"
-    fits = numbers(at_least) <= numbers(version) < numbers(below)
+    try:
+        fits = SpecifierSet(wanted).contains(version, prereleases=True)
+    except InvalidVersion:
+        fits = False
     return Check(package, fits, version, wanted, "" if fits else remedy, required)
 
 

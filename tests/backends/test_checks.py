@@ -32,6 +32,21 @@ def test_versions_of_packages(at_least, below, ok):
     assert (check.wanted, check.remedy) == (f">={at_least},<{below}", "" if ok else "pip install pytest")
 
 
+def test_a_version_that_is_none_and_one_before_the_release(monkeypatch):
+    import importlib_metadata
+
+    class Distribution:
+        def __init__(self, version):
+            self.version = version
+
+        def read_text(self, name):
+            return f"Name: x\nVersion: {self.version}\n"
+
+    for version, ok in (("2.10.1", True), ("2.10.0rc1", False), ("2.10.0+local", True), ("dev", False)):
+        monkeypatch.setattr(importlib_metadata, "distribution", lambda _, version=version: Distribution(version))
+        assert check_package("x", "2.10", "2.11", "").ok is ok, version
+
+
 def test_a_package_that_is_not_installed():
     check = check_package("no-such-package", "1", "2", "pip install it", required=False)
     assert (check.ok, check.found, check.required, check.stops) == (False, "not installed", False, False)

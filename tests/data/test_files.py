@@ -201,7 +201,7 @@ def test_checksums_of_records_of_all_lengths():
 
     generator = np.random.default_rng(0)
     blocks = [generator.bytes(int(n)) for n in generator.integers(0, 90, 40)]
-    assert masked_crc32c(blocks).tolist() == [_masked_crc(block) for block in blocks]
+    assert [masked_crc32c(block) for block in blocks] == [_masked_crc(block) for block in blocks]
 
 
 # .npy ---------------------------------------------------------------------------------------------------------------
