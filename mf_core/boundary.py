@@ -165,6 +165,11 @@ def _translated(error: BaseException, function: Callable[..., Any], args: tuple[
         return ArgumentError(what, hint=hint)
     if isinstance(error, NotImplementedError):
         return UnsupportedError(what)
+    if isinstance(error, RuntimeError) and "Return value" in str(error) and "kernel" in str(error):
+        return UnsupportedError(
+            f"{call}: a kernel refused its operands: weights or inputs of types or shapes that do not go together",
+            why=describe(error), hint="give all weights one type; MF_KERNELS=0 computes with MindSpore's own operators",
+        )  # fmt: skip
     if isinstance(error, ModuleNotFoundError):
         return NotInstalledError(what, value=error.name, hint=f"install {error.name!r}")
     return InternalError(what, hint=_REPORT)

@@ -9,6 +9,7 @@ error: control characters, bidirectional overrides and lone surrogates are escap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -286,9 +287,21 @@ def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         by_lower.setdefault(candidate.lower(), candidate)
     for cutoff, most in ((0.8, limit), (0.6, 1)):  # several that are very close, or the best of those that are a bit
         matches = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)
-        if matches:
-            return [by_lower[match] for match in matches]
+        alike = [match for match in matches if _may_be_a_slip(name.lower(), match)]
+        if alike:
+            return [by_lower[match] for match in alike]
     return []
+
+
+def _may_be_a_slip(name: str, other: str) -> bool:
+    """Tell whether each word of a name could be a slip of the other's: ``num_labels`` is none of ``num_layers``."""
+    import difflib
+
+    words, others = (re.split(r"[-_.]", text) for text in (name, other))
+    if len(words) == 1 or len(words) != len(others):
+        return True
+    pairs = [(a, b) for a, b in zip(words, others, strict=True) if a != b]
+    return all(difflib.SequenceMatcher(None, a, b).ratio() > 0.7 for a, b in pairs if not (a.isdigit() or b.isdigit()))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

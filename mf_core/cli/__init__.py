@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import MFError
+from ..errors import MFError, printable
 from ..utils.console import say
 from ..utils.deprecation import MFDeprecationWarning
-from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train
+from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train, wording
 
 COMMANDS = (generate, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except MFError as error:
-        say(f"mf: {error}")
+        say(f"mf: {wording.message(error, wording.parser_of(parser, options.run))}")
         return 2
     except KeyboardInterrupt:
         say("")
@@ -61,4 +61,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Any, category: type[Warning], *_: Any) -> None:
-    say(f"mf: warning: {message}")
+    lines = [printable(line, 4000) for line in str(message).split("\n")]
+    say("mf: warning: " + "\n".join(lines))

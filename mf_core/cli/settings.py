@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import ArgumentError
+from ..utils.files import parse_yaml
 
 
 def add_set_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -28,8 +29,8 @@ def _put(run: dict[str, Any], setting: str) -> None:
     if not equals or not name:
         raise ArgumentError(f"--set {setting!r} is not NAME=VALUE", value=setting)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArgumentError(f"--set {setting!r}: the value is not YAML", value=text, why=str(error)) from error
     *path, last = name.split(".")
     for part in path:

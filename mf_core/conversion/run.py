@@ -98,7 +98,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
         if there:
             raise ArgumentError(
                 f"{str(folder)!r} has a {there[0]} already", value=str(folder),
-                hint="name another folder, or replace the model with --overwrite (overwrite=True)",
+                hint="name another folder, or replace the model with overwrite=True",
             )  # fmt: skip
 
 

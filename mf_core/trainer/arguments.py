@@ -176,6 +176,11 @@ class TrainingArguments(Settings):
             raise ValueError(f"it is one of: {', '.join(schedule_names())}")
         return name
 
+    @field_validator("eval_strategy", "save_strategy", mode="before")
+    @classmethod
+    def _off(cls, given: Any) -> Any:
+        return "no" if given is False else given  # what readers of YAML 1.1 make of the word
+
     @field_validator("report_to", mode="before")
     @classmethod
     def _one_report(cls, given: Any) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,33 @@ def _read_yaml(path: Path) -> Any:
 
     text = read_text(path, YAML_LIMIT)
     try:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{path} is not valid YAML", value=str(path), why=describe(error)) from error
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text holds. Only ``true`` and ``false`` are booleans, as in YAML 1.2: ``no`` is a word.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError: It is not valid YAML.
+    """
+    import yaml
+
+    return yaml.load(text, _yaml_loader())  # a subclass of SafeLoader
+
+
+@cache
+def _yaml_loader() -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    kind = "tag:yaml.org,2002:bool"
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != kind]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver(kind, re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
+    return Loader
