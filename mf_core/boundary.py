@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,7 +52,8 @@ _READING = {
     "__repr__", "__round__", "__str__",
 }  # fmt: skip
 _MARK = "_mf_user_code"
-_REPORT = "check the arguments; if they are right, please report this with its traceback"
+#: The hint where nothing better is known.
+REPORT = "check the arguments; if they are right, please report this with its traceback"
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
@@ -113,9 +115,18 @@ def _passes(error: BaseException) -> bool:
 def _is_of_user(traceback: TracebackType | None) -> bool:
     while traceback is not None:
         if not _is_library(traceback.tb_frame):
-            return traceback.tb_frame.f_code.co_name not in _READING
+            return not _reads_a_value(traceback.tb_frame)
         traceback = traceback.tb_next
     return False
+
+
+def _reads_a_value(frame: FrameType) -> bool:
+    """Tell whether a frame is that of a special method by which an object is read, whatever its function is called."""
+    code = frame.f_code
+    if code.co_name in _READING:
+        return True
+    cls = type(frame.f_locals.get(code.co_varnames[0])) if code.co_argcount else object
+    return any(getattr(vars(base).get(name), "__code__", None) is code for base in cls.__mro__ for name in _READING)
 
 
 def _is_library(frame: FrameType) -> bool:
@@ -159,9 +170,9 @@ def _translated(error: BaseException, function: Callable[..., Any], args: tuple[
             hint="lone surrogates come from reading bytes with the wrong encoding",
         )  # fmt: skip
     if isinstance(error, TypeError):
-        return ArgumentTypeError(what, hint=_REPORT)
+        return _of_type(error, call, what)
     if isinstance(error, (ValueError, ArithmeticError)):
-        hint = "a path cannot contain the character NUL" if "null byte" in str(error) else _REPORT
+        hint = "a path cannot contain the character NUL" if "null byte" in str(error) else REPORT
         return ArgumentError(what, hint=hint)
     if isinstance(error, NotImplementedError):
         return UnsupportedError(what)
@@ -172,7 +183,7 @@ def _translated(error: BaseException, function: Callable[..., Any], args: tuple[
         )  # fmt: skip
     if isinstance(error, ModuleNotFoundError):
         return NotInstalledError(what, value=error.name, hint=f"install {error.name!r}")
-    return InternalError(what, hint=_REPORT)
+    return InternalError(what, hint=REPORT)
 
 
 def _name(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
@@ -205,6 +216,17 @@ def _wrong_signature(error: TypeError, function: Callable[..., Any], name: str) 
     known = [p for p in inspect.signature(function).parameters if p not in ("self", "cls")]
     hint = did_you_mean(unknown, known) if unknown else None
     return ArgumentTypeError(what, value=unknown or None, hint=hint or f"its arguments are: {', '.join(known)}")
+
+
+def _of_type(error: TypeError, call: str, what: str) -> MFError:
+    """Return the error for the mistakes in types that are made most."""
+    path = re.match(r"expected str, bytes or os.PathLike object, not (\w+)", str(error))
+    if path:
+        return ArgumentTypeError(f"{call}: a path is a string or a pathlib.Path, not {path[1]}")
+    single = re.match(r"'([\w.]+)' object is not iterable|iteration over a (0-d array)", str(error))
+    if single:
+        return ArgumentTypeError(f"{call}: a list or another sequence is needed, not {single[1] or single[2]}")
+    return ArgumentTypeError(what, hint=REPORT)
 
 
 def _of_file(error: OSError, call: str) -> MFError:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .boundary import public
-from .errors import ArgumentError, ArgumentTypeError
+from .errors import ArgumentError, ArgumentTypeError, shown
 from .plugins.registry import registry
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def pipeline(
     """
     from .backends.base import get_backend, load_class
 
-    name = task or "text_generation"
+    name = "text_generation" if task is None else task
     if not isinstance(name, str):
-        raise ArgumentTypeError(f"task={name!r} is not a string", value=name)
+        raise ArgumentTypeError(f"task={shown(name)} is not a string", value=name)
     entry = registry.find("task", name)
     if backend != "ms":
         raise ArgumentError(

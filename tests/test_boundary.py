@@ -45,6 +45,9 @@ def library(source: str, **names):
         ("import there_is_none", NotInstalledError, "there_is_none"),
         ("1 / 0", ArgumentError, "ZeroDivisionError"),
         ("next(iter(()))", InternalError, "StopIteration"),
+        ("os.fspath(5)", ArgumentTypeError, "a path is a string or a pathlib.Path, not int"),
+        ("list(5)", ArgumentTypeError, "a list or another sequence is needed, not int"),
+        ("raise RuntimeError('Return value from CPU AOT kernel is 1')", UnsupportedError, "a kernel refused its"),
         ("raise NotImplementedError('none')", UnsupportedError, "NotImplementedError: none"),
     ],
 )
@@ -97,6 +100,11 @@ class Raising:
     def __iter__(self):
         raise LookupError("the user's")
 
+    def _helper(self):
+        raise LookupError("length")
+
+    __fspath__ = _helper
+
 
 def test_exceptions_of_the_users_code_stay_theirs():
     for statement in ("x()", "list(x)", "sorted([1], key=lambda _: x())"):
@@ -106,8 +114,8 @@ def test_exceptions_of_the_users_code_stay_theirs():
 
 
 def test_values_that_cannot_be_read_are_bad_arguments():
-    for statement in ("raise ValueError(f'{x!r} is bad')", "range(x)"):
-        with pytest.raises(InternalError, match=r"f\(<Raising>\) failed: (KeyError|LookupError)"):
+    for statement in ("raise ValueError(f'{x!r} is bad')", "range(x)", "os.fspath(x)"):
+        with pytest.raises(InternalError, match=r"f\(<Raising.*>\) failed: (KeyError|LookupError)"):
             library(f"@public\ndef f(x):\n    {statement}")(Raising())
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..boundary import public
-from ..errors import BackendError, NotInstalledError, describe
+from ..errors import ArgumentTypeError, BackendError, NotInstalledError, describe, shown
 from ..plugins.registry import Entry, registry
 from ..specs import ModelSpec, TaskSpec
 from .checks import Check
@@ -179,8 +179,10 @@ def select_backend(name: str | None = None) -> DeviceBackend:
     Raises:
         BackendError: It is not available, no backend is, or the process uses another already.
     """
+    if name is not None and not isinstance(name, str):
+        raise ArgumentTypeError(f"the backend {shown(name, 80)} is not a string", value=name, hint="such as 'cpu'")
     current = _state["ready"] or _state["selected"]
-    wanted = name or (None if current else os.environ.get("MF_BACKEND")) or None
+    wanted = name if name is not None else (None if current else os.environ.get("MF_BACKEND")) or None
     if current is not None and (wanted is None or wanted.lower() == current.name):
         return current  # type: ignore[no-any-return]
     if _state["ready"] is not None:

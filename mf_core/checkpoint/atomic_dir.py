@@ -59,7 +59,7 @@ def _check(target: Path, source: Path, overwrite: bool) -> None:
     if not overwrite:
         raise ArgumentError(
             f"{str(target)!r} has a {there[0]!r} already", value=str(target),
-            hint="name another folder, or replace the checkpoint with --overwrite (overwrite=True)",
+            hint="name another folder, or replace the checkpoint with overwrite=True",
         )  # fmt: skip
     folders = [name for name in there if (target / name).is_dir() and name != SHARDS]
     if folders or CONFIG_FILE not in there:

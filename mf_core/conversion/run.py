@@ -168,7 +168,7 @@ def _check_config(converter: Converter, config: PretrainedConfig, source: str, m
         words = ", ".join(f"{name} {value} and not {getattr(config, name)}" for name, value in others.items())
         raise WeightsError(
             f"{source} is of another model than {model!r}: it has {words}", value=others,
-            hint="name that model, or " + " ".join(f"--set {name}={value}" for name, value in others.items()),
+            hint="name that model, or " + " ".join(f"{name}={value}" for name, value in others.items()),
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import (
     AlreadyRegisteredError,
+    ArgumentTypeError,
     ConflictError,
     MFError,
     NotInstalledError,
@@ -27,6 +28,7 @@ from ..errors import (
     TargetError,
     describe,
     did_you_mean,
+    shown,
 )
 from ..specs import Preset, TaskSpec
 from .loading import timeout
@@ -176,6 +178,8 @@ class Registry:
             ConflictError: Several distributions claim the name and nothing settles it.
             NotRegisteredError, NotInstalledError: Nobody claims it.
         """
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"the {_label(kind)} {shown(name, 80)} is not a string", value=name)
         self._load()
         asked_owner, bare = _split(name)
         claims = self._claims(kind, bare, asked_owner)

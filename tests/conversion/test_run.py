@@ -365,7 +365,7 @@ def test_a_conversion_that_fails_leaves_everything_as_it_was(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
     with pytest.raises(ArgumentError, match=r"has a config\.json already") as caught:
         plan(good).write(tmp_path / "old")
-    assert "--overwrite" in caught.value.hint
+    assert "overwrite=True" in caught.value.hint
     plan(good).write(tmp_path / "old", overwrite=True)
     left = sorted(path.name for path in (tmp_path / "old").iterdir())
     assert left == ["config.json", "model.safetensors", "notes.txt"]
@@ -456,7 +456,7 @@ def test_the_command_with_a_family_of_somebody_else(letters):
 
 #: What differs from TENSORS, further arguments, and what is said.
 MISFITS = [
-    ({"table": array(20, 8)}, [], ["misfit.ckpt is of another model than 'letters_tiny'", "--set vocab_size=20"]),
+    ({"table": array(20, 8)}, [], ["misfit.ckpt is of another model than 'letters_tiny'", "vocab_size=20"]),
     ({"dense": array(8, 24)}, [], ["'dense' in misfit.ckpt makes a 'qkv.weight' of (24, 8)", "wants (8, 24)"]),
     ({"other": array(1)}, [], ["misfit.ckpt do not fit LettersModel: 1 left over, such as 'other'"]),
     ({"dense": None}, [], ["misfit.ckpt do not fit LettersModel: 1 missing, such as 'qkv.weight'"]),

@@ -119,7 +119,7 @@ def check_target(target: Path, overwrite: bool) -> None:
     """Raise ArgumentError where a file is in the way, FileMissingError where its folder is not there."""
     there = [str(path) for path in (target, target.with_name(f"{target.name}.db")) if path.exists()]
     if there and not overwrite:
-        raise ArgumentError(f"{there[0]} exists", value=there, hint="pass overwrite (--overwrite) to replace it")
+        raise ArgumentError(f"{there[0]} exists", value=there, hint="pass overwrite=True to replace it")
     if not target.parent.is_dir():
         raise FileMissingError(f"there is no folder {str(target.parent)!r}", value=str(target.parent))
 
