@@ -18,7 +18,7 @@ class PublishedHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Derive the list where the plugins' sources are; not for an editable install, which reads them itself."""
         folder = Path(self.root, "plugins")
-        if version == "editable" or not folder.is_dir():
+        if version == "editable" or not any(folder.glob("*/pyproject.toml")):
             return
         sys.path.insert(0, self.root)
         try:

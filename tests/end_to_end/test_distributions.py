@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_wheels_hold_code_data_types_and_licences(wheels):
     folders = {folder for parts in names.values() for name in parts for folder in name.split("/")[:2]}
     assert not folders & {"tests", "recipes"}  # deeper, the template has tests of its own to write
     assert zipfile.ZipFile(wheels["mf_gpt2"]).getinfo("mf_gpt2/data/tiny/model.safetensors").file_size < 2_200_000
+
+
+def test_a_wheel_made_of_the_source_distribution_lists_the_same(wheels, tmp_path):
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path, cwd=ROOT)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    source = next((tmp_path / "source").iterdir())
+    assert not (source / "plugins").exists()
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=source)
+    listed = "mf_core/plugins/published.json"
+    made, direct = next(tmp_path.glob("*.whl")), wheels["mf_framework"]
+    assert zipfile.ZipFile(made).read(listed) == zipfile.ZipFile(direct).read(listed)
 
 
 def test_wheels_work_from_any_folder(clean, tmp_path):
