@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -10,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mf_core.cli import main
 from mf_core.errors import ArgumentTypeError, FileMissingError, IntegrityError
 from mf_core.trainer.reporting.loggers import METRICS_FILE, MetricsFile, TensorBoard, read_metrics
 
@@ -24,7 +28,15 @@ from ..support.plugin_environment import PluginEnvironment
 
 
 def mf(*args: Any, **environment: str) -> tuple[int, str, str]:
-    """Run ``mf`` in a process of its own and return exit code, standard output and standard error."""
+    """Run ``mf``, in a new process if it needs other variables; return exit code, standard output and error."""
+    if not environment:  # here, as importing the drawing library takes seconds
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            try:
+                result = main(list(map(str, args)))
+            except SystemExit as ending:
+                result = int(ending.code or 0)
+        return result, out.getvalue(), err.getvalue()
     code = "import sys; from mf_core.cli import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=120,
