@@ -105,7 +105,7 @@ def _batch(ids: np.ndarray) -> tuple[Any, Any]:
 
 def main(folder: Path) -> None:
     """Compute this process's part of the step, and write it."""
-    from mf_core import init_context
+    from mf_core.context import init_context
     from mf_core.parallel.config import ParallelConfig
     from mf_core.parallel.shard_model import spread
     from mf_core.trainer.steps.grad_reducer import GradReducer

@@ -15,6 +15,7 @@ from ...backends.runtime import exclusive
 from ...checkpoint.consolidate import whole_tensors
 from ...checkpoint.sharded import MODEL_STALE, OPTIMIZER_FILE, Index, is_sharded
 from ...checkpoint.shards import WEIGHT_PATTERNS, save_tensors
+from ...checkpoint.verify import refuse_damaged
 from ...checkpoint.weights import load_tensors_whole
 from ...errors import ArgumentError, CheckpointError, FileMissingError, MFError
 from ...models.base import PretrainedModel
@@ -149,6 +150,7 @@ class Checkpointer:
 
         Raises:
             CheckpointError: It is of a run on other data, with another batch size, model or optimizer.
+            IntegrityError: The bytes of its weights or optimizer states are not those that were written.
         """
         path, content = resumption.path, resumption.content
         was = content.data.model_dump()
@@ -162,6 +164,7 @@ class Checkpointer:
                 hint="resume with the settings and the data that it began with, or pass train_checkpoint to begin a "
                 "new run with its weights",
             )  # fmt: skip
+        refuse_damaged(path)
         self.load(path, auto)
         states, session = step.state(), self.session
         if session is None or session.spread.is_whole:

@@ -16,6 +16,7 @@ import pytest
 from mf_core import AutoModel
 from mf_core.errors import ArgumentError, CheckpointError, FileMissingError, IntegrityError
 from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints, last_checkpoint
+from mf_core.utils.locks import RunLock
 
 from ...support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
 
@@ -286,6 +287,15 @@ def test_a_checkpoint_is_a_model_too(tmp_path):
 
 def test_what_cannot_be_resumed(tmp_path):
     make_trainer(tmp_path, max_steps=4, save_strategy="steps", save_steps=2).train()
+    for name in ("optimizer.safetensors", "model.safetensors"):
+        file = tmp_path / "out" / "checkpoint-4" / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-5] + bytes([whole[-5] ^ 4]) + whole[-4:])
+        with pytest.raises(IntegrityError, match=rf"checkpoint-4/{name} is damaged"):
+            make_trainer(tmp_path, save_strategy="steps").train(resume_training=True)
+        file.write_bytes(whole)
+    with RunLock(tmp_path / "out"), pytest.raises(CheckpointError, match="another run writes to"):
+        make_trainer(tmp_path, save_strategy="steps").train(resume_training=True)
     cases = [
         ({"batch_size": 4}, CheckpointError, "batch_size was 8, and is 4"),
         ({"data_seed": 5}, CheckpointError, "data_seed was 42, and is 5"),
