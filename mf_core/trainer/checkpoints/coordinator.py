@@ -1,7 +1,7 @@
-"""Writing a folder by several processes: each puts its part there, and the first makes one thing of them.
+"""Writing a checkpoint by several processes: each writes its part into a folder, and the first combines them.
 
-They speak by files and not by collective operations, since a thread writes while the steps, and what they say to each
-other, go on. So the folder has to be one that all processes see.
+Ranks synchronise through marker files, not collective operations: a background thread writes while steps and their
+collectives go on. So the folder has to be one that all processes see.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...errors import CheckpointError, describe
 
-#: Seconds between two looks, and without news before the others are given up.
+#: Seconds between two checks for marker files, and seconds to wait for them in total.
 _PAUSE, _PATIENCE = 0.02, 1800.0
 
 
@@ -22,8 +22,8 @@ class SaveCoordinator:
     Args:
         rank: This process's number.
         size: Number of processes.
-        token: A number that the processes of this run have in common, for the names of folders that are being written.
-        finish: Makes one checkpoint of the parts in a folder; the first process calls it.
+        token: A number that the processes of this run share, for the names of staging folders.
+        finish: Combines the parts in a folder into one checkpoint; the first process calls it.
     """
 
     def __init__(self, rank: int, size: int, token: int, finish: Callable[[Path], None]) -> None:
@@ -31,7 +31,7 @@ class SaveCoordinator:
         self.is_first = rank == 0
 
     def write_part(self, folder: Path, write: Callable[[Path], None]) -> None:
-        """Write this process's part, and return when the first process is done with the folder."""
+        """Write this process's part, and return when the first process has finished the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         try:
             write(folder)
@@ -39,7 +39,7 @@ class SaveCoordinator:
             (folder / f".failed-{self.rank}").write_text(describe(error), encoding="utf-8")
             raise
         (folder / f".done-{self.rank}").touch()
-        for _ in _looks(f"the first process, which finishes {folder.name}"):
+        for _ in _checks(f"the first process, which finishes {folder.name}"):
             if not folder.exists():
                 return
 
@@ -47,9 +47,9 @@ class SaveCoordinator:
         """Return when every other process has written its part.
 
         Raises:
-            CheckpointError: One could not, or has not been heard of for long.
+            CheckpointError: One failed, or did not finish in time.
         """
-        for _ in _looks("the other processes"):
+        for _ in _checks("the other processes"):
             failed = next(iter(folder.glob(".failed-*")), None)
             if failed is not None:
                 raise CheckpointError(
@@ -63,10 +63,10 @@ class SaveCoordinator:
                 return
 
 
-def _looks(whom: str) -> Iterator[None]:
-    """Yield again and again, with pauses; raise CheckpointError when that has gone on for too long."""
+def _checks(whom: str) -> Iterator[None]:
+    """Yield repeatedly, with pauses; raise CheckpointError after the total time."""
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         yield
         time.sleep(_PAUSE)
-    raise CheckpointError(f"nothing has been heard of {whom} for {_PATIENCE:.0f} s")
+    raise CheckpointError(f"{whom} did not finish within {_PATIENCE:.0f} s")

@@ -1,4 +1,4 @@
-"""What the processes of a cluster say to each other about gradients and weights in a step."""
+"""Collective operations of a step: reducing gradients, sharding the update, gathering weights."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ...parallel.shard_model import Spread
 class GradReducer:
     """Sums gradients over the processes that share them, and splits the optimizer's work among copies.
 
-    Operators run one by one here, in no graph: compiling them would take longer than the messages do.
+    Operators run one by one, outside graphs: compiling them would take longer than the communication.
 
     With ``optimizer_shard`` (Rajbhandari et al., 2020, "ZeRO", stage 1), each of the n copies of the model updates a
-    part of each weight, a flat n-th of it, and holds the optimizer's states of that part alone; then the parts are put
-    together. A mixture's experts that are themselves spread over the copies are left out of it.
+    flat n-th of each weight and keeps the optimizer's states of that part alone; then the parts are gathered. A
+    mixture's experts that are themselves sharded over the copies are left out of it.
 
     Args:
-        spread: How the model is spread.
+        spread: How the model is sharded.
         weights: The parameters, of those that this process has, that are trained: name -> parameter.
 
     Attributes:
@@ -82,7 +82,7 @@ class GradReducer:
         return Parameter(Tensor(own.copy()), name=PART + weight.name)
 
     def refresh(self) -> None:
-        """Take the weights as they are now, when they have been loaded anew."""
+        """Adopt the weights after they have been loaded."""
         for i in range(self.count):
             if self.is_split[i]:
                 ops.assign(self.trained[i], Tensor(self._part(self.weights[i], i).asnumpy()))
