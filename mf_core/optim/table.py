@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..boundary import public
 from ..errors import AlreadyRegisteredError, ArgumentError, ArgumentTypeError, did_you_mean
 
 
@@ -68,6 +69,7 @@ _optimizers: dict[str, OptimizerSpec] = {}
 _schedules: dict[str, ScheduleSpec] = {}
 
 
+@public
 def register_optimizer(
     name: str,
     target: type | str,
@@ -103,6 +105,7 @@ def register_optimizer(
     _optimizers[name] = spec
 
 
+@public
 def register_schedule(
     name: str, shape: Callable[[Any, float], float], *, warmup: bool = True, exist_ok: bool = False
 ) -> None:
