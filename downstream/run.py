@@ -1,7 +1,7 @@
 """Run the test suites of plugins against this checkout: ``python downstream/run.py [NAME …]``.
 
 A change of the core that breaks a plugin shows here before its author's users find it. What is run is in
-``recipes.yaml``, a line for each project. Each is built as a wheel and installed into an environment of its own, which
+``recipes.yaml``, a line for each project. Each is built as a wheel and installed into a separate environment, which
 sees of the running one only the core and what the recipe names; its tests run there, in a copy of its folder without
 its sources, so that it is the wheel that is tested.
 """

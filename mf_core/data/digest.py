@@ -1,4 +1,4 @@
-"""Digests of what a dataset contains, by which two datasets are told apart."""
+"""Digests of what a dataset contains, which differ if two datasets differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``mf plugins check`` runs in a process of its own: ``python -m mf_core.testing DISTRIBUTION REPORT [-k …]``."""
+"""What ``mf plugins check`` runs in a separate process: ``python -m mf_core.testing DISTRIBUTION REPORT [-k …]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ globals().update(contracts_of({distribution!r}))
 
 
 def main(distribution: str, report: str, *pytest_options: str) -> int:
-    """Check a distribution and write what became of it to the file ``report``; return pytest's exit code."""
+    """Check a distribution and write the outcomes to the file ``report``; return pytest's exit code."""
     import pytest
 
     from .contracts.plugin import records_of
@@ -24,7 +24,7 @@ def main(distribution: str, report: str, *pytest_options: str) -> int:
     packages = {record.module.partition(".")[0] for record in records_of(distribution)}
     path = Path(report).resolve()
     with tempfile.TemporaryDirectory(prefix="mf-check-") as folder:
-        os.chdir(folder)  # what a check writes into the working directory is nobody's
+        os.chdir(folder)  # so that what a check writes into the working directory is deleted
         Path("test_plugin.py").write_text(_TESTS.format(distribution=distribution), encoding="utf-8")
         Path("pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--tb=no", *pytest_options]

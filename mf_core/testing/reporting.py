@@ -1,4 +1,4 @@
-"""A pytest plugin that writes what became of each check to a file, a line of JSON each, as it goes."""
+"""A pytest plugin that writes the outcome of each check to a file as it ends, a line of JSON each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recorder:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-        """Say what became of a check."""
+        """Write the outcome of a check."""
         outcome = yield
         report = outcome.get_result()
         if report.when != "call" and report.outcome == "passed":

@@ -90,7 +90,7 @@ SPOTS = table(
 
 COLOURS = words("红色 黄色 蓝色 绿色 紫色 白色 黑色 橙色")
 
-#: ``one`` and ``that`` are with the measure word; ``oops`` is what becomes of it on the way.
+#: ``one`` and ``that`` are with the measure word; ``oops`` is how it ends on the way.
 THINGS = table(
     "name one that oops",
     "风筝 一只 那只 风筝被大风吹走了",
@@ -136,7 +136,7 @@ REMEDIES = table(
     "梨子 一篮 山那边 吃下",
 )
 
-#: On the way: ``meets`` is told of the hero, ``helped`` of the pal.
+#: On the way: ``meets`` is about the hero, ``helped`` of the pal.
 OBSTACLES = table(
     "name meets helped",
     "大河 一条大河挡住了路 划来一只小船，送{hero}过了河",

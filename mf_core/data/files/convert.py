@@ -1,7 +1,7 @@
-"""MindRecord and TFRecord files into arrays of the cache, read by MindSpore in a process of its own.
+"""MindRecord and TFRecord files into arrays of the cache, read by MindSpore in a separate process.
 
-MindSpore takes such files at their word: one with a wrong length in it makes it allocate without end, and end the
-process. So a process with a limit on its memory does the reading, and what becomes of it is told as an error.
+MindSpore does not validate such files: a wrong length makes it allocate without limit and end the process. So a process
+with a limit on its memory reads them, and its failure becomes an error.
 """
 
 from __future__ import annotations

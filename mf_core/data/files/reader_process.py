@@ -14,7 +14,7 @@ from ...errors import DataError, MFError, describe
 from ..prepared_cache import ArrayWriter
 from ..record_source import COLUMNS
 
-#: What the process is to do, and, when it has ended, what became of it.
+#: The file with the process's task and, at its end, its result.
 JOB: Final = "job.json"
 
 #: Bytes of memory that reading may take beside what MindSpore itself does.
@@ -107,7 +107,7 @@ def _limit_memory() -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what MindSpore says, without its headings and the stack of its own code."""
+    """Return MindSpore's message without its headings and its C++ stack."""
     text = str(error).partition("- C++ Call Stack")[0]
     lines = [line.strip() for line in text.splitlines()]
     noise = ("---", "- ", "Exception thrown from dataset", "This exception is caused by framework")

@@ -28,12 +28,12 @@ class PluginSubject(Contract):
 
     @property
     def records(self) -> list[PluginRecord]:
-        """What became of each of the distribution's plugins."""
+        """The records of the distribution's plugins."""
         return records_of(self.distribution)
 
     @property
     def specs(self) -> list[Spec]:
-        """What they offer."""
+        """The specs that they return."""
         return [spec for record in self.records for spec in record.specs]
 
     def spec_of(self, kind: type[Spec], **fields: Any) -> Any:
@@ -71,7 +71,7 @@ class PluginSubject(Contract):
 
 
 def records_of(distribution: str) -> list[PluginRecord]:
-    """Return what became of a distribution's plugins.
+    """Return the records of a distribution's plugins.
 
     Raises:
         NotRegisteredError: None is installed.

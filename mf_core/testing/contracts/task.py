@@ -54,7 +54,7 @@ class TaskContract(PluginContract):
         from ...pipelines import pipeline
 
         model = self.model if self.model is not None else self._load(self.spec.pipeline).default_model
-        self.expect(model is not None, f"the task {self.task!r} has no model of its own", "set `model`")
+        self.expect(model is not None, f"the task {self.task!r} has no default model", "set `model`")
         return pipeline(f"{self.owner}:{self.task}", str(model))
 
     @once

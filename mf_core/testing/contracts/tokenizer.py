@@ -55,7 +55,7 @@ class TokenizerContract(PluginContract):
         return self.read()
 
     def read(self, **options: Any) -> Any:
-        """Return the tokenizer, read anew with options."""
+        """Return the tokenizer, read again with options."""
         return self.tokenizer_class.from_pretrained(self.location, **options)
 
     @once

@@ -1,6 +1,6 @@
 """Environments with real plugin distributions in them: wheels that are built, installed and run.
 
-An environment is a virtual environment of its own that sees the core, what the core requires, and the plugins that a
+An environment is a separate virtual environment that sees the core, what the core requires, and the plugins that a
 test puts there, and nothing else of the interpreter that runs the tests.
 """
 
@@ -192,7 +192,7 @@ class PluginEnvironment:
 
         Args:
             arguments: The interpreter's.
-            variables: Environment variables, beside those of this process that are nobody's settings.
+            variables: Environment variables, in addition to those of this process that are not settings.
             timeout: Seconds after which it is an error.
             cwd: The folder that it starts in; None: the environment's home.
         """

@@ -94,7 +94,7 @@ class BuildingChecks(ModelSubject):
                         "norms and softmax in float32, and scores scaled before they are summed, help")  # fmt: skip
 
     def test_heads_may_be_wider_than_their_share(self) -> None:
-        """Published models have a head_dim of their own; one that takes hidden_size / num_heads for it reads none."""
+        """Published models set head_dim; a family that uses hidden_size / num_heads instead cannot load them."""
         field, config = self.config_class.field_of("head_dim"), self.make_config()
         heads, size = getattr(config, "num_heads", None), getattr(config, "hidden_size", None)
         if field is None or not isinstance(heads, int) or not isinstance(size, int):

@@ -20,7 +20,7 @@ class GradientChecks(ModelSubject):
 
     @once
     def _trained(self) -> tuple[Any, list[Any], Any]:
-        """A model of its own, its trainable parameters, and what gives its loss and their gradients."""
+        """A separate model, its trainable parameters, and a function that returns its loss and their gradients."""
         import mindspore as ms
 
         from ...tasks.causal_lm import CausalLMRecipe

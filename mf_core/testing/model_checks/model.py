@@ -11,7 +11,7 @@ from .sharding import SpreadingChecks
 class ModelContract(SpreadingChecks, GradientChecks, DecodingChecks, BuildingChecks):
     """A model is what its config says, comes back from a file, and is the same in every way of running it.
 
-    The checks' weights are drawn anew, large enough that each part of the model shows in the logits. What they need to
+    The checks' weights are drawn again, large enough that each part of the model shows in the logits. What they need to
     know of the numbers is the type that the backend computes in.
 
     Attributes:

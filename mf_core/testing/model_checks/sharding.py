@@ -89,7 +89,7 @@ class SpreadingChecks(ModelSubject):
                     self.expect(same, f"the pieces of {name}, put together, are not the whole")
 
     def test_plan_splits_what_it_can(self) -> None:
-        """A linear of a layer that the plan forgets is held, and computed, by every device in full."""
+        """A linear layer that the plan does not name is stored and computed whole on every device."""
         from ...nn import Linear
 
         plan = self._plan

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def use_backend(name: str) -> dict[str, Any]:
-    """Ask for a backend by name, set it up twice, compute a sum; return what became of each."""
+    """Ask for a backend by name, set it up twice, compute a sum; return the outcome of each."""
     import os
 
     os.environ.pop("MF_BACKEND", None)

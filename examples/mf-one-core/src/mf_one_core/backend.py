@@ -94,6 +94,6 @@ def bind(core: int) -> None:
 def _no_cluster(processes: int) -> NoReturn:
     raise UnsupportedError(
         f"the one_core backend does not serve a cluster of {processes} processes", value=processes,
-        why="MindSpore lacks some collective operations on CPU, and this example has none of its own",
+        why="MindSpore lacks some collective operations on CPU, and this example adds none",
         hint="use the cpu backend",
     )  # fmt: skip
