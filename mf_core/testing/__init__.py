@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .environment.plugin_environment import PluginEnvironment as PluginEnvironment
     from .environment.plugin_environment import Wheelhouse as Wheelhouse
     from .environment.temporary import temporary_plugin as temporary_plugin
+    from .model_checks.cluster import ShardedModelContract as ShardedModelContract
     from .model_checks.model import ModelContract as ModelContract
 
 #: Public name -> the module that defines it.
@@ -54,6 +55,7 @@ _MODULES = {
     "PluginContract": "contracts.plugin",
     "PluginEnvironment": "environment.plugin_environment",
     "ProcessorContract": "contracts.processor",
+    "ShardedModelContract": "model_checks.cluster",
     "TaskContract": "contracts.task",
     "TokenizerContract": "contracts.tokenizer",
     "Wheelhouse": "environment.plugin_environment",

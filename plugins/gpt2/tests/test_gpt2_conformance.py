@@ -1,12 +1,21 @@
 """GPT-2 keeps to the rules for plugins."""
 
-from mf_core.testing import ModelContract, ProcessorContract, TokenizerContract
+import pytest
+
+from mf_core.testing import ModelContract, ProcessorContract, ShardedModelContract, TokenizerContract
 
 
 class TestGPT2Model(ModelContract):
     distribution = "mf-gpt2"
     model_type = "gpt2"
     config = {"vocab_size": 96, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 64}
+
+
+@pytest.mark.slow
+class TestShardedGPT2Model(ShardedModelContract):
+    distribution = "mf-gpt2"
+    model_type = "gpt2"
+    config = TestGPT2Model.config
 
 
 class TestGPT2Tokenizer(TokenizerContract):
