@@ -83,6 +83,7 @@ class Decoder(NamedParts):
         self.bias_of = tuple(distinct.index(kind) for kind in kinds)
         self.windows = nn.CellList([WindowBias(window or 1 << 30) for window, _ in distinct])
         self.alibi = tuple(alibi for _, alibi in distinct)
+        self.is_plain = distinct == [(None, False)]  # one bias, as it comes, for all layers
         heads = max((layer.attention.heads for layer in layers), default=1)
         self.slopes: Any = Tensor(alibi_slopes(heads).reshape((1, -1, 1, 1))) if any(self.alibi) else None
 
@@ -102,7 +103,7 @@ class Decoder(NamedParts):
         """
         x = self.embed(input_ids, position_ids) if hidden is None else hidden
         total = self.no_loss
-        biases = self.biases(bias, position_ids, cache is not None)
+        biases = (bias,) if self.is_plain else self.biases(bias, position_ids, cache is not None)
         rotary_ids = self.rotary_ids(position_ids)
         for i in self.own:
             entry = None if cache is None else cache[i]

@@ -104,6 +104,13 @@ class DecoderLayer(NamedParts):
         """
         if self.can_fuse(x, cache):
             return self.fuse(x, position_ids, bias, cache, query_input)
+        return self.compute(x, position_ids, bias, cache, counted, query_input)
+
+    def compute(
+        self, x: Tensor, position_ids: Tensor, bias: Tensor, cache: LayerCache | None, counted: Tensor | None,
+        query_input: Tensor | None,
+    ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
+        """Do it cell by cell; a method of its own, which graphs that have the kernel need not parse."""
         if self.is_parallel:
             normed = self.attention_norm(x)
             attended = self.attention(normed, position_ids, bias, cache, query_input)
