@@ -89,7 +89,7 @@ class DeviceBackend(ABC):
         """Return the type that a model computes in.
 
         Raises:
-            BackendError: The configuration asks explicitly for a type that the backend has not.
+            BackendError: The configuration asks explicitly for a type that the backend does not support.
         """
         asked = str(getattr(config, "compute_dtype", self.default_dtype))
         if "compute_dtype" not in config.model_fields_set:
@@ -104,7 +104,7 @@ class DeviceBackend(ABC):
         return asked
 
     def activation_dtype(self, dtype: str) -> str:
-        """Return the type of what layers hand on where a model computes in ``dtype``.
+        """Return the type of activations where a model computes in ``dtype``.
 
         It is another where the backend has no operators of that type but for its kernels of linear layers: those round
         what they read to bfloat16, and hand on fp32. Without them a model is refused.

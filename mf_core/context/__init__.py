@@ -1,4 +1,5 @@
-"""A process's device, execution mode and place in a cluster: :func:`init_context` sets them, :func:`current` tells."""
+"""The device, execution mode and cluster rank of a process: :func:`init_context` sets them, :func:`current` returns
+them."""
 
 from .cluster import is_clustered
 from .config import ContextConfig, ParallelContextConfig

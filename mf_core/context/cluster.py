@@ -74,7 +74,7 @@ def check_agrees(parallel: ParallelContextConfig, size: int | None, rank: int | 
 
 
 def announced_size() -> int | None:
-    """Return the number of processes that the launcher told of, before the cluster is joined."""
+    """Return the number of processes that the launcher set, before the cluster is joined; None if it set none."""
     text = os.environ.get("MS_WORKER_NUM") or os.environ.get("OMPI_COMM_WORLD_SIZE") or ""
     return int(text) if text.isdecimal() else None
 
@@ -85,7 +85,7 @@ def join() -> tuple[int, int]:
     In the scheduler, which msrun starts beside the workers, the call serves the cluster and then ends the process.
 
     Raises:
-        BackendError: The cluster does not come about.
+        BackendError: The cluster cannot be formed.
     """
     from mindspore import communication
 

@@ -1,4 +1,4 @@
-"""What :func:`init_context` can be told, checked when it is written."""
+"""The settings of :func:`init_context`, validated when they are made."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ContextConfig(Settings):
 
     The fields ``precompile_only``, ``enable_dump``, ``save_dump_path``, ``enable_profiling``, ``profiling_options``,
     ``save_compile_cache``, ``load_compile_cache``, ``enable_sparse``, ``grad_for_scalar``, ``auto_tune_mode`` and
-    ``enable_auto_mixed_precision`` are known and have no effect: MindSpore no longer takes them, and
+    ``enable_auto_mixed_precision`` are accepted and have no effect: MindSpore no longer takes them, and
     :func:`init_context` warns of those that are set.
 
     Raises:

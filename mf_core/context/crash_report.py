@@ -1,4 +1,4 @@
-"""What a process that died has left in its log."""
+"""The end of the log of a process that died, and how it died."""
 
 from __future__ import annotations
 

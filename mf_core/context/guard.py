@@ -1,4 +1,4 @@
-"""Sees to it that no process of a cluster outlives its launcher, however that ends.
+"""Ends the processes of a cluster when their launcher ends, also by a signal that it cannot handle.
 
 Runs as a script, in a process of its own, with the standard library alone; its standard input is a pipe from the
 launcher, which says on it which processes are the workers. When the pipe ends, so has the launcher.

@@ -1,4 +1,4 @@
-"""What it takes for a process to be the parent of a cluster's: on Linux, within blocks."""
+"""Becoming the parent of a cluster's processes (Linux): adopting orphans, catching signals, holding starts back."""
 
 from __future__ import annotations
 
