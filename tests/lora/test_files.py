@@ -379,7 +379,7 @@ def test_a_merged_model_over_the_adapters_folder_leaves_no_adapter(saved):
     model = adapted()
     merge_lora(model)
     model.save_pretrained(saved)
-    assert names_in(saved) == ["README.md", "config.json", "model.safetensors"]
+    assert names_in(saved) == ["README.md", "config.json", "generation_config.json", "model.safetensors"]
     np.testing.assert_allclose(logits(AutoModel.from_pretrained(saved)), logits(model), atol=1e-6)
 
 

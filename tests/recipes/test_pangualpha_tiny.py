@@ -331,7 +331,9 @@ def test_training_makes_a_model_that_tells_and_is_scored(tmp_path):
     assert printed.count(" after 2 steps") == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     names = {path.name for path in out.iterdir()}
-    assert names == {"config.json", "model.safetensors", "tokenizer_config.json", "vocab.model"}
+    assert names == {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer_config.json", "vocab.model",
+    }  # fmt: skip
     assert (out / "model.safetensors").stat().st_size < 3_000_000  # fp16
     assert "accepted 0 of 3" in run("sample.py", "--model", out, "--count", 3, "--temperature", 1.0, cwd=tmp_path)
 
