@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "blocks.h"
-#include "panels.h"
+#include "gemm_microkernel.h"
 
 namespace {
 

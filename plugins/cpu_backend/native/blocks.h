@@ -1,7 +1,7 @@
 // Products of matrices that fit into the caches, with their sums in registers. Rows are padded to whole vectors.
 #pragma once
 
-#include "sides.h"
+#include "operands.h"
 #include "simd.h"
 
 namespace mf {

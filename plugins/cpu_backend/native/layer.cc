@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "attention.h"
-#include "few_rows.h"
+#include "gemv.h"
 #include "products.h"
-#include "room.h"
+#include "workspace.h"
 #include "rows.h"
 
 namespace {
@@ -170,10 +170,10 @@ void feed(const Layer& l, const float* normed, float* gate, float* up, int64_t r
 }
 
 bool run(const Layer& l, float* y) {
-  static thread_local Room room;
+  static thread_local Workspace workspace;
   const int64_t rows = l.batch * l.queries, all = l.batch * l.length, width = l.width;
   const int64_t seen_width = l.heads * l.size, late = l.up_count == 2 ? l.inner : 0;
-  float* normed = room.of<float>((all + 3 * rows) * width + all * l.mixed() + rows * (seen_width + l.inner + late));
+  float* normed = workspace.of<float>((all + 3 * rows) * width + all * l.mixed() + rows * (seen_width + l.inner + late));
   float *last = normed + all * width, *attended = last + rows * width, *again = attended + rows * width,
         *mixed = again + rows * width, *seen = mixed + all * l.mixed(), *gate = seen + rows * seen_width,
         *up = late ? gate + rows * l.inner : nullptr;

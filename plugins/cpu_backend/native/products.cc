@@ -1,8 +1,8 @@
 // Products of rows with a weight, of few and of many.
 #include <type_traits>
 
-#include "few_rows.h"
-#include "multiply.h"
+#include "gemv.h"
+#include "gemm.h"
 #include "products.h"
 
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "operator.h"
-#include "sides.h"
+#include "operands.h"
 
 namespace mf {
 

@@ -1,7 +1,7 @@
 // Sums of products in registers of vectors.
 #pragma once
 
-#include "sides.h"
+#include "operands.h"
 #include "simd.h"
 
 namespace mf {

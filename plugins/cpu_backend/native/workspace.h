@@ -1,4 +1,4 @@
-// Memory that stays.
+// A buffer that a thread keeps between calls.
 #pragma once
 
 #include <sys/mman.h>
@@ -11,8 +11,8 @@
 
 namespace mf {
 
-// What a thread keeps for all calls to come, in large pages where there are such.
-class Room {
+// A buffer that grows to the largest size asked for and is reused, in huge pages where the system has them.
+class Workspace {
  public:
   template <typename Cell>
   Cell* of(int64_t cells) {
@@ -20,21 +20,21 @@ class Room {
     const size_t bytes = padded(cells * sizeof(Cell), kPage);
     if (bytes > size_) {
       size_ = 0;
-      room_.reset(std::aligned_alloc(kPage, bytes));
-      if (!room_) throw std::bad_alloc();
+      memory_.reset(std::aligned_alloc(kPage, bytes));
+      if (!memory_) throw std::bad_alloc();
       size_ = bytes;
 #if defined(MADV_HUGEPAGE)
-      madvise(room_.get(), bytes, MADV_HUGEPAGE);
+      madvise(memory_.get(), bytes, MADV_HUGEPAGE);
 #endif
     }
-    return static_cast<Cell*>(room_.get());
+    return static_cast<Cell*>(memory_.get());
   }
 
  private:
   struct Free {
     void operator()(void* room) const { std::free(room); }
   };
-  std::unique_ptr<void, Free> room_;
+  std::unique_ptr<void, Free> memory_;
   size_t size_ = 0;
 };
 

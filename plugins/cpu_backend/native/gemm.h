@@ -6,14 +6,14 @@
 #include <type_traits>
 
 #include "operator.h"
-#include "room.h"
+#include "workspace.h"
 #include "simd.h"
 
 // Each of these sums kRows by kColumns products at a time, over kDeep numbers of the inner axis, from what it has laid out:
 // `lay` does that for `count` rows or columns with `deep` numbers, in so many `cells`. One of a side's two distances is 1.
-#include "panels.h"
+#include "gemm_microkernel.h"
 #if defined(__AMX_BF16__)
-#include "tiles.h"
+#include "amx_microkernel.h"
 #endif
 
 namespace mf {
@@ -104,15 +104,15 @@ void multiply_part(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, 
   typedef typename Engine::Cell Cell;
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   static_assert(kTall % kRows == 0 && kBroad % kColumns == 0, "");
-  static thread_local Room left_room, right_room;
+  static thread_local Workspace left_workspace, right_workspace;
   const int64_t least = rows * inner * width < 65536 ? INT64_MAX : 2;
   Laid<Engine, false, L> left = {nullptr, inner, 0};
   Laid<Engine, true, R> right = {nullptr, inner, 0};
   const int64_t left_bytes = left.cells() * left.parts() * sizeof(Cell) / kRows;
   const int64_t right_bytes = right.cells() * right.parts() * sizeof(Cell) / kColumns;
   const int64_t most_rows = at_once(rows, left_bytes, kTall), most_columns = at_once(width, right_bytes, kBroad);
-  left.data = left_room.of<Cell>(most_rows / kRows * left.parts() * left.cells());
-  right.data = right_room.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
+  left.data = left_workspace.of<Cell>(most_rows / kRows * left.parts() * left.cells());
+  right.data = right_workspace.of<Cell>(most_columns / kColumns * right.parts() * right.cells());
   for (int64_t row = 0; row < rows; row += most_rows) {
     left.count = std::min(most_rows, rows - row);
     take_turns(left.count, a.inner == 1 ? kRows : kTall, least,

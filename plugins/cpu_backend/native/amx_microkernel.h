@@ -7,7 +7,7 @@
 
 #include <type_traits>
 
-#include "sides.h"
+#include "operands.h"
 #include "simd.h"
 
 namespace mf {
