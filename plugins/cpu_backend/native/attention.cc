@@ -20,29 +20,67 @@ struct Range {
   int64_t begin, end;
 };
 
-// What the queries from `first` on see of the keys, from a whole panel on; `room` is for as many numbers as there are keys.
-MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count, float* room) {
-  memcpy(room, a.bias_of(b, first), a.keys * sizeof(float));
-  for (int64_t i = first + 1; i < first + count; i++)
-    by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
-      put(room + c, larger(take(room + c, some), take(a.bias_of(b, i) + c, some)), some);
-    });
+// The keys that any of the queries from `first` on attends to, from a whole panel on; `workspace`: as many numbers as keys.
+MF_INLINE Range visible(const Attention& a, int64_t b, int64_t first, int64_t count, float* workspace) {
   Range seen = {0, a.keys};
-  while (seen.end > 0 && room[seen.end - 1] <= -1e4f) seen.end--;
-  while (seen.begin < seen.end && room[seen.begin] <= -1e4f) seen.begin++;
+  if (a.bias) {
+    memcpy(workspace, a.bias_of(b, first), a.keys * sizeof(float));
+    for (int64_t i = first + 1; i < first + count; i++)
+      by_vector(0, a.keys, [&](int64_t c, int64_t some) MF_INLINED {
+        put(workspace + c, larger(take(workspace + c, some), take(a.bias_of(b, i) + c, some)), some);
+      });
+    while (seen.end > 0 && workspace[seen.end - 1] <= -1e4f) seen.end--;
+    while (seen.begin < seen.end && workspace[seen.begin] <= -1e4f) seen.begin++;
+  } else {
+    seen = {a.keys, 0};
+    for (int64_t i = first; i < first + count; i++) {
+      seen.begin = std::min(seen.begin, a.first_seen(a.position(b, i)));
+      seen.end = std::max(seen.end, a.position(b, i) + 1);
+    }
+  }
   seen.begin = seen.begin / kPanel * kPanel;
   return seen;
 }
 
-// The exponentials of one query's scores, with scale and bias; returns their sum.
-MF_INLINE float weigh(const Attention& a, const float* bias, float* scores, int64_t count) {
+// The exponentials of one query's scores over the keys of `seen`, which `scores` begins with; returns their sum.
+MF_INLINE float weigh(const Attention& a, int64_t b, int64_t h, int64_t i, Range seen, float* scores) {
   Floats most = all(-INFINITY);
-  by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {
-    const Floats score = take(scores + i, some) * a.scale + take(bias + i, some, -INFINITY);
-    most = larger(score, most);
-    put(scores + i, score, some);
-  });
-  return powers(scores, scores, count, largest(most));
+  const int64_t count = seen.end - seen.begin;
+  const auto capped = [&](Floats x) MF_INLINED { return a.soft_cap > 0 ? a.soft_cap * tanh(x / a.soft_cap) : x; };
+  if (a.bias) {
+    const float* bias = a.bias_of(b, i) + seen.begin;
+    by_vector(0, count, [&](int64_t c, int64_t some) MF_INLINED {
+      const Floats score = take(scores + c, some) * a.scale + take(bias + c, some, -INFINITY);
+      most = larger(score, most);
+      put(scores + c, score, some);
+    });
+  } else {
+    const int64_t position = a.position(b, i), begin = std::max(a.first_seen(position) - seen.begin, int64_t{0}),
+                  end = position + 1 - seen.begin;
+    for (int64_t c = 0; c < begin; c++) scores[c] = -INFINITY;
+    for (int64_t c = end; c < count; c++) scores[c] = -INFINITY;
+    if (a.soft_cap > 0 || a.slopes) {
+      const float slope = a.slopes ? a.slopes[h] : 0;
+      for (int64_t c = begin; c < end; c += kWidth) {
+        const int64_t some = std::min(kWidth, end - c);
+        Floats distance;
+        for (int64_t k = 0; k < kWidth; k++) distance[k] = float(seen.begin + c + k - position);
+        Floats score = capped(take(scores + c, some) * a.scale) + slope * distance;
+        put(scores + c, score, some);
+        most = larger(take(scores + c, some, -INFINITY), most);
+      }
+    } else {
+      by_vector(begin, end, [&](int64_t c, int64_t some) MF_INLINED {
+        const Floats score = take(scores + c, some, -INFINITY) * a.scale;
+        most = larger(score, most);
+        put(scores + c, score, some);
+      });
+    }
+  }
+  float top = largest(most);
+  if (!a.sinks) return powers(scores, scores, count, top);
+  top = std::max(top, a.sinks[h]);
+  return powers(scores, scores, count, top) + std::exp(a.sinks[h] - top);
 }
 
 MF_INLINE float dot(const float* a, const float* b, int64_t size) {
@@ -61,7 +99,7 @@ void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int
       const float *key = a.key.at(b, g, 0), *value = a.value.at(b, g, 0), *query = a.query.at(b, h, i);
       float *row = out.at(b, h, i), *weights = scores.data();
       for (int64_t c = seen.begin; c < seen.end; c++) weights[c] = dot(query, key + c * a.key.row, a.size);
-      const float total = weigh(a, a.bias_of(b, i) + seen.begin, weights + seen.begin, seen.end - seen.begin);
+      const float total = weigh(a, b, h, i, seen, weights + seen.begin);
       memset(row, 0, a.size * sizeof(float));
       for (int64_t c = seen.begin; c < seen.end; c++)
         by_vector(0, a.size, [&](int64_t k, int64_t some) MF_INLINED {
@@ -73,7 +111,7 @@ void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int
 
 // What a thread holds of one head.
 struct Scratch {
-  int64_t width, places, row = -1;
+  int64_t width, places, row = -1, end = 0;  // end: of the keys that any query attends to
   std::vector<float> key, value, query, scores, out;
   std::vector<Range> seen;  // by each block of queries in `row` of the batch
 
@@ -87,6 +125,8 @@ struct Scratch {
     seen.clear();
     for (int64_t first = 0; first < a.queries; first += kBlock)
       seen.push_back(visible(a, b, first, std::min(kBlock, a.queries - first), scores.data()));
+    end = 0;
+    for (const Range& range : seen) end = std::max(end, range.end);
   }
 };
 
@@ -117,8 +157,8 @@ void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t
     s.look(a, b);
     if (packed != b * a.groups + g) {
       packed = b * a.groups + g;
-      pack_panels(a.key.at(b, g, 0), a.key.row, a.keys, a.size, s.key.data());
-      if (!ready) pack(a.value.at(b, g, 0), a.value.row, a.keys, a.size, s.value.data(), s.width);
+      pack_panels(a.key.at(b, g, 0), a.key.row, s.end, a.size, s.key.data());
+      if (!ready) pack(a.value.at(b, g, 0), a.value.row, s.end, a.size, s.value.data(), s.width);
     }
     const float* value = ready ? a.value.at(b, g, 0) : s.value.data();
     for (int64_t first = 0; first < a.queries; first += kBlock) {
@@ -127,8 +167,7 @@ void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t
       products(s, {a.query.at(b, h, first), a.query.row, 1}, s.key.data(), a.size, seen, count, s.scores.data());
       float totals[kBlock];
       for (int64_t i = 0; i < count; i++)
-        totals[i] = weigh(a, a.bias_of(b, first + i) + seen.begin, s.scores.data() + i * s.places + seen.begin,
-                          seen.end - seen.begin);
+        totals[i] = weigh(a, b, h, first + i, seen, s.scores.data() + i * s.places + seen.begin);
       const Side<float> weights = {s.scores.data() + seen.begin, s.places, 1};
       block_product(weights, value + seen.begin * s.width, s.width, s.out.data(), s.width, count, seen.end - seen.begin,
                     s.width, false);
@@ -173,7 +212,7 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
         float *weights = s.scores.data() + seen.begin, *dweights = dscores.data() + seen.begin;
         for (int64_t i = 0; i < count; i++) {
           float *p = weights + i * s.places, *dp = dweights + i * s.places;
-          const float factor = 1 / weigh(a, a.bias_of(b, first + i) + seen.begin, p, wide);
+          const float factor = 1 / weigh(a, b, h, first + i, seen, p);
           Floats sums = {};
           by_vector(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
             const Floats weight = take(p + c, some) * factor;
@@ -237,7 +276,12 @@ bool given(const mf::Arrays& in, Attention* a) {
 
 }  // namespace
 
-void mf::see(const Attention& a, int64_t batch, const Heads<float>& out) {
+void mf::attend(const Attention& given, int64_t batch, const Heads<float>& out) {
+  Attention a = given;
+  if (!a.bias) {  // of a large cache, no more than what is in use
+    a.keys = 0;
+    for (int64_t i = 0; i < batch * a.queries; i++) a.keys = std::max<int64_t>(a.keys, a.positions[i] + 1);
+  }
   share(batch * a.heads, 1, 2, [&](int64_t begin, int64_t end) {
     a.queries <= kFewQueries ? forward_few(a, out, begin, end) : forward(a, out, begin, end);
   });
@@ -257,12 +301,23 @@ bool mf::put_rows(const Array& slots, const Heads<const float>& rows, int64_t ba
   return true;
 }
 
+void mf::write_rows(const int32_t* slots, const Heads<const float>& rows, int64_t batch, int64_t groups, int64_t count,
+                    int64_t capacity, int64_t size, float* cache) {
+  share(batch * groups, 1, kLeast / (count * size + 1) + 2, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n++)
+      for (int64_t i = 0; i < count; i++) {
+        const int64_t slot = slots[n / groups * count + i];
+        memcpy(cache + (n * capacity + slot) * size, rows.at(n / groups, n % groups, i), size * sizeof(float));
+      }
+  });
+}
+
 // query (B, S, H * D), key and value (B, T, G * D), bias (B or 1, 1, S, T), heads (1,) int32, scale (1,) -> like query
 MF_OPERATOR(mf_self_attention) {
   Attention a;
   const Array out = in[6];
   if (!given(in, &a) || !out.is("float32") || out.size() != in[0].size()) return 1;
-  see(a, in[0].axis(0), like<float>(a.query, out));
+  attend(a, in[0].axis(0), like<float>(a.query, out));
   return 0;
 }
 
@@ -309,6 +364,6 @@ MF_OPERATOR(mf_cached_attention) {
   const Attention a = {beside<const float>(query, size), stacked(keys, groups, places), stacked(values, groups, places),
                        bias.as<float>(), length * places, query.axis(2) / size, groups, size, length, places,
                        *scale.as<float>()};
-  see(a, batch, like<float>(a.query, out));
+  attend(a, batch, like<float>(a.query, out));
   return 0;
 }

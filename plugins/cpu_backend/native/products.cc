@@ -3,11 +3,14 @@
 
 #include "gemv.h"
 #include "gemm.h"
-#include "products.h"
+#include "operator.h"
 
 namespace {
 
 using namespace mf;
+
+constexpr int64_t kFew = 8;         // rows by which a weight is read once, as it is stored
+constexpr int64_t kFewNarrow = 16;  // of a weight of less than 32 bits
 
 // y = x (rows, inner) @ weight (inner, width)
 template <typename T>
@@ -79,23 +82,6 @@ int product_of_columns(const Arrays& in) {
 }
 
 }  // namespace
-
-void mf::multiply_many(const float* x, const Weight& weight, int64_t rows, float* y, int64_t y_row, const Finish& finish) {
-  const int64_t inner = weight.inner(), width = weight.width();
-  const auto inputs_first = [&](const auto* x, const auto* numbers) {
-    multiply_inputs_first(x, numbers, rows, inner, width, y, y_row, finish);
-  };
-  const auto outputs_first = [&](const auto* x, const auto* numbers) {
-    multiply_outputs_first(x, numbers, rows, inner, width, y, y_row, finish);
-  };
-  const Array& numbers = weight.numbers;
-  const Near* near = reinterpret_cast<const Near*>(x);
-  if (numbers.is("int8")) return outputs_first(x, numbers.as<int8_t>());
-  if (numbers.is("bfloat16")) return outputs_first(x, numbers.as<Bfloat>());
-  if (weight.outputs_first)
-    return weight.rounded ? outputs_first(near, numbers.as<Near>()) : outputs_first(x, numbers.as<float>());
-  weight.rounded ? inputs_first(near, numbers.as<Near>()) : inputs_first(x, numbers.as<float>());
-}
 
 // x (…, K) fp32, weight (N, K) int8 or bfloat16, scale (N,) fp32, bias (N,) fp32 -> (…, N) fp32
 MF_OPERATOR(mf_weight_only_linear) {
