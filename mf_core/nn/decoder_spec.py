@@ -15,8 +15,12 @@ from typing import Literal
 import numpy as np
 
 #: ``inputs_first``: (in, out) fp32; all others (out, in): ``f32``, ``int8`` with scales, ``bfloat16`` (uint16 or ml_dtypes).
-#: ``…_rounded``: products of many rows round both sides to bfloat16.
-MatrixKind = Literal["inputs_first", "inputs_first_rounded", "f32", "f32_rounded", "int8", "bfloat16"]
+#: ``…_rounded``: products of many rows round both sides to bfloat16. ``q…``: the block formats of GGUF files, uint8
+#: ``(out, bytes of a row)``.
+MatrixKind = Literal[
+    "inputs_first", "inputs_first_rounded", "f32", "f32_rounded", "int8", "bfloat16",
+    "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k",
+]  # fmt: skip
 NormKind = Literal["rms", "layer"]
 Activation = Literal["gelu_tanh", "swish", "gelu", "relu", "relu_squared", "clamped_swish"]
 

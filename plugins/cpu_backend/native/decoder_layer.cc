@@ -62,11 +62,16 @@ void make_inputs(const mf_layer& l, const mf_pass& pass, const float* normed, fl
     int64_t first = 0;
     for (int i = 0; i < l.input_count; first += l.inputs[i++].outer) multiply(l.inputs[i], x(i), rows(i), mixed + first, row);
   } else {
+    Input inputs[3] = {};
+    for (int i = 0; i < l.input_count; i++) {
+      const bool again = i > 0 && x(i) == x(i - 1) && l.inputs[i].kind == l.inputs[i - 1].kind;
+      inputs[i] = again ? inputs[i - 1] : input_for(l.inputs[i], x(i), rows(i), i);
+    }
     share(row, kWidth, kLeast, [&](int64_t begin, int64_t end) {
       int64_t first = 0;
       for (int i = 0; i < l.input_count; first += l.inputs[i++].outer) {
         const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, l.inputs[i].outer);
-        if (from < to) multiply_outputs(l.inputs[i], x(i), rows(i), mixed + first, row, from, to);
+        if (from < to) multiply_outputs(l.inputs[i], inputs[i], rows(i), mixed + first, row, from, to);
       }
     });
   }
@@ -152,9 +157,11 @@ void mf::feed_forward(const mf_feed_forward& f, const float* x, int64_t rows, fl
     if (up) multiply(f.up, x, rows, up, inner);
     share(rows * inner, kWidth, kLeastNumbers, [&](int64_t begin, int64_t end) { activate(f, gate, up, begin, end); });
   } else {
+    const Input for_gate = input_for(f.gate, x, rows, 0);
+    const Input for_up = up && f.up.kind != f.gate.kind ? input_for(f.up, x, rows, 1) : for_gate;
     share(inner, kWidth, kLeast, [&](int64_t begin, int64_t end) {
-      multiply_outputs(f.gate, x, rows, gate, inner, begin, end);
-      if (up) multiply_outputs(f.up, x, rows, up, inner, begin, end);
+      multiply_outputs(f.gate, for_gate, rows, gate, inner, begin, end);
+      if (up) multiply_outputs(f.up, for_up, rows, up, inner, begin, end);
       for (int64_t r = 0; r < rows; r++) activate(f, gate + r * inner, up ? up + r * inner : nullptr, begin, end);
     });
   }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "quantized.h"
+
 // Mirrored by mf_cpu_backend/decoder_structs.py.
 extern "C" {
 
@@ -14,6 +16,15 @@ enum mf_matrix_kind : int32_t {
   MF_F32_INPUTS_FIRST_ROUNDED = 4,
   MF_INT8 = 5,  // with a scale for each output
   MF_BF16 = 6,
+  // The block formats of GGUF files; rows follow each other without gaps.
+  MF_Q8_0 = 16,
+  MF_Q4_0 = 17,
+  MF_Q4_1 = 18,
+  MF_Q5_0 = 19,
+  MF_Q5_1 = 20,
+  MF_Q4_K = 21,
+  MF_Q5_K = 22,
+  MF_Q6_K = 23,
 };
 
 struct mf_matrix {
@@ -38,8 +49,16 @@ inline bool is_for_many(const Matrix& m, int64_t rows) { return rows > few_rows(
 // the residual, are y_row apart.
 void multiply(const Matrix& m, const float* x, int64_t rows, float* y, int64_t y_row, const float* residual = nullptr);
 
-// Outputs begin … end of the same for few rows, by the calling thread, without a residual.
-void multiply_outputs(const Matrix& m, const float* x, int64_t rows, float* y, int64_t y_row, int64_t begin, int64_t end);
+// Few rows as products with some matrices read them: rounded to 8 bits for those in block formats, else as they are. They
+// stay in the calling thread's memory until it makes the next of the same `slot`.
+struct Input {
+  const float* x;
+  Rounded rounded;
+};
+Input input_for(const Matrix& m, const float* x, int64_t rows, int slot = 0);
+
+// Outputs begin … end of the product for few rows, by the calling thread, without a residual.
+void multiply_outputs(const Matrix& m, const Input& x, int64_t rows, float* y, int64_t y_row, int64_t begin, int64_t end);
 
 // The rows of m that the ids name, as fp32: y (count, in). For matrices with outputs first.
 void take_rows(const Matrix& m, const int32_t* ids, int64_t count, float* y);

@@ -218,7 +218,7 @@ def compare(spec, lengths=(21, 1, 3, 9), kept=1, tolerance=2e-5):
         ids = random.integers(0, VOCABULARY, (batch, length), np.int32)
         positions = np.broadcast_to(np.arange(start, start + length, dtype=np.int32), ids.shape).copy()
         count = min(kept, length)
-        got = run(ids, positions, positions, keys, vals, count)
+        got = run(ids, positions, positions, keys, vals, CAPACITY, count)
         want = reference(spec, ids, positions, caches, count)
         assert np.abs(got - want).max() <= tolerance * np.abs(want).max(), f"after {start} tokens, {length} more"
         start += length
@@ -301,7 +301,7 @@ def test_padding_goes_to_the_last_slot():
 
     def logits(ids, positions, slots):
         caches = [[np.zeros((len(ids), 2, CAPACITY, SIZE), np.float32) for _ in spec.layers] for _ in range(2)]
-        return run(*(np.array(each, np.int32) for each in (ids, positions, slots)), *caches, 1)
+        return run(*(np.array(each, np.int32) for each in (ids, positions, slots)), *caches, CAPACITY, 1)
 
     alone = logits([[7, 8]], [[0, 1]], [[0, 1]])
     last = CAPACITY - 1
@@ -318,4 +318,4 @@ def test_out_of_range_is_an_error():
     caches = [[np.zeros((1, 2, CAPACITY, SIZE), np.float32)] for _ in range(2)]
     for ids, position, slot in ((VOCABULARY, 0, 0), (-1, 0, 0), (0, CAPACITY, 0), (0, 0, CAPACITY), (0, 0, -1)):
         with pytest.raises(IndexError):
-            run(*(np.array([[value]], np.int32) for value in (ids, position, slot)), *caches, 1)
+            run(*(np.array([[value]], np.int32) for value in (ids, position, slot)), *caches, CAPACITY, 1)

@@ -40,13 +40,14 @@ class DecoderPass:
 
     def __call__(
         self, ids: np.ndarray, positions: np.ndarray, slots: np.ndarray, keys: list[np.ndarray],
-        values: list[np.ndarray], kept: int,
+        values: list[np.ndarray], capacity: int, kept: int,
     ) -> np.ndarray:  # fmt: skip
         """Return the logits ``(B, kept, V)`` fp32 of the last tokens; write to the cache.
 
         Args:
             ids, positions, slots: ``(B, S)`` int32; a slot is where in its row of the cache a token goes.
             keys, values: ``(B, G, C, D)`` fp32 of each layer.
+            capacity: C.
             kept: How many last tokens' logits are returned.
         """
         batch, length = ids.shape
@@ -61,7 +62,7 @@ class DecoderPass:
         logits = np.empty((batch, kept, self.spec.head.outer), np.float32)
         given = structs.PassStruct(
             x.ctypes.data, structs.address(positions, np.int32, batch, length),
-            structs.address(slots, np.int32, batch, length), logits.ctypes.data, batch, length, keys[0].shape[2], kept,
+            structs.address(slots, np.int32, batch, length), logits.ctypes.data, batch, length, capacity, kept,
         )  # fmt: skip
         if self._native.mf_decoder_pass(self._decoder, given):
             raise IndexError("a position or a slot of a token is out of range")

@@ -11,8 +11,14 @@ from mf_core.nn.decoder_spec import Decoder, Experts, FeedForward, Layer, Matrix
 _POINTER, _INT, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
 _MATRIX_KINDS = {
     "inputs_first": 1, "f32": 2, "f32_rounded": 3, "inputs_first_rounded": 4, "int8": 5, "bfloat16": 6,
+    "q8_0": 16, "q4_0": 17, "q4_1": 18, "q5_0": 19, "q5_1": 20, "q4_k": 21, "q5_k": 22, "q6_k": 23,
 }  # fmt: skip
 _ITEM_SIZES = {"int8": 1, "bfloat16": 2}
+#: Kind -> numbers in a block, and its bytes.
+BLOCKS = {
+    "q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24), "q4_k": (256, 144),
+    "q5_k": (256, 176), "q6_k": (256, 210),
+}  # fmt: skip
 _NORM_KINDS = {"rms": 1, "layer": 2}
 _ACTIVATIONS = {"gelu_tanh": 0, "swish": 1, "gelu": 2, "relu": 3, "relu_squared": 4, "clamped_swish": 5}
 
@@ -97,7 +103,13 @@ def matrix(m: Matrix | None) -> MatrixStruct:
     if m is None:
         return MatrixStruct()
     shape = (m.inner, m.outer) if m.kind.startswith("inputs_first") else (m.outer, m.inner)
-    if m.data.shape != shape or m.data.itemsize != _ITEM_SIZES.get(m.kind, 4) or not m.data.flags.c_contiguous:
+    size = _ITEM_SIZES.get(m.kind, 4)
+    if m.kind in BLOCKS:
+        numbers, count = BLOCKS[m.kind]
+        if m.inner % numbers:
+            raise ValueError(f"rows of {m.inner} numbers are not of whole blocks of {numbers}")
+        shape, size = (m.outer, m.inner // numbers * count), 1
+    if m.data.shape != shape or m.data.itemsize != size or not m.data.flags.c_contiguous:
         raise ValueError(f"a matrix of the kind {m.kind} is {m.data.dtype} {m.data.shape}, where {shape} is read")
     return MatrixStruct(
         m.data.ctypes.data, address(m.scale, np.float32, m.outer), address(m.bias, np.float32, m.outer), m.inner,
