@@ -33,7 +33,7 @@ MF_EXPORT int mf_decoder_pass(const mf_decoder* decoder, const mf_pass* given) {
     const mf_layer& layer = decoder->layers[n];
     if (layer.rotary.cos)
       for (int64_t i = 0; i < pass.batch * pass.length; i++)
-        if (pass.positions[i] >= layer.rotary.rows) return 1;
+        if (pass.rotary_positions[i] < 0 || pass.rotary_positions[i] >= layer.rotary.rows) return 1;
     run_layer(layer, decoder->width, pass);
     if (layer.queries > 0) pass.length = layer.queries;
   }

@@ -43,8 +43,10 @@ struct mf_experts {
 };
 
 struct mf_layer {
-  mf_norm input_norm, query_norm, key_norm, attention_norm, feed_norm, output_norm;  // attention_norm, output_norm: of what
-  mf_matrix inputs[3], output;                                                        // the sublayers give
+  mf_norm stream_norm;  // of the hidden states, before all else
+  mf_norm input_norm, query_norm, key_norm, feed_norm;
+  mf_norm attention_norm, output_norm;  // of what the sublayers give, or with norms_sums of the sums with the residuals
+  mf_matrix inputs[3], output;
   mf_rotary rotary;
   mf_feed_forward feed;
   mf_experts experts;
@@ -57,6 +59,8 @@ struct mf_layer {
   int32_t input_count;        // 1: one matrix makes queries, keys and values
   int32_t parallel;           // the feed-forward layer reads the layer's input, not what attention has added to
   int32_t normed_residual;    // residuals are taken after norms
+  int32_t norms_sums;
+  int32_t by_head;            // the one matrix has the queries of each key-value head, its key and its value beside each other
 };
 
 struct mf_decoder {
@@ -70,6 +74,7 @@ struct mf_decoder {
 struct mf_pass {
   float* x;                 // (B, S, E): embeddings; overwritten
   const int32_t *positions, *slots;  // (B, S): of each token; slots: where the cache takes it
+  const int32_t* rotary_positions;   // (B, S): rows of the rotary tables
   float* out;               // (B, kept, V), or (B, kept, E) without a head
   int64_t batch, length, capacity, kept;
 };

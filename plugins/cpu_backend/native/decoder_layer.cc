@@ -53,6 +53,25 @@ void turn_heads(const mf_layer& l, const int32_t* positions, float* mixed, int64
   });
 }
 
+// Brings all queries, all keys and all values of a row together, where those of each key-value head are.
+void put_beside(const mf_layer& l, float* mixed, int64_t rows) {
+  const int64_t row = mixed_width(l), size = l.size, shared = l.heads / l.groups;
+  share(rows, 1, kLeastNumbers / row + 1, [&](int64_t begin, int64_t end) {
+    static thread_local Workspace workspace;
+    float* other = workspace.of<float>(row);
+    for (int64_t n = begin; n < end; n++) {
+      float* x = mixed + n * row;
+      memcpy(other, x, row * sizeof(float));
+      for (int64_t g = 0; g < l.groups; g++) {
+        const float* from = other + g * (shared + 2) * size;
+        memcpy(x + g * shared * size, from, shared * size * sizeof(float));
+        memcpy(x + (l.heads + g) * size, from + shared * size, size * sizeof(float));
+        memcpy(x + (l.heads + l.groups + g) * size, from + (shared + 1) * size, size * sizeof(float));
+      }
+    }
+  });
+}
+
 // Queries, keys and values of each token beside each other.
 void make_inputs(const mf_layer& l, const mf_pass& pass, const float* normed, float* mixed) {
   const int64_t all = pass.batch * pass.length, row = mixed_width(l);
@@ -75,9 +94,10 @@ void make_inputs(const mf_layer& l, const mf_pass& pass, const float* normed, fl
       }
     });
   }
+  if (l.by_head) put_beside(l, mixed, all);
   normalize_heads(l.query_norm, mixed, all, row, l.heads, l.size);
   normalize_heads(l.key_norm, mixed + l.heads * l.size, all, row, l.groups, l.size);
-  if (l.rotary.cos) turn_heads(l, pass.positions, mixed, all);
+  if (l.rotary.cos) turn_heads(l, pass.rotary_positions, mixed, all);
 }
 
 // Writes the new keys and values to the cache and attends to it.
@@ -181,6 +201,7 @@ void mf::run_layer(const mf_layer& l, int64_t width, const mf_pass& pass) {
     for (int64_t b = 0; b < pass.batch; b++)
       memcpy(to + b * queries * width, from + ((b + 1) * pass.length - queries) * width, queries * width * sizeof(float));
   };
+  if (l.stream_norm.kind != MF_NO_NORM) normalize(l.stream_norm, x, x, all);
   const float* read = x;
   if (l.input_norm.kind != MF_NO_NORM) normalize(l.input_norm, x, normed, all), read = normed;
   make_inputs(l, pass, read, mixed);
@@ -197,13 +218,15 @@ void mf::run_layer(const mf_layer& l, int64_t width, const mf_pass& pass) {
   const bool plain = l.residual_scale == 1;  // what a sublayer gives is added as it is
 
   // hidden = residual + attention
-  if (l.attention_norm.kind == MF_NO_NORM && plain) {
+  if ((l.attention_norm.kind == MF_NO_NORM || l.norms_sums) && plain) {
     multiply(l.output, attended, rows, hidden, width, residual);
+    if (l.norms_sums) normalize(l.attention_norm, hidden, hidden, rows);
   } else {
     multiply(l.output, attended, rows, given, width);
-    if (l.attention_norm.kind != MF_NO_NORM) normalize(l.attention_norm, given, given, rows);
+    if (l.attention_norm.kind != MF_NO_NORM && !l.norms_sums) normalize(l.attention_norm, given, given, rows);
     memcpy(hidden, residual, rows * width * sizeof(float));
     add(given, l.residual_scale, hidden, rows * width);
+    if (l.norms_sums) normalize(l.attention_norm, hidden, hidden, rows);
   }
   // what the feed-forward layer reads
   const float* feed = hidden;
@@ -212,13 +235,15 @@ void mf::run_layer(const mf_layer& l, int64_t width, const mf_pass& pass) {
   else if (l.parallel && l.input_norm.kind != MF_NO_NORM) last(normed, inner), feed = inner;
 
   const float* onto = l.normed_residual ? feed : hidden;
-  if (!l.experts.experts && l.output_norm.kind == MF_NO_NORM && plain) {
+  if (!l.experts.experts && (l.output_norm.kind == MF_NO_NORM || l.norms_sums) && plain) {
     feed_forward(l.feed, feed, rows, x, onto);
+    if (l.norms_sums) normalize(l.output_norm, x, x, rows);
     return;
   }
   if (l.experts.experts) mix_experts(l.experts, feed, rows, width, given);
   else feed_forward(l.feed, feed, rows, given, nullptr);
-  if (l.output_norm.kind != MF_NO_NORM) normalize(l.output_norm, given, given, rows);
+  if (l.output_norm.kind != MF_NO_NORM && !l.norms_sums) normalize(l.output_norm, given, given, rows);
   memcpy(x, onto, rows * width * sizeof(float));
   add(given, l.residual_scale, x, rows * width);
+  if (l.norms_sums) normalize(l.output_norm, x, x, rows);
 }

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mf_core.nn.decoder_spec import Decoder, Experts, FeedForward, Layer, Matrix, Norm, Rotary
+from mf_core.nn.decoder_pass import Decoder, Experts, FeedForward, Layer, Matrix, Norm, Rotary
 from mf_cpu_backend import kernels
 
 pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())
@@ -155,6 +155,9 @@ def attended(spec, x, positions, cache, kept):
     each = [product(m, x) for m in spec.inputs]
     heads, groups, size = spec.heads, spec.groups, spec.size
     q, k, v = each if len(each) == 3 else np.split(each[0], [heads * size, (heads + groups) * size], -1)
+    if spec.by_head:
+        grouped = each[0].reshape(batch, length, groups, heads // groups + 2, size)
+        q, k, v = (part.reshape(batch, length, -1) for part in (grouped[..., :-2, :], grouped[..., -2, :], grouped[..., -1, :]))
     if spec.queries is not None:
         q = product(spec.inputs[0], spec.queries[positions].astype(np.float64))
     q, k = normed(spec.query_norm, q), normed(spec.key_norm, k)
@@ -180,15 +183,19 @@ def attended(spec, x, positions, cache, kept):
 
 
 def after(spec, x, positions, cache, kept):
+    x = normed(spec.stream_norm, x)
+    before, sums = (None, None), (spec.attention_norm, spec.output_norm)
+    if not spec.norms_sums:
+        before, sums = sums, before
     first = normed(spec.input_norm, x)
-    given = normed(spec.attention_norm, product(spec.output, attended(spec, first, positions, cache, kept)))
-    hidden = (first if spec.normed_residual else x) + spec.residual_scale * given
+    given = normed(before[0], product(spec.output, attended(spec, first, positions, cache, kept)))
+    hidden = normed(sums[0], (first if spec.normed_residual else x) + spec.residual_scale * given)
     feed = normed(spec.feed_norm, x if spec.parallel else hidden)
     if spec.parallel and spec.feed_norm is None:
         feed = first
     given = mixed(spec.feed, feed) if isinstance(spec.feed, Experts) else fed(spec.feed, feed)
     onto = feed if spec.normed_residual else hidden
-    return onto + spec.residual_scale * normed(spec.output_norm, given)
+    return normed(sums[1], onto + spec.residual_scale * normed(before[1], given))
 
 
 def reference(spec, ids, positions, caches, kept):
@@ -243,6 +250,11 @@ FORMS = {
     "norms of all heads": lambda m: {"query_norm": m.norm(4 * SIZE), "key_norm": m.norm(2 * SIZE)},
     "four norms": lambda m: {"attention_norm": m.norm(), "output_norm": m.norm()},
     "norms after": lambda m: {"attention_norm": m.norm(), "output_norm": m.norm(), "input_norm": None, "feed_norm": None},
+    "sums are normed": lambda m: {"attention_norm": m.norm(kind="layer"), "output_norm": m.norm(kind="layer"),
+                                  "input_norm": None, "feed_norm": None, "norms_sums": True},
+    "a norm before the layer": lambda m: {"stream_norm": m.norm(kind="layer")},
+    "inputs by head": lambda m: {"apart": False, "by_head": True, "groups": 2},
+    "inputs by head, none shared": lambda m: {"apart": False, "by_head": True, "groups": 4},
     "parallel, two norms": lambda m: {"parallel": True},
     "parallel, one norm": lambda m: {"parallel": True, "feed_norm": None},
     "scaled residuals": lambda m: {"residual_scale": 0.3},
@@ -284,6 +296,24 @@ def test_what_is_beside_the_layers():
                       embedding_norm=maker.norm(kind="layer"), logit_scale=0.25, logit_cap=0.5),
         kept=3,
     )  # fmt: skip
+
+
+def test_rotary_tables_for_long_texts():
+    maker = Maker(7)
+    short, long = maker.rotary(), maker.rotary()
+    tables = Rotary(*(np.concatenate([getattr(short, name), getattr(long, name) * 0.9]) for name in ("cos", "sin")))
+    layer = maker.layer(rotary=tables)
+    spec = maker.decoder([layer], long_from=20, long_offset=POSITIONS)
+    compare(replace(spec, layers=(replace(layer, rotary=short),), long_from=0), lengths=(20,))
+    from mf_cpu_backend.decoder_pass import DecoderPass
+
+    ids, positions = np.full((1, 21), 3, np.int32), np.arange(21, dtype=np.int32)[None]
+    caches = [[np.zeros((1, 2, CAPACITY, SIZE), np.float32)] for _ in range(2)]
+    got = DecoderPass(spec)(ids, positions, positions, *caches, CAPACITY, 1)
+    scaled = Rotary(short.cos * np.float32(0.9), short.sin * np.float32(0.9))
+    want = reference(replace(spec, layers=(replace(layer, rotary=scaled),)), ids, positions,
+                     [[np.zeros((1, 0, 2, SIZE))] * 2], 1)  # fmt: skip
+    assert np.abs(got - want).max() <= 2e-5 * np.abs(want).max()
 
 
 def test_last_layer_with_queries_by_position():

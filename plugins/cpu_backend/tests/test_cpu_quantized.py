@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mf_core.nn.decoder_spec import Decoder, Matrix
+from mf_core.nn.decoder_pass import Decoder, Matrix
 from mf_cpu_backend import kernels
 
 pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())

@@ -6,7 +6,7 @@ import ctypes
 from functools import lru_cache
 
 import numpy as np
-from mf_core.nn.decoder_spec import Decoder
+from mf_core.nn.decoder_pass import Decoder
 
 from . import decoder_structs as structs
 from .kernels import library
@@ -60,9 +60,12 @@ class DecoderPass:
                 struct.query_input, struct.queries = asked.ctypes.data, kept
                 kept_inputs.append(asked)
         logits = np.empty((batch, kept, self.spec.head.outer), np.float32)
+        rotary = positions
+        if 0 < self.spec.long_from <= positions.max():
+            rotary = positions + np.int32(self.spec.long_offset)
         given = structs.PassStruct(
-            x.ctypes.data, structs.address(positions, np.int32, batch, length),
-            structs.address(slots, np.int32, batch, length), logits.ctypes.data, batch, length, capacity, kept,
+            x.ctypes.data, *(structs.address(each, np.int32, batch, length) for each in (positions, slots, rotary)),
+            logits.ctypes.data, batch, length, capacity, kept,
         )  # fmt: skip
         if self._native.mf_decoder_pass(self._decoder, given):
             raise IndexError("a position or a slot of a token is out of range")

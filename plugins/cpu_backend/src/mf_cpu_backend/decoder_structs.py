@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from mf_core.nn.decoder_spec import Decoder, Experts, FeedForward, Layer, Matrix, Norm
+from mf_core.nn.decoder_pass import Decoder, Experts, FeedForward, Layer, Matrix, Norm
 
 _POINTER, _INT, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
 _MATRIX_KINDS = {
@@ -65,13 +65,13 @@ class LayerStruct(ctypes.Structure):
     """``mf_layer``."""
 
     _fields_ = (
-        *((name, NormStruct) for name in ("input_norm", "query_norm", "key_norm", "attention_norm", "feed_norm",
-                                          "output_norm")),
+        *((name, NormStruct) for name in ("stream_norm", "input_norm", "query_norm", "key_norm", "feed_norm",
+                                          "attention_norm", "output_norm")),
         ("inputs", MatrixStruct * 3), ("output", MatrixStruct), ("rotary", RotaryStruct), ("feed", FeedForwardStruct),
         ("experts", ExpertsStruct), ("slopes", _POINTER), ("sinks", _POINTER), ("keys", _POINTER), ("values", _POINTER),
         ("query_input", _POINTER), ("queries", _LONG), ("heads", _LONG), ("groups", _LONG), ("size", _LONG),
         ("window", _LONG), ("scale", _FLOAT), ("soft_cap", _FLOAT), ("residual_scale", _FLOAT), ("input_count", _INT),
-        ("parallel", _INT), ("normed_residual", _INT),
+        ("parallel", _INT), ("normed_residual", _INT), ("norms_sums", _INT), ("by_head", _INT),
     )  # fmt: skip
 
 
@@ -85,7 +85,8 @@ class DecoderStruct(ctypes.Structure):
 class PassStruct(ctypes.Structure):
     """``mf_pass``."""
 
-    _fields_ = (("x", _POINTER), ("positions", _POINTER), ("slots", _POINTER), ("out", _POINTER), ("batch", _LONG),
+    _fields_ = (("x", _POINTER), ("positions", _POINTER), ("slots", _POINTER), ("rotary_positions", _POINTER),
+                ("out", _POINTER), ("batch", _LONG),
                 ("length", _LONG), ("capacity", _LONG), ("kept", _LONG))  # fmt: skip
 
 
@@ -163,14 +164,14 @@ def layer(spec: Layer, width: int) -> LayerStruct:
     if (spec.output.inner, spec.output.outer) != (heads * size, width):
         raise ValueError("the output of attention does not fit its heads")
     result = LayerStruct(
-        input_norm=norm(spec.input_norm, width), query_norm=norm(spec.query_norm, size, heads * size),
+        stream_norm=norm(spec.stream_norm, width), input_norm=norm(spec.input_norm, width), query_norm=norm(spec.query_norm, size, heads * size),
         key_norm=norm(spec.key_norm, size, groups * size), attention_norm=norm(spec.attention_norm, width),
         feed_norm=norm(spec.feed_norm, width), output_norm=norm(spec.output_norm, width),
         inputs=(MatrixStruct * 3)(*map(matrix, spec.inputs)), output=matrix(spec.output),
         slopes=address(spec.slopes, np.float32, heads), sinks=address(spec.sinks, np.float32, heads), heads=heads,
         groups=groups, size=size, window=spec.window, scale=spec.scale, soft_cap=spec.soft_cap,
         residual_scale=spec.residual_scale, input_count=len(spec.inputs), parallel=spec.parallel,
-        normed_residual=spec.normed_residual,
+        normed_residual=spec.normed_residual, norms_sums=spec.norms_sums, by_head=spec.by_head,
     )  # fmt: skip
     if isinstance(spec.feed, Experts):
         result.experts = experts(spec.feed, width)

@@ -137,7 +137,8 @@ class Layer:
         heads, groups, size: H, G and D.
         scale: Of the scores.
         input_norm, feed_norm: Before the sublayers; None: there is none.
-        attention_norm, output_norm: Of what the sublayers give.
+        attention_norm, output_norm: Of what the sublayers give; with ``norms_sums``, of the sums with the residuals.
+        stream_norm: Of the hidden states that the layer is given, before all else.
         query_norm, key_norm: Of each head, or of all heads together, by the size of the weight.
         rotary: None: nothing is turned.
         window: A token attends to so many, itself included; 0: to all before it.
@@ -147,6 +148,9 @@ class Layer:
         residual_scale: Multiplies what a sublayer adds.
         parallel: The feed-forward layer reads the layer's input; with ``input_norm``'s result where it has no norm.
         normed_residual: Residuals are taken after the norms.
+        norms_sums: See ``attention_norm``.
+        by_head: The one matrix of ``inputs`` has the queries of each key-value head, its key and its value beside each
+            other.
         queries: ``(L, E)``: a table from which queries are made by position, for the last tokens alone; None: they are
             made of the normed input.
     """
@@ -162,6 +166,7 @@ class Layer:
     feed_norm: Norm | None = None
     attention_norm: Norm | None = None
     output_norm: Norm | None = None
+    stream_norm: Norm | None = None
     query_norm: Norm | None = None
     key_norm: Norm | None = None
     rotary: Rotary | None = None
@@ -172,6 +177,8 @@ class Layer:
     residual_scale: float = 1.0
     parallel: bool = False
     normed_residual: bool = False
+    norms_sums: bool = False
+    by_head: bool = False
     queries: np.ndarray | None = None
 
 
@@ -188,6 +195,8 @@ class Decoder:
         positions: ``(L, E)``, learned, added to the embeddings.
         embedding_norm: Of the sum.
         logit_scale, logit_cap: The logits are multiplied, then bounded by tanh; 0: not bounded.
+        long_from, long_offset: Where a position is from ``long_from`` on, rotary tables are read from row
+            ``long_offset`` on (LongRoPE); 0: always from the first row on.
     """
 
     embedding: Matrix
@@ -199,3 +208,5 @@ class Decoder:
     embedding_norm: Norm | None = None
     logit_scale: float = 1.0
     logit_cap: float = 0.0
+    long_from: int = 0
+    long_offset: int = 0

@@ -1,0 +1,193 @@
+"""A declared decoder's weights as the arguments of the backend's kernel ``decoder_pass``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mindspore import dtype as mstype
+
+from ..nn import Attention, Embedding, LayerNorm, Linear, RMSNorm
+from ..nn import decoder_pass as arrays
+from ..nn.activations import FastGelu, GeluExact, GeluTanh, Relu, Relu2, Silu
+from ..nn.weight_only import WeightOnlyEmbedding, WeightOnlyLinear
+from .experts import MixtureOfExperts
+from .feed_forward import FeedForward
+from .self_attention import SelfAttention, alibi_slopes
+
+_ACTIVATIONS: dict[type, tuple[arrays.Activation, float]] = {
+    GeluTanh: ("gelu_tanh", 1.0), GeluExact: ("gelu", 1.0), Silu: ("swish", 1.0), FastGelu: ("swish", FastGelu.beta),
+    Relu: ("relu", 1.0), Relu2: ("relu_squared", 1.0),
+}  # fmt: skip
+
+
+class Unsupported(Exception):
+    """A part of the model that the kernel does not compute, or a type that it does not read."""
+
+
+def decoder_arrays(model: Any) -> arrays.Decoder | None:
+    """Return a model's weights as the kernel takes them; None: it does not compute such a model.
+
+    So where anything is split over processes, of another type than fp32, or has a parameter beside those of its parts,
+    such as an adapter's. Arrays are views of the parameters, valid until these are given other memory.
+
+    Args:
+        model: A :class:`mf_core.models.DecoderForCausalLM`.
+    """
+    try:
+        return _Reader().decoder(model)
+    except Unsupported:
+        return None
+
+
+class _Reader:
+    """Reads cells, and keeps in mind which parameters it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def decoder(self, model: Any) -> arrays.Decoder:
+        body = model.decoder
+        if body.own != tuple(range(len(body.layers))) or not body.is_last or model.activation_dtype != "float32":
+            raise Unsupported
+        spec = arrays.Decoder(
+            self.embedding(body.embedding), self.layers(model), self.embedding(model.output_embedding),
+            last_norm=self.last_norm(model),
+            embedding_scale=body.multiplier,
+            positions=None if body.position_embedding is None else self.table(body.position_embedding),
+            embedding_norm=self.norm(body.embedding_norm),
+            logit_scale=model.logit_multiplier, logit_cap=model.logit_soft_cap or 0.0,
+            long_from=body.long_from, long_offset=body.length,
+        )  # fmt: skip
+        if {id(parameter) for parameter in model.get_parameters()} != self.seen:
+            raise Unsupported
+        return spec
+
+    def layers(self, model: Any) -> tuple[arrays.Layer, ...]:
+        return tuple(self.layer(cell, model) for cell in model.decoder.layers)
+
+    def last_norm(self, model: Any) -> arrays.Norm | None:
+        return self.norm(model.decoder.last_norm)
+
+    def layer(self, cell: Any, model: Any, **more: Any) -> arrays.Layer:
+        attention = cell.attention
+        if type(attention) is not SelfAttention or type(attention.core) is not Attention:
+            raise Unsupported
+        if attention.core.by_compiler or attention.softmax_dtype not in (None, mstype.float32):
+            raise Unsupported
+        separate = attention.fused is None
+        inputs = (attention.query, attention.key, attention.value) if separate else (attention.query_key_value,)
+        before, after = ("attention_norm", "feed_forward_norm"), ("attention_output_norm", "feed_forward_output_norm")
+        if cell.norms_sums:
+            before, after = after, before
+        first, second, given, added = (self.norm(getattr(cell, role)) for role in (*before, *after))
+        rotary = attention.rotary
+        return arrays.Layer(
+            inputs=tuple(map(self.linear, inputs)), output=self.linear(attention.output),
+            feed=self.experts(cell.feed_forward) if cell.has_experts else self.feed(cell.feed_forward),
+            heads=attention.num_heads, groups=attention.groups, size=attention.head_dim, scale=attention.scale,
+            input_norm=first, feed_norm=second, attention_norm=given, output_norm=added,
+            query_norm=self.norm(attention.query_norm), key_norm=self.norm(attention.key_norm),
+            rotary=None if rotary is None else arrays.Rotary(
+                rotary.cos.asnumpy(), rotary.sin.asnumpy(), rotary.interleaved
+            ),
+            window=attention.window or 0, soft_cap=attention.soft_cap or 0.0,
+            slopes=alibi_slopes(attention.num_heads) if attention.has_alibi else None,
+            sinks=None if attention.sinks is None else self.array(attention.sinks),
+            residual_scale=cell.multiplier, parallel=cell.is_parallel, normed_residual=cell.normed_residual,
+            norms_sums=cell.norms_sums, by_head=attention.fused == "by_head", **more,
+        )  # fmt: skip
+
+    def feed(self, cell: Any) -> arrays.FeedForward:
+        if type(cell) is not FeedForward or type(cell.act) not in _ACTIVATIONS:
+            raise Unsupported
+        activation, beta = _ACTIVATIONS[type(cell.act)]
+        if cell.is_fused:
+            gate, up = self.halves(self.linear(cell.gate_up))
+        elif cell.is_gated:
+            gate, up = self.linear(cell.gate), self.linear(cell.up)
+        else:
+            gate, up = self.linear(cell.up), None
+        return arrays.FeedForward(gate, self.linear(cell.down), up, activation, beta)
+
+    def halves(self, m: arrays.Matrix) -> tuple[arrays.Matrix, arrays.Matrix]:
+        """Return the matrices of the first and of the last half of the outputs."""
+        if m.kind.startswith("inputs_first"):
+            raise Unsupported
+        half = m.outer // 2
+
+        def part(rows: slice) -> arrays.Matrix:
+            scale, bias = (None if each is None else each[rows] for each in (m.scale, m.bias))
+            return arrays.Matrix(m.data[rows], m.kind, m.inner, half, scale, bias)
+
+        return part(slice(half)), part(slice(half, None))
+
+    def experts(self, cell: Any) -> arrays.Experts:
+        if type(cell) is not MixtureOfExperts or cell.own != tuple(range(len(cell.experts))) or cell.gather is not None:
+            raise Unsupported
+        router = cell.router
+        weight = self.array(router.weight)
+        if weight.shape[0] != router.experts or weight.shape[0] == weight.shape[1]:
+            raise Unsupported  # inputs first: none of the families that are decoded in this way has it
+        shared, gate = cell.shared_expert, cell.shared_expert_gate
+        return arrays.Experts(
+            arrays.Matrix(weight, "f32", weight.shape[1], router.experts), tuple(map(self.feed, cell.experts)),
+            router.chosen, normalized=router.normalize, shared=None if shared is None else self.feed(shared),
+            shared_gate=None if gate is None else self.linear(gate),
+        )  # fmt: skip
+
+    # Cells with weights ----------------------------------------------------------------------------------------------
+
+    def linear(self, cell: Any) -> arrays.Matrix:
+        if cell.dtype != mstype.float32:
+            raise Unsupported
+        bias = None if cell.bias is None else self.array(cell.bias)
+        if type(cell) is WeightOnlyLinear:
+            return self.narrow(cell, bias)
+        if type(cell) is not Linear or cell.enter is not None or cell.leave is not None or cell.by_compiler:
+            raise Unsupported
+        data, rounded = self.array(cell.weight), cell.compute_dtype == "bfloat16"
+        kind: Any = ("f32" if cell.outputs_first else "inputs_first") + ("_rounded" if rounded else "")
+        outer, inner = data.shape if cell.outputs_first else data.shape[::-1]
+        return arrays.Matrix(data, kind, inner, outer, bias=bias)
+
+    def embedding(self, cell: Any) -> arrays.Matrix:
+        if cell.dtype != mstype.float32:
+            raise Unsupported
+        if type(cell) is WeightOnlyEmbedding:
+            return self.narrow(cell, None)
+        data = self.table(cell)
+        rounded = cell.compute_dtype == "bfloat16"
+        return arrays.Matrix(data, "f32_rounded" if rounded else "f32", data.shape[1], data.shape[0])
+
+    def table(self, cell: Any) -> np.ndarray:
+        split = any(getattr(cell, name, None) is not None for name in ("enter", "leave", "first", "gather"))
+        if type(cell) is not Embedding or split:
+            raise Unsupported
+        return self.array(cell.weight)
+
+    def narrow(self, cell: Any, bias: np.ndarray | None) -> arrays.Matrix:
+        self.seen.add(id(cell.weight))
+        data = cell.weight.asnumpy()
+        kind: Any = "int8" if data.dtype == np.int8 else "bfloat16"
+        return arrays.Matrix(data, kind, data.shape[1], data.shape[0], self.array(cell.scale), bias)
+
+    def norm(self, cell: Any) -> arrays.Norm | None:
+        if cell is None:
+            return None
+        if cell.dtype != mstype.float32:
+            raise Unsupported
+        weight = self.array(cell.weight)
+        if type(cell) is LayerNorm and not cell.by_compiler:
+            bias = np.zeros_like(weight) if cell.bias is None else self.array(cell.bias)
+            return arrays.Norm("layer", weight, cell.epsilon, bias)
+        if type(cell) is not RMSNorm or cell.total is not None:
+            raise Unsupported
+        return arrays.Norm("rms", weight + np.float32(cell.offset) if cell.offset else weight, cell.epsilon)
+
+    def array(self, parameter: Any) -> np.ndarray:
+        if parameter.dtype != mstype.float32:
+            raise Unsupported
+        self.seen.add(id(parameter))
+        array: np.ndarray = parameter.asnumpy()
+        return array
