@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.runtime import exclusive
 from ..nn.kernels import kernel
 from .cache import place_tokens
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
-
-_lock = threading.Lock()
-
 
 class DirectStep:
     """A model with a cache of fixed size; each call puts tokens into it and returns the last ones' logits.
@@ -24,23 +21,19 @@ class DirectStep:
 
     Args:
         model: The model.
+        run: From :func:`prepare`; it may be replaced when weights have changed.
         batch: Rows, B.
         capacity: Slots of a row, C; the last of them takes padding.
     """
 
-    def __init__(self, model: PretrainedModel, batch: int, capacity: int) -> None:
-        self.model, self.batch, self.capacity = model, batch, capacity
-        self.run = _prepare(model)
-        layers = self.run.spec.layers
+    def __init__(self, model: PretrainedModel, run: Any, batch: int, capacity: int) -> None:
+        self.model, self.run, self.batch, self.capacity = model, run, batch, capacity
+        layers = run.spec.layers
 
         def caches() -> list[np.ndarray]:  # the system gives memory to what is written
             return [np.zeros((batch, layer.groups, capacity, layer.size), np.float32) for layer in layers]
 
         self.keys, self.values = caches(), caches()
-
-    def renew(self) -> None:
-        """Read the model's weights again: they may have been given other memory since the last run."""
-        self.run = _prepare(self.model)
 
     @staticmethod
     def width(longest: int, kept: int) -> int:
@@ -50,7 +43,7 @@ class DirectStep:
     def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
         """See :meth:`mf_core.generation.steps.DecodeStep.put`."""
         ids, positions, slots = place_tokens(tokens, starts, width, self.capacity)
-        with _lock:
+        with exclusive():
             logits: np.ndarray = self.run(ids, positions, slots, self.keys, self.values, self.capacity, kept)
         return logits
 
@@ -62,14 +55,8 @@ class DirectStep:
                 new[row, :, : part.shape[1]] = part
 
 
-def can_run(model: PretrainedModel) -> bool:
-    """Return whether the backend runs the model's passes without a graph."""
+def prepare(model: PretrainedModel) -> Callable[..., np.ndarray] | None:
+    """Return what runs a model's passes without a graph, with its weights as they are now; None: nothing does."""
     make = kernel("decoder_pass")
-    return make is not None and model.decoder_arrays() is not None
-
-
-def _prepare(model: PretrainedModel) -> Any:
-    make: Callable[..., Any] | None = kernel("decoder_pass")
-    arrays = model.decoder_arrays()
-    assert make is not None and arrays is not None
-    return make(arrays)
+    arrays = None if make is None else model.decoder_arrays()
+    return None if make is None or arrays is None else make(arrays)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backends.runtime import exclusive
-from .cache import cache_bucket, prompt_bucket
+from .cache import cache_bucket
 from .sequences import shared_length
-from .steps import DecodeStep, give_back, take_step
+from .steps import Step, give_back, take_step
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +37,7 @@ class CachedRows:
     def __init__(self, model: PretrainedModel, count: int) -> None:
         self.model = model
         self.held: list[list[int]] = [[] for _ in range(count)]
-        self._step: DecodeStep | None = None
+        self._step: Step | None = None
 
     def __enter__(self) -> CachedRows:
         return self
@@ -112,8 +112,7 @@ class CachedRows:
 
     def _pass(self, tokens: Sequence[Sequence[int]], kept: int) -> np.ndarray:
         assert self._step is not None
-        longest = max(map(len, tokens))
-        width = kept if longest <= kept else prompt_bucket(longest)
+        width = self._step.width(max(map(len, tokens)), kept)
         logits = self._step.put(tokens, [len(held) for held in self.held], width, kept)
         for held, new in zip(self.held, tokens, strict=True):
             held += new

@@ -11,7 +11,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from ..backends.runtime import exclusive
 from ..nn import LayerCache, ms_dtype
 from . import graph_cache
-from .cache import cache_bias, cache_slots, place_tokens
+from .cache import cache_bias, cache_slots, place_tokens, prompt_bucket
+from .direct import DirectStep, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,11 @@ class DecodeStep(nn.Cell):
         if kept > 1:
             return self.model.decode(input_ids, position_ids, bias, cache, kept)
         return self.model.decode(input_ids, position_ids, bias, cache)
+
+    @staticmethod
+    def width(longest: int, kept: int) -> int:
+        """Return what a pass over at most ``longest`` tokens of a row is padded to: each width takes a graph."""
+        return kept if longest <= kept else prompt_bucket(longest)
 
     def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
         """Put each row's tokens into its places from ``starts`` on; return the last ones' logits, ``(B, kept, V)``.
@@ -133,14 +139,22 @@ class DecodeStep(nn.Cell):
         return cache_slots(places, self.heads, self.capacity)[-self.heads * length :]
 
 
-def take_step(model: PretrainedModel, batch: int, capacity: int) -> DecodeStep:
+Step = DecodeStep | DirectStep
+
+
+def take_step(model: PretrainedModel, batch: int, capacity: int) -> Step:
     """Lend a step to a run, until :func:`give_back`. Runs that overlap get steps, and so caches, of their own."""
     with exclusive():
-        step = _kept(model).pop((batch, capacity), None)
-        return DecodeStep(model, batch, capacity) if step is None else step
+        step, run = _kept(model).pop((batch, capacity), None), prepare(model)
+        if run is None:
+            return step if isinstance(step, DecodeStep) else DecodeStep(model, batch, capacity)
+        if not isinstance(step, DirectStep):
+            return DirectStep(model, run, batch, capacity)
+        step.run = run  # the weights may have been given other memory since
+        return step
 
 
-def give_back(step: DecodeStep) -> None:
+def give_back(step: Step) -> None:
     """Keep a step for the next run."""
     with exclusive():
         steps = _kept(step.model)
@@ -149,6 +163,6 @@ def give_back(step: DecodeStep) -> None:
             del steps[next(iter(steps))]
 
 
-def _kept(model: PretrainedModel) -> dict[tuple[int, int], DecodeStep]:
-    steps: dict[tuple[int, int], DecodeStep] = model.__dict__.setdefault("_decode_steps", {})
+def _kept(model: PretrainedModel) -> dict[tuple[int, int], Step]:
+    steps: dict[tuple[int, int], Step] = model.__dict__.setdefault("_decode_steps", {})
     return steps

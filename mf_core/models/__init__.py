@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .decoder import Cache as Cache
     from .decoder import Decoder as Decoder
     from .decoder import DecoderForCausalLM as DecoderForCausalLM
+    from .decoder_arrays import ArraysReader as ArraysReader
     from .decoder_layer import DecoderLayer as DecoderLayer
     from .experts import MixtureOfExperts as MixtureOfExperts
     from .experts import Router as Router
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Public name -> the module that defines it.
 _MODULES = {
+    "ArraysReader": "decoder_arrays",
     "AttentionSpec": "layer_spec",
     "Cache": "decoder",
     "Decoder": "decoder",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ..config import PretrainedConfig
     from ..hub import Source
     from ..lora import LoraConfig
+    from ..nn.decoder_pass import Decoder as DecoderArrays
     from ..parallel.shard_model import Spread
 
 M = TypeVar("M", bound="PretrainedModel")
@@ -376,6 +377,10 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     def __repr__(self) -> str:
         """Return :meth:`summary`, then the tree of cells."""
         return f"{self.summary()}\n{super().__repr__()}"
+
+    def decoder_arrays(self) -> DecoderArrays | None:
+        """Return the model as the kernel ``decoder_pass`` takes it; None: the kernel does not compute such a model."""
+        return None
 
     def num_parameters(self) -> int:
         """Return the number of weights."""

@@ -19,7 +19,9 @@ from mindspore import dtype as mstype
 
 from ..nn import CausalBias, Dropout, Embedding, LayerCache, Operators, WindowBias, positions
 from ..parallel.plan import ParallelPlan, plan_from_roles
+from ..nn.decoder_pass import Decoder as DecoderArrays
 from .base import PretrainedModel
+from .decoder_arrays import ArraysReader
 from .decoder_layer import DecoderLayer
 from .layer_spec import NAMES, DecoderSpec, LayerSpec
 from .parts import NamedParts, Part, make_norm, python_property
@@ -165,10 +167,12 @@ class DecoderForCausalLM(PretrainedModel):
         names: Role -> name in checkpoints, where they differ from Llama's; roles are the keys of
             :data:`mf_core.models.layer_spec.NAMES`.
         decoder_class: The body.
+        arrays_reader: Describes the model to the kernel that runs whole passes.
     """
 
     names: ClassVar[Mapping[str, str]] = {}
     decoder_class: ClassVar[type[Decoder]] = Decoder
+    arrays_reader: ClassVar[type[ArraysReader]] = ArraysReader
     ignored_keys: ClassVar[tuple[str, ...]] = (r"\.rotary_emb\.inv_freq$", r"^lm_head\.weight$")
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -282,6 +286,10 @@ class DecoderForCausalLM(PretrainedModel):
         last = 1 if logits_to_keep is None else logits_to_keep
         hidden = self.decoder(input_ids, position_ids, bias, cache, last=last)
         return self.head(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
+
+    def decoder_arrays(self) -> DecoderArrays | None:
+        """See the base class."""
+        return self.arrays_reader.read(self)
 
     def set_stage(self, layers: range, *, is_last: bool) -> None:
         """See the base class."""

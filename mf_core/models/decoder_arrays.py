@@ -21,32 +21,39 @@ _ACTIVATIONS: dict[type, tuple[arrays.Activation, float]] = {
 }  # fmt: skip
 
 
+#: What the cells of layers without a window have for one.
+_NO_WINDOW = 1 << 30
+
+
 class Unsupported(Exception):
     """A part of the model that the kernel does not compute, or a type that it does not read."""
 
 
-def decoder_arrays(model: Any) -> arrays.Decoder | None:
-    """Return a model's weights as the kernel takes them; None: it does not compute such a model.
+class ArraysReader:
+    """Reads the cells of a :class:`mf_core.models.DecoderForCausalLM`; families whose body has more override it.
 
-    So where anything is split over processes, of another type than fp32, or has a parameter beside those of its parts,
-    such as an adapter's. Arrays are views of the parameters, valid until these are given other memory.
-
-    Args:
-        model: A :class:`mf_core.models.DecoderForCausalLM`.
+    Attributes:
+        seen: Identities of the parameters that have been read: where one is left, such as an adapter's, the kernel
+            would compute another model.
     """
-    try:
-        return _Reader().decoder(model)
-    except Unsupported:
-        return None
-
-
-class _Reader:
-    """Reads cells, and keeps in mind which parameters it has seen."""
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
 
+    @classmethod
+    def read(cls, model: Any) -> arrays.Decoder | None:
+        """Return a model's weights as the kernel takes them; None: it does not compute such a model.
+
+        So where anything is split over processes, is of another type than fp32, or has a parameter beside those of its
+        parts. Arrays are views of the parameters, valid until these are given other memory.
+        """
+        try:
+            return cls().decoder(model)
+        except Unsupported:
+            return None
+
     def decoder(self, model: Any) -> arrays.Decoder:
+        """Return the whole model."""
         body = model.decoder
         if body.own != tuple(range(len(body.layers))) or not body.is_last or model.activation_dtype != "float32":
             raise Unsupported
@@ -64,12 +71,20 @@ class _Reader:
         return spec
 
     def layers(self, model: Any) -> tuple[arrays.Layer, ...]:
-        return tuple(self.layer(cell, model) for cell in model.decoder.layers)
+        """Return the layers, in order."""
+        body = model.decoder
+        windows = [body.windows[kind].window for kind in body.bias_of]
+        return tuple(
+            self.layer(cell, window=0 if window >= _NO_WINDOW else window)
+            for cell, window in zip(body.layers, windows, strict=True)
+        )
 
     def last_norm(self, model: Any) -> arrays.Norm | None:
+        """Return the norm between the layers and the head."""
         return self.norm(model.decoder.last_norm)
 
-    def layer(self, cell: Any, model: Any, **more: Any) -> arrays.Layer:
+    def layer(self, cell: Any, **more: Any) -> arrays.Layer:
+        """Return a layer; ``more`` are fields that its cell does not tell."""
         attention = cell.attention
         if type(attention) is not SelfAttention or type(attention.core) is not Attention:
             raise Unsupported
@@ -91,7 +106,7 @@ class _Reader:
             rotary=None if rotary is None else arrays.Rotary(
                 rotary.cos.asnumpy(), rotary.sin.asnumpy(), rotary.interleaved
             ),
-            window=attention.window or 0, soft_cap=attention.soft_cap or 0.0,
+            soft_cap=attention.soft_cap or 0.0,
             slopes=alibi_slopes(attention.num_heads) if attention.has_alibi else None,
             sinks=None if attention.sinks is None else self.array(attention.sinks),
             residual_scale=cell.multiplier, parallel=cell.is_parallel, normed_residual=cell.normed_residual,
@@ -99,6 +114,7 @@ class _Reader:
         )  # fmt: skip
 
     def feed(self, cell: Any) -> arrays.FeedForward:
+        """Return a feed-forward layer."""
         if type(cell) is not FeedForward or type(cell.act) not in _ACTIVATIONS:
             raise Unsupported
         activation, beta = _ACTIVATIONS[type(cell.act)]
@@ -123,6 +139,7 @@ class _Reader:
         return part(slice(half)), part(slice(half, None))
 
     def experts(self, cell: Any) -> arrays.Experts:
+        """Return a mixture of experts."""
         if type(cell) is not MixtureOfExperts or cell.own != tuple(range(len(cell.experts))) or cell.gather is not None:
             raise Unsupported
         router = cell.router
@@ -139,6 +156,7 @@ class _Reader:
     # Cells with weights ----------------------------------------------------------------------------------------------
 
     def linear(self, cell: Any) -> arrays.Matrix:
+        """Return the weight of a linear layer."""
         if cell.dtype != mstype.float32:
             raise Unsupported
         bias = None if cell.bias is None else self.array(cell.bias)
@@ -152,6 +170,7 @@ class _Reader:
         return arrays.Matrix(data, kind, inner, outer, bias=bias)
 
     def embedding(self, cell: Any) -> arrays.Matrix:
+        """Return an embedding as a matrix."""
         if cell.dtype != mstype.float32:
             raise Unsupported
         if type(cell) is WeightOnlyEmbedding:
@@ -161,18 +180,21 @@ class _Reader:
         return arrays.Matrix(data, "f32_rounded" if rounded else "f32", data.shape[1], data.shape[0])
 
     def table(self, cell: Any) -> np.ndarray:
+        """Return the weight of an embedding."""
         split = any(getattr(cell, name, None) is not None for name in ("enter", "leave", "first", "gather"))
         if type(cell) is not Embedding or split:
             raise Unsupported
         return self.array(cell.weight)
 
     def narrow(self, cell: Any, bias: np.ndarray | None) -> arrays.Matrix:
+        """Return a weight of less than 32 bits."""
         self.seen.add(id(cell.weight))
         data = cell.weight.asnumpy()
         kind: Any = "int8" if data.dtype == np.int8 else "bfloat16"
         return arrays.Matrix(data, kind, data.shape[1], data.shape[0], self.array(cell.scale), bias)
 
     def norm(self, cell: Any) -> arrays.Norm | None:
+        """Return a norm; None where there is none."""
         if cell is None:
             return None
         if cell.dtype != mstype.float32:
@@ -186,6 +208,7 @@ class _Reader:
         return arrays.Norm("rms", weight + np.float32(cell.offset) if cell.offset else weight, cell.epsilon)
 
     def array(self, parameter: Any) -> np.ndarray:
+        """Return a parameter's values, which are kept in mind as read."""
         if parameter.dtype != mstype.float32:
             raise Unsupported
         self.seen.add(id(parameter))

@@ -85,22 +85,13 @@ where one is said, that works in compiled graphs and outside:
 ``weight_only_rows(ids, weight, scale) -> Tensor``
     Rows of ``weight * scale``: ``(…, K)`` fp32 for ``ids``, ``(…)`` int32, with the same weight and scale.
 
-``decoder_layer(x, asking, bias, slots, keys, values, norms, projections, rotary, beta, scale, normed_residual) ->
-Tensor``
-    A pass of decoding through a whole layer: what :class:`mf_core.nn.DecoderLayer` computes of its parts. ``x`` is
-    ``(B, S, E)``; ``bias``, ``slots``, ``keys``, ``values`` and ``scale`` are those of ``cached_attention``, and G
-    divides H. Queries are made of ``asking``, ``(B, Q, E)`` for the last Q tokens, where it is not None; Q is S else.
-    Returns ``(B, Q, E)``.
-
-    ``norms`` are two, each ``(weight, bias, epsilon)``; a norm whose bias is None is an RMS norm. ``projections`` are
-    those that make queries, keys and values, of which there may be one for all three, beside each other; that of what
-    was seen; those that make the inner numbers; and that of these: ``((…,), output, (…,), down)``. Where two make the
-    inner numbers, the second's are multiplied by the activation of the first's. Each is ``(weight, weight_scale, bias,
-    outputs_first, rounded)``: the weight is ``(in, out)`` fp32 or, with ``outputs_first``, ``(out, in)`` fp32, int8 or
-    bf16; its scale ``(out,)`` and its bias ``(out,)`` may be None. With ``rounded``, of fp32 alone, products are those
-    of ``bfloat16_linear``. ``rotary`` is None or ``(position_ids, cos, sin)``, as for ``rotary``. The activation is
-    ``swish`` with ``beta`` or, where that is None, ``gelu``. Residuals are what goes into the norms or, with
-    ``normed_residual``, what comes out of them.
+``decoder_pass(decoder) -> Callable``
+    Whole passes of a decoder over its cache, outside of graphs. ``decoder`` is a
+    :class:`mf_core.nn.decoder_pass.Decoder`, whose arrays stay where they are for as long as the result is used. That is
+    called as ``run(ids, positions, slots, keys, values, capacity, kept)`` with numpy arrays: ids, positions and slots
+    ``(B, S)`` int32, where a slot is where in its row of the cache a token goes, and each layer's keys and values
+    ``(B, G, C, D)`` fp32, which it writes to. A token attends to the slots up to its position, within the layer's
+    window. Returns the logits of the last tokens, ``(B, kept, V)`` fp32. Its attribute ``spec`` is the decoder.
 
 Environment variables:
     MF_KERNELS: ``0`` turns all of them off.
@@ -121,7 +112,7 @@ NAMES = (
     "causal_attention", "rms_norm", "fused_adamw", "sum_of_squares", "layer_norm", "bias_add", "softmax", "gelu",
     "swish", "rotary", "cross_entropy", "self_attention", "cached_attention", "write_cache", "linear",
     "linear_outputs_first", "bfloat16_linear", "bfloat16_linear_outputs_first", "weight_only_linear",
-    "weight_only_rows", "decoder_layer",
+    "weight_only_rows", "decoder_pass",
 )  # fmt: skip
 
 logger = logging.getLogger("mf_core")

@@ -47,7 +47,7 @@ class CPUBackend(DeviceBackend):
     kernels: ClassVar[tuple[str, ...]] = (
         "layer_norm", "rms_norm", "bias_add", "softmax", "gelu", "swish", "rotary", "cross_entropy", "self_attention",
         "cached_attention", "write_cache", "linear", "linear_outputs_first", "bfloat16_linear",
-        "bfloat16_linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_layer", "sum_of_squares",
+        "bfloat16_linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_pass", "sum_of_squares",
         "fused_adamw",
     )  # fmt: skip
     keeps_graphs: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 from mindspore.ops.signature import make_sig, sig_rw
 
+from .decoder_pass import DecoderPass
 from .kernels import library
 
 _LIBRARY = library()[1]
@@ -179,9 +180,6 @@ _adamw.set_signatures(
     tuple(make_sig(f"input{i}", sig_rw.RW_WRITE if i in (1, 2, 3) else sig_rw.RW_READ) for i in range(9))
 )
 _cached_attention = _operator("mf_cached_attention", _like_first, _like_first)
-_decoder_layer = _operator(
-    "mf_decoder_layer", lambda x, asking, bias, *_: (x[0], bias[2], x[2]), _like_first
-)
 _self_attention = _operator("mf_self_attention", _like_first, _like_first, _self_attention_backward)
 
 
@@ -281,30 +279,6 @@ def cached_attention(
     return _cached_attention(query, key, value, bias, slots, keys, values, Tensor([scale], mstype.float32))
 
 
-def decoder_layer(
-    x: Tensor, asking: Tensor | None, bias: Tensor, slots: Tensor, keys: Tensor, values: Tensor, norms: Any,
-    projections: Any, rotary: Any, beta: float | None, scale: float, normed_residual: bool,
-) -> Tensor:  # fmt: skip
-    """One operator, whose arguments are flat: an int32 number stands for what there is not."""
-    nothing = Tensor([0], mstype.int32)
-    (first, first_bias, first_epsilon), (second, second_bias, second_epsilon) = norms
-    inputs, output, ups, down = projections
-    each = (*inputs, output, *ups, down)
-    positions, cos, sin = (nothing, nothing, nothing) if rotary is None else rotary
-    numbers = [scale, first_epsilon, second_epsilon, 0.0 if beta is None else beta]
-    form = [len(inputs), len(ups), int(beta is None), int(normed_residual)]
-    arrays: tuple[Tensor, ...] = (first, nothing if first_bias is None else first_bias)
-    arrays += (second, nothing if second_bias is None else second_bias)
-    for weight, weight_scale, weight_bias, outputs_first, rounded in each:
-        form += [int(outputs_first) + 2 * int(rounded)]
-        arrays += (weight, nothing if weight_scale is None else weight_scale)
-        arrays += (nothing if weight_bias is None else weight_bias,)
-    return _decoder_layer(
-        x, nothing if asking is None else asking, bias, slots, keys, values, positions, cos, sin,
-        Tensor(numbers, mstype.float32), Tensor(form, mstype.int32), *arrays,
-    )  # fmt: skip
-
-
 KERNELS: dict[str, Callable[..., Any]] = {
     "gelu": gelu,
     "cross_entropy": cross_entropy,
@@ -325,5 +299,5 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "write_cache": write_cache,
     "sum_of_squares": sum_of_squares,
     "fused_adamw": fused_adamw,
-    "decoder_layer": decoder_layer,
+    "decoder_pass": DecoderPass,
 }

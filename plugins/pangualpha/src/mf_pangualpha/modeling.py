@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mindspore import Tensor, nn
 
 from mf_core.models import (
+    ArraysReader,
     AttentionSpec,
     Cache,
     Decoder,
@@ -34,6 +35,7 @@ from mf_core.models import (
     NormSpec,
 )
 from mf_core.nn import Embedding
+from mf_core.nn import decoder_pass as arrays
 
 from .config import PanguAlphaConfig
 
@@ -61,11 +63,26 @@ class PanguAlphaModel(Decoder):
         return self.top_query_layer(x, position_ids, bias[:, :, -kept:], cache[self.top], None, queries)
 
 
+class PanguAlphaReader(ArraysReader):
+    """Describes the top query layer as a layer whose queries are a table, with the layer norm before it."""
+
+    def layers(self, model: Any) -> tuple[arrays.Layer, ...]:
+        """See the base class."""
+        body = model.decoder
+        norm, queries = self.norm(body.last_norm), self.table(body.top_query_embedding)
+        return *super().layers(model), self.layer(body.top_query_layer, stream_norm=norm, queries=queries)
+
+    def last_norm(self, model: Any) -> arrays.Norm | None:
+        """See the base class."""
+        return None
+
+
 class PanguAlphaHeadModel(DecoderForCausalLM):
     """PanGu-alpha with its language-model head, which shares the word embedding's weight."""
 
     config_class: ClassVar[type[PanguAlphaConfig]] = PanguAlphaConfig
     decoder_class: ClassVar[type[Decoder]] = PanguAlphaModel
+    arrays_reader: ClassVar[type[ArraysReader]] = PanguAlphaReader
     names: ClassVar[Mapping[str, str]] = {
         "decoder": "backbone", "embedding": "word_embedding", "position_embedding": "position_embedding",
         "layers": "blocks", "last_norm": "layernorm", "attention_norm": "layernorm1", "attention": "attention",
