@@ -3,7 +3,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <type_traits>
 #include <vector>
+
+#include "../native/decoder.h"
 
 #define KERNEL(NAME) extern "C" int NAME(int, void**, int*, int64_t**, const char**, void*, void*)
 KERNEL(mf_weight_only_linear);
@@ -11,7 +14,6 @@ KERNEL(mf_weight_only_rows);
 KERNEL(mf_write_cache);
 KERNEL(mf_cached_attention);
 KERNEL(mf_self_attention);
-KERNEL(mf_decoder_layer);
 KERNEL(mf_self_attention_gradient);
 KERNEL(mf_linear);
 KERNEL(mf_linear_outputs_first);
@@ -37,6 +39,8 @@ KERNEL(mf_product_of_columns);
 KERNEL(mf_bfloat16_product_of_columns);
 KERNEL(mf_sum_of_squares);
 KERNEL(mf_adamw);
+extern "C" int mf_decoder_pass(const mf_decoder*, const mf_pass*);
+extern "C" int mf_embed(const mf_matrix*, const int32_t*, int64_t, float*);
 extern "C" void mf_set_threads(int);
 extern "C" const char* mf_best_level();
 
@@ -88,35 +92,81 @@ static void expect(int wanted, const char* what, int code) {
   }
 }
 
-// A layer with one projection for queries, keys and values, or with three, rotary positions and a gate.
-static int run_layer(int64_t length, const char* dtype, bool apart, int64_t slots_from) {
-  const int64_t batch = 2, heads = 4, groups = 2, size = 6, places = 9, width = 23, inner = 50;
-  const bool floats = std::string(dtype) == "float32", outputs_first = !floats || apart;
-  const Tensor none = {"int32", {1}, 1}, row = {"float32", {width}}, angles = {"float32", {5, size / 2}};
-  const Tensor x = {"float32", {batch, length, width}}, cache = {"float32", {batch * groups * places, size}};
-  const int64_t slots = batch * groups * length;
-  std::vector<Tensor> tensors = {x, none, {"float32", {batch, 1, length, places}},
-                                 {"int32", {slots}, slots_from + slots, slots_from}, cache, cache, none, none, none,
-                                 {"float32", {4}}, none, row, apart ? none : row, row, apart ? none : row};
-  if (apart) tensors[6] = {"int32", {batch, length}, 5}, tensors[7] = tensors[8] = angles;
-  std::vector<int32_t> form = {apart ? 3 : 1, apart ? 2 : 1, 1, 0};
-  const auto project = [&](int64_t from, int64_t to) {
-    form.push_back(outputs_first);
-    tensors.push_back(outputs_first ? Tensor{dtype, {to, from}} : Tensor{dtype, {from, to}});
-    tensors.push_back(floats ? none : Tensor{"float32", {to}});
-    tensors.push_back(apart ? none : Tensor{"float32", {to}});
-  };
-  if (apart) {
-    project(width, heads * size), project(width, groups * size), project(width, groups * size);
-  } else {
-    project(width, (heads + 2 * groups) * size);
+// Buffers of exactly their sizes, which live as long as this does.
+class Buffers {
+ public:
+  ~Buffers() {
+    for (void* data : all_) free(data);
   }
-  project(heads * size, width);
-  for (int i = 0; i < (apart ? 2 : 1); i++) project(width, inner);
-  project(inner, width);
-  tensors[10] = {"int32", {int64_t(form.size())}, 0, 0, form};
-  tensors.push_back(x);
-  return run(mf_decoder_layer, tensors);
+  template <typename T>
+  T* of(int64_t count) {
+    T* data = static_cast<T*>(malloc(count * sizeof(T)));
+    for (int64_t i = 0; i < count; i++) data[i] = std::is_same_v<T, float> ? T(i % 13) / T(4) - T(1.5) : T(i % 5);
+    all_.push_back(data);
+    return data;
+  }
+  mf_matrix matrix(int64_t inner, int64_t outer, int32_t kind, bool bias) {
+    mf_matrix m = {nullptr, nullptr, bias ? of<float>(outer) : nullptr, inner, outer, kind, 0};
+    if (kind == MF_INT8) m.data = of<int8_t>(inner * outer), m.scale = of<float>(outer);
+    else if (kind == MF_BF16) m.data = of<uint16_t>(inner * outer);
+    else if (kind == MF_Q4_1) m.data = of<uint8_t>(inner / 32 * 20 * outer);
+    else if (kind == MF_Q6_K) m.data = of<uint8_t>(inner / 256 * 210 * outer);
+    else m.data = of<float>(inner * outer);
+    return m;
+  }
+  mf_norm norm(int64_t width, int32_t kind) {
+    return {of<float>(width), kind == MF_LAYER_NORM ? of<float>(width) : nullptr, width, 1e-5f, kind};
+  }
+
+ private:
+  std::vector<void*> all_;
+};
+
+// A decoder of one layer: with one matrix for queries, keys and values, or with all that a layer may have.
+static int run_decoder(int64_t length, int32_t kind, bool rich, int32_t last_slot) {
+  Buffers b;
+  const bool blocks = kind == MF_Q4_1 || kind == MF_Q6_K;
+  const int64_t batch = 2, heads = 4, groups = 2, capacity = 9, many = kind == MF_Q6_K ? 256 : 96;
+  const int64_t size = blocks ? many / 4 : 6, width = blocks ? many : 23, inner = blocks ? many : 50, vocabulary = 11;
+  const int64_t mixed = (heads + 2 * groups) * size;
+  mf_layer l = {};
+  l.heads = heads, l.groups = groups, l.size = size, l.scale = 0.3f, l.residual_scale = rich ? 0.5f : 1;
+  l.input_norm = b.norm(width, rich ? MF_RMS_NORM : MF_LAYER_NORM), l.feed_norm = b.norm(width, MF_LAYER_NORM);
+  if (rich) {
+    l.inputs[0] = b.matrix(width, heads * size, kind, false);
+    for (int i : {1, 2}) l.inputs[i] = b.matrix(width, groups * size, kind, false);
+    l.query_norm = l.key_norm = b.norm(size, MF_RMS_NORM);
+    l.attention_norm = l.output_norm = b.norm(width, MF_RMS_NORM);
+    l.rotary = {b.of<float>(capacity), b.of<float>(capacity), capacity, 1, 1, 0};
+    l.slopes = b.of<float>(heads), l.sinks = b.of<float>(heads), l.soft_cap = 2, l.window = 3;
+  } else {
+    l.inputs[0] = b.matrix(width, mixed, kind, true);
+    l.by_head = 1;
+  }
+  l.input_count = rich ? 3 : 1;
+  l.output = b.matrix(heads * size, width, kind, true);
+  const auto feed = [&] {
+    mf_feed_forward f = {b.matrix(width, inner, kind, true), {}, b.matrix(inner, width, kind, true), MF_GELU, 0, 1, 1};
+    if (rich) f.up = b.matrix(width, inner, kind, false), f.activation = MF_CLAMPED_SWISH;
+    return f;
+  };
+  std::vector<mf_feed_forward> experts;
+  if (rich) {
+    for (int i = 0; i < 4; i++) experts.push_back(feed());
+    l.experts = {b.matrix(width, 3, MF_F32, false), {}, b.of<float>(3), experts.data(), &experts[3], 3, 2, 3, 2, 1, 1, 1, 0};
+  } else {
+    l.feed = feed();
+  }
+  l.keys = b.of<float>(batch * groups * capacity * size), l.values = b.of<float>(batch * groups * capacity * size);
+  const mf_decoder decoder = {&l, b.norm(width, MF_RMS_NORM), b.matrix(width, vocabulary, kind, false), 1, width, 1, 3};
+  int32_t *positions = b.of<int32_t>(batch * length), *slots = b.of<int32_t>(batch * length);
+  for (int64_t i = 0; i < batch * length; i++) positions[i] = slots[i] = int32_t(i % length);
+  slots[batch * length - 1] = last_slot;
+  const mf_pass pass = {b.of<float>(batch * length * width), positions, slots, positions, b.of<float>(batch * vocabulary),
+                        batch, length, capacity, 1};
+  int32_t* ids = b.of<int32_t>(batch * length);
+  const mf_matrix table = b.matrix(width, vocabulary, kind == MF_F32_INPUTS_FIRST ? int32_t(MF_F32) : kind, false);
+  return mf_embed(&table, ids, batch * length, b.of<float>(batch * length * width)) | mf_decoder_pass(&decoder, &pass);
 }
 
 int main() {
@@ -201,10 +251,10 @@ int main() {
   for (int threads = 1; threads <= 4; threads++) {
     mf_set_threads(threads);
     for (int64_t length : {1, 3, 9})
-      for (const char* dtype : {"float32", "int8", "bfloat16"})
-        for (bool apart : {false, true}) {
-          expect(0, "layer", run_layer(length, dtype, apart, 0));
-          expect(1, "a slot outside", run_layer(length, dtype, apart, 2 * 2 * 9));
+      for (int32_t kind : {MF_F32_INPUTS_FIRST, MF_F32, MF_INT8, MF_BF16, MF_Q4_1, MF_Q6_K})
+        for (bool rich : {false, true}) {
+          expect(0, "decoder", run_decoder(length, kind, rich, 8));
+          expect(1, "a slot outside", run_decoder(length, kind, rich, 9));
         }
   }
   expect(1, "another width", run(mf_weight_only_linear, {{"float32", {2, 3}}, {"int8", {5, 4}}, {"float32", {5}},

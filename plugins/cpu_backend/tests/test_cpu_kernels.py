@@ -447,10 +447,11 @@ def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
 def test_kernels_of_lower_levels(level, tmp_path):
     """All of the above again, with the kernels that lesser processors get."""
     names = "linear or rows or attention or cache or norm or bias or softmax or gelu or swish or rotary or entropy"
-    files = [__file__, str(Path(__file__).with_name("test_cpu_decoder_layer.py"))]
+    others = ("test_cpu_decoder_pass", "test_cpu_quantized")
+    files = [__file__, *(str(Path(__file__).with_name(f"{name}.py")) for name in others)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k",
-         f"({names} or layer) and (1t or 3t)"],
+         f"(({names}) and (1t or 3t)) or {' or '.join(others)}"],
         env={**os.environ, "MF_CPU_LEVEL": level}, capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
