@@ -64,14 +64,12 @@ class DeviceBackend(ABC):
         default_dtype: What models compute in where the configuration leaves ``compute_dtype`` at its default.
         dtypes: What they can compute in.
         kernels: Names of the kernels that :meth:`capability` may give, on some device at least.
-        keeps_graphs: Whether graphs that MindSpore has compiled for it may be kept on disk, for other processes.
     """
 
     name: ClassVar[str]
     default_dtype: ClassVar[str] = "float16"
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float16", "bfloat16")
     kernels: ClassVar[tuple[str, ...]] = ()
-    keeps_graphs: ClassVar[bool] = False
 
     @abstractmethod
     def probe(self) -> Probe:

@@ -18,7 +18,6 @@ VARIABLES = {
     "MF_CACHE": "folder for downloaded files",
     "MF_CPU_LEVEL": "which of the cpu backend's kernels to use, such as x86-64-v3",
     "MF_DETERMINISTIC": "1: the same bits from the same input, on Ascend; slower",
-    "MF_GRAPH_CACHE": "0: compiled graphs are neither kept nor used again",
     "MF_KERNELS": "0: no fused kernels of the backend's",
     "MF_MODELS": "folders with checkpoints as <name>/config.json, looked at before the network",
     "MF_NUM_THREADS": "threads of the cpu backend",

@@ -10,7 +10,6 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..backends.runtime import exclusive
 from ..nn import LayerCache, ms_dtype
-from . import graph_cache
 from .cache import cache_bias, cache_slots, place_tokens, prompt_bucket
 from .direct import DirectStep, prepare
 
@@ -87,9 +86,7 @@ class DecodeStep(nn.Cell):
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
-            logits: np.ndarray = graph_cache.run(
-                self, Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept
-            ).asnumpy()
+            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept).asnumpy()
             if was_training:
                 self.model.set_train(True)
         return logits.reshape((self.batch, kept, -1))

@@ -50,7 +50,6 @@ class CPUBackend(DeviceBackend):
         "bfloat16_linear_outputs_first", "weight_only_linear", "weight_only_rows", "decoder_pass", "sum_of_squares",
         "fused_adamw",
     )  # fmt: skip
-    keeps_graphs: ClassVar[bool] = True
 
     def probe(self) -> Probe:
         """See the base class."""
