@@ -432,8 +432,9 @@ def test_no_kernel_touches_what_is_not_its_own(level, tmp_path):
     sources = [*sorted(map(str, NATIVE.glob("*.cc"))), str(Path(__file__).with_name("kernels_main.cc"))]
     watched = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     subprocess.run(
-        ["g++", "-std=c++17", "-O1", "-g1", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *watched,
-         *OPTIONS[level], *sources, "-o", str(program)], check=True,
+        ["g++", "-std=c++17", "-O1", "-g1", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-psabi",
+         "-Wno-maybe-uninitialized",  # GCC's own intrinsics of AVX-512 set off this one
+         *watched, *OPTIONS[level], *sources, "-o", str(program)], check=True,
     )  # fmt: skip
     # The threads of the pool live to the end, which is no leak.
     done = subprocess.run(
