@@ -81,7 +81,7 @@ class CachedRows:
             if step is not None:
                 kept = [row for row, held in enumerate(self.held) if held]
                 if kept:
-                    self._step.copy(step, {row: row for row in kept}, [len(self.held[row]) for row in kept])
+                    self._step.copy(step, {row: row for row in kept}, [len(self.held[row]) for row in kept])  # type: ignore[arg-type]
                 give_back(step)
 
     def take(self, row: int, source: CachedRows) -> None:
@@ -89,7 +89,7 @@ class CachedRows:
         ids = source.held[0]
         self.reserve(len(ids))
         assert self._step is not None and source._step is not None
-        self._step.copy(source._step, {0: row}, [len(ids)])
+        self._step.copy(source._step, {0: row}, [len(ids)])  # type: ignore[arg-type]
         self.held[row] = list(ids)
 
     def reorder(self, parents: Sequence[int]) -> None:

@@ -18,8 +18,8 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from ..nn import CausalBias, Dropout, Embedding, LayerCache, Operators, WindowBias, positions
-from ..parallel.plan import ParallelPlan, plan_from_roles
 from ..nn.decoder_pass import Decoder as DecoderArrays
+from ..parallel.plan import ParallelPlan, plan_from_roles
 from .base import PretrainedModel
 from .decoder_arrays import ArraysReader
 from .decoder_layer import DecoderLayer

@@ -144,11 +144,11 @@ class ArraysReader:
             raise Unsupported
         router = cell.router
         weight = self.array(router.weight)
-        if weight.shape[0] != router.experts or weight.shape[0] == weight.shape[1]:
-            raise Unsupported  # inputs first: none of the families that are decoded in this way has it
+        kind: arrays.MatrixKind = "f32" if router.outputs_first else "inputs_first"
+        inner = weight.shape[1] if router.outputs_first else weight.shape[0]
         shared, gate = cell.shared_expert, cell.shared_expert_gate
         return arrays.Experts(
-            arrays.Matrix(weight, "f32", weight.shape[1], router.experts), tuple(map(self.feed, cell.experts)),
+            arrays.Matrix(weight, kind, inner, router.experts), tuple(map(self.feed, cell.experts)),
             router.chosen, normalized=router.normalize, shared=None if shared is None else self.feed(shared),
             shared_gate=None if gate is None else self.linear(gate),
         )  # fmt: skip
@@ -157,12 +157,12 @@ class ArraysReader:
 
     def linear(self, cell: Any) -> arrays.Matrix:
         """Return the weight of a linear layer."""
-        if cell.dtype != mstype.float32:
+        if type(cell) not in (Linear, WeightOnlyLinear) or cell.dtype != mstype.float32:
             raise Unsupported
         bias = None if cell.bias is None else self.array(cell.bias)
         if type(cell) is WeightOnlyLinear:
             return self.narrow(cell, bias)
-        if type(cell) is not Linear or cell.enter is not None or cell.leave is not None or cell.by_compiler:
+        if cell.enter is not None or cell.leave is not None or cell.by_compiler:
             raise Unsupported
         data, rounded = self.array(cell.weight), cell.compute_dtype == "bfloat16"
         kind: Any = ("f32" if cell.outputs_first else "inputs_first") + ("_rounded" if rounded else "")
@@ -171,7 +171,7 @@ class ArraysReader:
 
     def embedding(self, cell: Any) -> arrays.Matrix:
         """Return an embedding as a matrix."""
-        if cell.dtype != mstype.float32:
+        if type(cell) not in (Embedding, WeightOnlyEmbedding) or cell.dtype != mstype.float32:
             raise Unsupported
         if type(cell) is WeightOnlyEmbedding:
             return self.narrow(cell, None)
@@ -181,8 +181,7 @@ class ArraysReader:
 
     def table(self, cell: Any) -> np.ndarray:
         """Return the weight of an embedding."""
-        split = any(getattr(cell, name, None) is not None for name in ("enter", "leave", "first", "gather"))
-        if type(cell) is not Embedding or split:
+        if type(cell) is not Embedding or cell.enter is not None or cell.leave is not None or cell.by_compiler:
             raise Unsupported
         return self.array(cell.weight)
 
@@ -197,7 +196,7 @@ class ArraysReader:
         """Return a norm; None where there is none."""
         if cell is None:
             return None
-        if cell.dtype != mstype.float32:
+        if type(cell) not in (LayerNorm, RMSNorm) or cell.dtype != mstype.float32:
             raise Unsupported
         weight = self.array(cell.weight)
         if type(cell) is LayerNorm and not cell.by_compiler:

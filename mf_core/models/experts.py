@@ -58,7 +58,7 @@ class Router(nn.Cell):
         normalize: bool | None = None, outputs_first: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.experts, self.chosen = experts, chosen
+        self.experts, self.chosen, self.outputs_first = experts, chosen, outputs_first
         self.normalize = chosen > 1 if normalize is None else normalize
         self.weight = parameter((experts, width) if outputs_first else (width, experts), ("normal", std), param_dtype)
         self.on, self.off = Tensor(1.0, mstype.float32), Tensor(0.0, mstype.float32)

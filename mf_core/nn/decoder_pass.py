@@ -1,7 +1,7 @@
 """A decoder as plain data: what a backend needs to run a whole pass, from ids to logits, by one call of its own.
 
-A model whose layers are declared as parts is described by these (:meth:`mf_core.models.DecoderForCausalLM.decoder_spec`);
-a backend that has the kernel ``decoder_pass`` runs them without a graph, so nothing is compiled for a new length or cache.
+A model whose layers are declared as parts is described by these (:meth:`mf_core.PretrainedModel.decoder_arrays`); a
+backend that has the kernel ``decoder_pass`` runs them without a graph, so nothing is compiled for a new length or cache.
 
 Shapes: E width of the hidden states, H heads, G heads of keys and values, D width of a head, F inner width of a
 feed-forward layer, V vocabulary, L positions. Arrays are numpy views of the model's parameters; nothing is copied.
@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-#: ``inputs_first``: (in, out) fp32; all others (out, in): ``f32``, ``int8`` with scales, ``bfloat16`` (uint16 or ml_dtypes).
+#: ``inputs_first``: (in, out) fp32; all others (out, in): ``f32``, ``int8`` with scales, ``bfloat16`` of 2 bytes.
 #: ``…_rounded``: products of many rows round both sides to bfloat16. ``q…``: the block formats of GGUF files, uint8
 #: ``(out, bytes of a row)``.
 MatrixKind = Literal[

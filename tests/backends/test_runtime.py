@@ -90,9 +90,10 @@ def test_first_calls_from_threads_and_a_fork_after_use(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("graph_cache", ["0", "1"])
-def test_eight_threads_with_fifty_calls_each(tmp_path, monkeypatch, graph_cache):
-    monkeypatch.setenv("MF_GRAPH_CACHE", graph_cache)
+@pytest.mark.parametrize("kernels", ["0", "1"])
+def test_eight_threads_with_fifty_calls_each(tmp_path, monkeypatch, kernels):
+    """Without the backend's kernels, calls compile graphs."""
+    monkeypatch.setenv("MF_KERNELS", kernels)
     for _ in range(3):
         run_script(tmp_path, "in_threads(8, 50)")
 

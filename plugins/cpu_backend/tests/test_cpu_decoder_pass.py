@@ -1,11 +1,12 @@
-"""Passes of whole decoders by the native library: against numpy in double precision, in each form that families have."""
+"""Passes of whole decoders by the native library, against numpy in double precision, in each form of a layer."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from mf_core.nn.decoder_pass import Decoder, Experts, FeedForward, Layer, Matrix, Norm, Rotary
 from mf_cpu_backend import kernels
+
+from mf_core.nn.decoder_pass import Decoder, Experts, FeedForward, Layer, Matrix, Norm, Rotary
 
 pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())
 
@@ -85,7 +86,8 @@ def normed(n, x):
     parts = x.reshape(*x.shape[:-1], -1, n.weight.size)
     if n.kind == "layer":
         parts = parts - parts.mean(-1, keepdims=True)
-    parts = parts / np.sqrt((parts**2).mean(-1, keepdims=True) + n.epsilon) * n.weight + (0 if n.bias is None else n.bias)
+    parts = parts / np.sqrt((parts**2).mean(-1, keepdims=True) + n.epsilon) * n.weight
+    parts = parts if n.bias is None else parts + n.bias
     return parts.reshape(x.shape)
 
 
@@ -157,14 +159,14 @@ def attended(spec, x, positions, cache, kept):
     q, k, v = each if len(each) == 3 else np.split(each[0], [heads * size, (heads + groups) * size], -1)
     if spec.by_head:
         grouped = each[0].reshape(batch, length, groups, heads // groups + 2, size)
-        q, k, v = (part.reshape(batch, length, -1) for part in (grouped[..., :-2, :], grouped[..., -2, :], grouped[..., -1, :]))
+        parts = grouped[..., :-2, :], grouped[..., -2, :], grouped[..., -1, :]
+        q, k, v = (part.reshape(batch, length, -1) for part in parts)
     if spec.queries is not None:
         q = product(spec.inputs[0], spec.queries[positions].astype(np.float64))
     q, k = normed(spec.query_norm, q), normed(spec.key_norm, k)
     q, k = (turned(spec.rotary, part.reshape(batch, length, -1, size), positions) for part in (q, k))
-    cache[0], cache[1] = (
-        np.concatenate([old, new.reshape(batch, length, groups, size)], 1) for old, new in zip(cache, (k, v), strict=True)
-    )
+    k, v = (part.reshape(batch, length, groups, size) for part in (k, v))
+    cache[0], cache[1] = np.concatenate([cache[0], k], 1), np.concatenate([cache[1], v], 1)
     keys, vals = (np.repeat(part, heads // groups, 2) for part in cache)
     scores = np.einsum("bshd,bthd->bhst", q, keys) * spec.scale
     if spec.soft_cap:
@@ -249,7 +251,8 @@ FORMS = {
     "norms of each head": lambda m: {"query_norm": m.norm(SIZE), "key_norm": m.norm(SIZE)},
     "norms of all heads": lambda m: {"query_norm": m.norm(4 * SIZE), "key_norm": m.norm(2 * SIZE)},
     "four norms": lambda m: {"attention_norm": m.norm(), "output_norm": m.norm()},
-    "norms after": lambda m: {"attention_norm": m.norm(), "output_norm": m.norm(), "input_norm": None, "feed_norm": None},
+    "norms after": lambda m: {"attention_norm": m.norm(), "output_norm": m.norm(), "input_norm": None,
+                              "feed_norm": None},
     "sums are normed": lambda m: {"attention_norm": m.norm(kind="layer"), "output_norm": m.norm(kind="layer"),
                                   "input_norm": None, "feed_norm": None, "norms_sums": True},
     "a norm before the layer": lambda m: {"stream_norm": m.norm(kind="layer")},

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from mf_core.nn.decoder_pass import Decoder, Matrix
 from mf_cpu_backend import kernels
+
+from mf_core.nn.decoder_pass import Decoder, Matrix
 
 pytestmark = pytest.mark.skipif(bool(kernels.unavailable()), reason=kernels.unavailable())
 

@@ -6,6 +6,7 @@ import ctypes
 from functools import lru_cache
 
 import numpy as np
+
 from mf_core.nn.decoder_pass import Decoder
 
 from . import decoder_structs as structs

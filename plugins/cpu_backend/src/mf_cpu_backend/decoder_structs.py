@@ -6,6 +6,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
+
 from mf_core.nn.decoder_pass import Decoder, Experts, FeedForward, Layer, Matrix, Norm
 
 _POINTER, _INT, _LONG, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_float
@@ -91,7 +92,7 @@ class PassStruct(ctypes.Structure):
 
 
 def address(array: np.ndarray | None, dtype: Any, *shape: int) -> int | None:
-    """Return where an array begins, once it is known to be what the library reads: contiguous, of that type and shape."""
+    """Return where an array begins; raise ValueError unless it is contiguous and of that type and shape."""
     if array is None:
         return None
     if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
@@ -164,7 +165,8 @@ def layer(spec: Layer, width: int) -> LayerStruct:
     if (spec.output.inner, spec.output.outer) != (heads * size, width):
         raise ValueError("the output of attention does not fit its heads")
     result = LayerStruct(
-        stream_norm=norm(spec.stream_norm, width), input_norm=norm(spec.input_norm, width), query_norm=norm(spec.query_norm, size, heads * size),
+        stream_norm=norm(spec.stream_norm, width), input_norm=norm(spec.input_norm, width),
+        query_norm=norm(spec.query_norm, size, heads * size),
         key_norm=norm(spec.key_norm, size, groups * size), attention_norm=norm(spec.attention_norm, width),
         feed_norm=norm(spec.feed_norm, width), output_norm=norm(spec.output_norm, width),
         inputs=(MatrixStruct * 3)(*map(matrix, spec.inputs)), output=matrix(spec.output),
