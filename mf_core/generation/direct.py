@@ -54,6 +54,13 @@ class DirectStep:
             for row, part in zip(rows.values(), taken, strict=True):
                 new[row, :, : part.shape[1]] = part
 
+    def copy_rows(self, rows: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> None:
+        """See :meth:`mf_core.generation.steps.DecodeStep.copy_rows`."""
+        for cache in (*self.keys, *self.values):
+            taken = [cache[source, :, start:end].copy() for (source, _), (start, end) in zip(rows, spans, strict=True)]
+            for (_, target), (start, end), part in zip(rows, spans, taken, strict=True):
+                cache[target, :, start:end] = part
+
 
 def prepare(model: PretrainedModel) -> Callable[..., np.ndarray] | None:
     """Return what runs a model's passes without a graph, with its weights as they are now; None: nothing does."""

@@ -1,7 +1,7 @@
 """A decoder as plain data: what a backend needs to run a whole pass, from ids to logits, by one call of its own.
 
 A model whose layers are declared as parts is described by these (:meth:`mf_core.PretrainedModel.decoder_arrays`); a
-backend that has the kernel ``decoder_pass`` runs them without a graph, so nothing is compiled for a new length or cache.
+backend that has the kernel ``decoder_pass`` runs them without a graph, so nothing is compiled for a length or a cache.
 
 Shapes: E width of the hidden states, H heads, G heads of keys and values, D width of a head, F inner width of a
 feed-forward layer, V vocabulary, L positions. Arrays are numpy views of the model's parameters; nothing is copied.

@@ -88,7 +88,7 @@ where one is said, that works in compiled graphs and outside:
 ``decoder_pass(decoder) -> Callable``
     Whole passes of a decoder over its cache, outside of graphs. ``decoder`` is a
     :class:`mf_core.nn.decoder_pass.Decoder`, whose arrays stay where they are for as long as the result is used. That
-    is called as ``run(ids, positions, slots, keys, values, capacity, kept)`` with numpy arrays: ids, positions and slots
+    is called as ``run(ids, positions, slots, keys, values, capacity, kept)`` with numpy arrays: ids, positions, slots
     ``(B, S)`` int32, where a slot is where in its row of the cache a token goes, and each layer's keys and values
     ``(B, G, C, D)`` fp32, which it writes to. A token attends to the slots up to its position, within the layer's
     window. Returns the logits of the last tokens, ``(B, kept, V)`` fp32. Its attribute ``spec`` is the decoder.
