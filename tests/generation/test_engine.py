@@ -185,10 +185,23 @@ def test_arrays_tensors_and_masks_are_taken(model):
         model.generate(ids, attention_mask=mask[:, 1:])
 
 
-def test_lengths_within_a_bucket_compile_nothing_new(model, monkeypatch):
+def caches_made(monkeypatch):
+    """Return a list that gets the rows and slots of each cache that is made from now on."""
     made = []
-    plain = steps.DecodeStep
-    monkeypatch.setattr(steps, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
+    for name in ("DecodeStep", "DirectStep"):
+        plain = getattr(steps, name)
+
+        class Counted(plain):
+            def __init__(self, *arguments):
+                made.append(arguments[-2:])
+                super().__init__(*arguments)
+
+        monkeypatch.setattr(steps, name, Counted)
+    return made
+
+
+def test_lengths_within_a_bucket_share_a_cache(model, monkeypatch):
+    made = caches_made(monkeypatch)
     model.__dict__.pop("_decode_steps", None)
     for length in (1, 7, 16):
         model.generate(prompt(length), max_new_tokens=10 + length, do_sample=False)
@@ -205,9 +218,7 @@ def long_model():
 
 
 def test_the_cache_grows_with_the_text_and_not_with_its_limit(long_model, monkeypatch):
-    made = []
-    plain = steps.DecodeStep
-    monkeypatch.setattr(steps, "DecodeStep", lambda *a: made.append(a[1:]) or plain(*a))
+    made = caches_made(monkeypatch)
     prompts = [prompt(40), prompt(50, 1)]
     config = GenerationConfig(max_new_tokens=1000)
     sequences = prepare(long_model, prompts, config)
