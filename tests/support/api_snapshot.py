@@ -27,8 +27,8 @@ PUBLIC = (
     "mf_core", "mf_core.backends", "mf_core.backends.collectives", "mf_core.config", "mf_core.context",
     "mf_core.conversion", "mf_core.data", "mf_core.errors", "mf_core.generation", "mf_core.hookspecs", "mf_core.hub",
     "mf_core.lora", "mf_core.models", "mf_core.nn", "mf_core.nn.decoder_pass", "mf_core.optim", "mf_core.parallel",
-    "mf_core.processing", "mf_core.specs", "mf_core.testing", "mf_core.tokenization", "mf_core.trainer", "mf_core.utils.deprecation",
-    "mf_core.utils.files",
+    "mf_core.processing", "mf_core.specs", "mf_core.testing", "mf_core.tokenization", "mf_core.trainer",
+    "mf_core.utils.deprecation", "mf_core.utils.files",
 )  # fmt: skip
 
 #: Members with underscores that users call.

@@ -46,7 +46,7 @@ EDITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "value"), EDITS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("path", "value"), EDITS, ids=lambda value: "DELETE" if value is DELETE else str(value)[:40])
 def test_an_edit_is_a_clear_error(tmp_path, path, value):
     with pytest.raises(IntegrityError) as caught:
         read_checkpoint(write(tmp_path, edited(path, value)))
