@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import numpy as np
+
 from ...errors import FileMissingError, IntegrityError, UnsupportedError
-from .quantization import TensorKind, kind_of
+from .quantization import TensorKind, dequantize, kind_of
 
 MAGIC: Final = b"GGUF"
 #: The largest header that is read: the largest vocabularies of published models take some 20 MB.
@@ -39,17 +41,28 @@ class StoredTensor:
         shape: As numpy has it, outermost axis first; ``(out, in)`` of a linear layer.
         kind: How its numbers are stored.
         start: Offset of its first byte in the file.
+        path: The file.
     """
 
     name: str
     shape: tuple[int, ...]
     kind: TensorKind
     start: int
+    path: Path
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes in the file."""
         return self.kind.nbytes(self.shape)
+
+    def raw(self) -> np.ndarray:
+        """Return its bytes, mapped: ``(rows, bytes of a row)`` uint8."""
+        data = np.memmap(self.path, np.uint8, "c", self.start, (self.nbytes,))
+        return data.view(np.ndarray).reshape(-1, self.nbytes // math.prod(self.shape[:-1]))
+
+    def read(self) -> np.ndarray:
+        """Return its values; see :func:`mf_core.checkpoint.gguf.quantization.dequantize`."""
+        return dequantize(self.raw().reshape(-1), self.kind, self.shape)
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,7 @@ class _Reader:
     ) -> dict[str, StoredTensor]:
         tensors: dict[str, StoredTensor] = {}
         for name, shape, kind, offset in entries:
-            tensor = StoredTensor(name, shape, kind, start + offset)
+            tensor = StoredTensor(name, shape, kind, start + offset, self.path)
             if name in tensors:
                 self.fail(f"it has the tensor {name!r} twice")
             if offset % alignment:

@@ -1,0 +1,148 @@
+"""A GGUF file's hyper-parameters under the keys of ``config.json``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...errors import IntegrityError, UnsupportedError
+from .header import Header
+
+#: Architecture -> model_type, for those whose names differ; others are the same.
+MODEL_TYPES: Final[Mapping[str, str]] = {
+    "gemma3": "gemma3_text", "gptneox": "gpt_neox", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss", "command-r": "cohere",
+    "cohere2": "cohere2", "deepseek2": "deepseek_v2",
+}  # fmt: skip
+
+#: Key after the architecture's name -> key of ``config.json``.
+_KEYS: Final[Mapping[str, str]] = {
+    "block_count": "num_hidden_layers", "embedding_length": "hidden_size", "feed_forward_length": "intermediate_size",
+    "context_length": "max_position_embeddings", "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads", "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "attention.layer_norm_epsilon": "layer_norm_eps", "attention.key_length": "head_dim",
+    "rope.freq_base": "rope_theta", "attention.sliding_window": "sliding_window",
+    "expert_count": "num_experts", "expert_used_count": "num_experts_per_tok",
+    "expert_feed_forward_length": "moe_intermediate_size", "final_logit_softcapping": "final_logit_softcapping",
+    "attn_logit_softcapping": "attn_logit_softcapping", "embedding_scale": "embedding_multiplier",
+    "residual_scale": "residual_multiplier", "attention.scale": "attention_multiplier", "logit_scale": "logits_scaling",
+}  # fmt: skip
+#: The same for architectures whose configurations have other keys.
+_OWN_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
+    "llama": {"expert_count": "num_local_experts"},
+    "gpt2": {
+        "block_count": "n_layer", "embedding_length": "n_embd", "context_length": "n_positions",
+        "attention.head_count": "n_head", "attention.layer_norm_epsilon": "layer_norm_epsilon",
+        "feed_forward_length": "n_inner",
+    },
+}  # fmt: skip
+_TOKENS: Final = {
+    "bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "padding_token_id": "pad_token_id",
+}  # fmt: skip
+
+
+def model_type(header: Header) -> str:
+    """Return the family, by transformers' name."""
+    architecture = header.architecture
+    if architecture == "llama" and f"{architecture}.expert_count" in header.metadata:
+        return "mixtral"
+    return MODEL_TYPES.get(architecture, architecture)
+
+
+def config_of(header: Header) -> dict[str, Any]:
+    """Return the contents of a ``config.json``.
+
+    Raises:
+        IntegrityError: A number that every model has is missing, or of a wrong type.
+    """
+    architecture, metadata = header.architecture, header.metadata
+    keys = {**_KEYS, **_OWN_KEYS.get(architecture, {})}
+    config: dict[str, Any] = {"model_type": model_type(header)}
+    for key, name in keys.items():
+        value = metadata.get(f"{architecture}.{key}")
+        if isinstance(value, list) and value and len(set(value)) == 1:
+            value = value[0]  # given for each layer
+        if value is not None:
+            config[name] = _shortest(value) if isinstance(value, float) else value
+    for key in ("block_count", "embedding_length", "attention.head_count"):
+        if not isinstance(config.get(keys[key]), int):
+            raise IntegrityError(
+                f"{header.path} does not say its {architecture}.{key}", value=config.get(keys[key]),
+                hint="the file is no model, or not whole",
+            )
+    embedding = header.tensors.get("token_embd.weight")
+    if embedding is not None:
+        config["vocab_size"] = embedding.shape[0]
+    config["tie_word_embeddings"] = "output.weight" not in header.tensors
+    for key, name in _TOKENS.items():
+        value = metadata.get(f"tokenizer.ggml.{key}")
+        if isinstance(value, int):
+            config[name] = value
+    ends = [value for key in ("eos_token_id", "eot_token_id", "eom_token_id")
+            if isinstance(value := metadata.get(f"tokenizer.ggml.{key}"), int)]  # fmt: skip
+    if len(set(ends)) > 1:
+        config["eos_token_id"] = list(dict.fromkeys(ends))
+    config["attention_bias"] = "blk.0.attn_q.bias" in header.tensors
+    _add_rope(header, config)
+    return config
+
+
+def _add_rope(header: Header, config: dict[str, Any]) -> None:
+    """Add how rotary positions are scaled."""
+    architecture, metadata = header.architecture, header.metadata
+    kind = metadata.get(f"{architecture}.rope.scaling.type")
+    if kind in ("linear", "yarn"):
+        config["rope_scaling"] = {"rope_type": kind, "factor": metadata.get(f"{architecture}.rope.scaling.factor", 1.0)}
+        original = metadata.get(f"{architecture}.rope.scaling.original_context_length")
+        if original is not None:
+            config["rope_scaling"]["original_max_position_embeddings"] = original
+    factors = header.tensors.get("rope_freqs.weight")
+    if factors is not None:
+        config["rope_scaling"] = _llama3(header, config, factors.read().tolist())
+    long, short = header.tensors.get("rope_factors_long.weight"), header.tensors.get("rope_factors_short.weight")
+    if long is not None and short is not None:
+        config["rope_scaling"] = {
+            "rope_type": "longrope", "long_factor": long.read().tolist(), "short_factor": short.read().tolist(),
+        }  # fmt: skip
+        original = metadata.get(f"{architecture}.rope.scaling.original_context_length")
+        if original is not None:
+            config["original_max_position_embeddings"] = original
+            config["rope_scaling"]["original_max_position_embeddings"] = original
+    turned = metadata.get(f"{architecture}.rope.dimension_count")
+    width = config.get("head_dim") or config.get("hidden_size", 0) // (config.get("num_attention_heads") or 1)
+    if isinstance(turned, int) and 0 < turned < width:
+        config["partial_rotary_factor"] = turned / width
+
+
+def _llama3(header: Header, config: Mapping[str, Any], factors: list[float]) -> dict[str, Any]:
+    """Return the settings of Llama 3 whose division of the frequencies the factors are: files have these alone.
+
+    Raises:
+        UnsupportedError: They are of another kind.
+    """
+    base, width = config.get("rope_theta", 10000.0), 2 * len(factors)
+    plain = [base ** (-2 * i / width) for i in range(len(factors))]
+    for factor in sorted({round(max(factors), 3), 8.0, 32.0}):
+        settings = {"rope_type": "llama3", "factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 8192}  # fmt: skip
+        if all(math.isclose(each, _divided(frequency, factor), rel_tol=1e-4)
+               for each, frequency in zip(factors, plain, strict=True)):  # fmt: skip
+            return settings
+    raise UnsupportedError(
+        f"the rotary positions of {header.path} are scaled in a way that is not known", value=max(factors)
+    )
+
+
+def _divided(frequency: float, factor: float) -> float:
+    turns = 8192 * frequency / (2 * math.pi)
+    if turns > 4:
+        return 1.0
+    if turns < 1:
+        return factor
+    smooth = (turns - 1) / 3
+    return 1 / ((1 - smooth) / factor + smooth)
+
+
+def _shortest(value: float) -> float:
+    """Return a number of 32 bits as it was written: 1e-5 rather than 9.999999747378752e-06."""
+    return float(f"{value:.7g}")
