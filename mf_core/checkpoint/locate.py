@@ -67,7 +67,7 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
 
     Args:
         name_or_path: In this order: a preset (``"gpt2"``, ``"mf-gpt2:gpt2"``), a directory, a ``.json`` or ``.yaml``
-            file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called like a preset is
+            file, a ``.gguf`` file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called like a preset is
             meant by ``"./gpt2"``.
         revision: Branch, tag or commit of a hub repository.
 
@@ -123,6 +123,10 @@ def _find(name_or_path: str | Path, revision: str | None) -> Checkpoint:
         if revision is not None:
             raise ArgumentError(f"the file {name!r} takes no revision ({revision!r})", value=revision)
         return Checkpoint(name, _flatten(read_config_file(path), name), note=f"{name} is a configuration file")
+    if path.suffix == ".gguf" and os.path.isfile(path):
+        if revision is not None:
+            raise ArgumentError(f"the file {name!r} takes no revision ({revision!r})", value=revision)
+        return _gguf(path, name)
     is_path = isinstance(name_or_path, Path) or name.startswith((".", "/", "~"))
     mirror = None if is_path else _local_mirror(name)
     if mirror is not None:
@@ -137,6 +141,13 @@ def _find(name_or_path: str | Path, revision: str | None) -> Checkpoint:
         return _opened(_open(f"hub:{name}", revision=revision), name)
     entry = registry.find("preset", name)  # says what is known, close, or to be installed
     return _preset(entry, name, revision)
+
+
+def _gguf(path: Path, name: str) -> Checkpoint:
+    from .gguf.source import GGUFSource  # needs numpy, which listings do not
+
+    source = GGUFSource(name, path)
+    return Checkpoint(name, source.config, source, source)
 
 
 def _directory(path: Path, name: str, revision: str | None = None) -> Checkpoint:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import FileMissingError
-from ...hub.cache import cache_folder
+from ...hub.cache import cache_dir
 from ...hub.source import Source
 from ...utils.files import CONFIG_FILE, write_json
 from .config import config_of
@@ -57,7 +57,7 @@ class GGUFSource(Source):
         status = self.file.stat()
         facts = [_FORM, os.path.realpath(self.file), status.st_size, status.st_mtime_ns]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-        folder = cache_folder() / "gguf" / key
+        folder = cache_dir() / "gguf" / key
         if not (folder / CONFIG_FILE).is_file():
             folder.mkdir(parents=True, exist_ok=True)
             for name, contents in tokenizer_files(self.header).items():

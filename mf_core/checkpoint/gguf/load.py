@@ -1,0 +1,67 @@
+"""A GGUF file's weights into a model: in their own blocks where the backend multiplies by these, widened elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from ...errors import WeightsError
+from ...nn.block_quantized import FORMATS, BlockEmbedding, BlockLinear
+from ...nn.cells import replace_cell
+from ...nn.layers import Embedding, Linear
+from .source import GGUFSource
+from .tensors import MappedTensor, map_tensors
+
+
+def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str | None:
+    """Put a file's weights into a model that nothing has used yet.
+
+    Args:
+        model: Its parameters' names are those of Hugging Face's checkpoints.
+        source: The file.
+        keep_blocks: Whether linear layers and embeddings that the file has in a block format stay in it.
+
+    Returns:
+        The format that most of the layers have that stay in one; None: there are none.
+
+    Raises:
+        WeightsError: A tensor is missing, left over or of another shape.
+    """
+    parameters = dict(model.parameters_and_names())
+    cells: dict[str, tuple[str, Any]] = {
+        f"{name}.weight": (name, cell) for name, cell in model.cells_and_names() if type(cell) in (Linear, Embedding)
+    }
+    kept: dict[str, int] = {}
+    mapped = map_tensors(source.header, source.config, parameters)
+    for tensor in mapped:
+        _check_shape(tensor, parameters[tensor.name])
+    for tensor in mapped:
+        kind = tensor.stored.kind.name.lower()
+        name, cell = cells.get(tensor.name, ("", None))
+        outputs_first = cell is not None and (type(cell) is Embedding or cell.outputs_first)
+        if keep_blocks and outputs_first and kind in FORMATS and tensor.keeps_rows:
+            new = BlockLinear if type(cell) is Linear else BlockEmbedding
+            bias = getattr(cell, "bias", None)
+            replace_cell(model, name, new(tensor.rows(), kind, tensor.shape[-1], cell.weight.name, bias))
+            kept[kind] = kept.get(kind, 0) + tensor.stored.nbytes
+            continue
+        values = np.require(tensor.read(), np.float32, ["C", "A"])
+        parameters[tensor.name].set_data(Tensor.from_numpy(values.astype(_numpy_type(parameters[tensor.name]))))
+    return max(kept, key=lambda kind: kept[kind]) if kept else None
+
+
+def _numpy_type(parameter: Any) -> Any:
+    return np.float16 if str(parameter.dtype).lower() == "float16" else np.float32
+
+
+def _check_shape(tensor: MappedTensor, parameter: Any) -> None:
+    wanted, shape = tuple(parameter.shape), tensor.shape
+    if tensor.change is not None and not tensor.keeps_rows and len(shape) == 2:
+        shape = shape[::-1]  # transposed
+    if shape != wanted:
+        raise WeightsError(
+            f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {shape}; the model wants "
+            f"{wanted} for {tensor.name!r}", value=tensor.name, hint="the file may be of another model or damaged",
+        )  # fmt: skip
