@@ -67,8 +67,8 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
 
     Args:
         name_or_path: In this order: a preset (``"gpt2"``, ``"mf-gpt2:gpt2"``), a directory, a ``.json`` or ``.yaml``
-            file, a ``.gguf`` file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called like a preset is
-            meant by ``"./gpt2"``.
+            file, a ``.gguf`` file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called
+            like a preset is meant by ``"./gpt2"``.
         revision: Branch, tag or commit of a hub repository.
 
     Raises:

@@ -1,6 +1,6 @@
 """Layers whose weights stay in the block formats of GGUF files: they take no more memory than the file.
 
-They are read by the kernel ``decoder_pass`` of a backend, which multiplies by them as they are; graphs do not compute them.
+A backend's kernel ``decoder_pass`` multiplies by them as they are; graphs do not compute them.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from .header import Header
 
 #: Architecture -> model_type, for those whose names differ; others are the same.
 MODEL_TYPES: Final[Mapping[str, str]] = {
-    "gemma3": "gemma3_text", "gptneox": "gpt_neox", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss", "command-r": "cohere",
-    "cohere2": "cohere2", "deepseek2": "deepseek_v2",
+    "gemma3": "gemma3_text", "gptneox": "gpt_neox", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss",
+    "command-r": "cohere", "deepseek2": "deepseek_v2",
 }  # fmt: skip
 
 #: Key after the architecture's name -> key of ``config.json``.

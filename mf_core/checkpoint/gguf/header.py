@@ -1,12 +1,13 @@
 """The header of a GGUF file: metadata and the table of tensors, checked against the file's size.
 
-Source: the GGUF specification, versions 2 and 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). The ``gguf``
-library reads headers too, but takes seconds for a vocabulary of 50,000 tokens and trusts the counts in the file; here it
-serves for what the format's types are (:mod:`mf_core.checkpoint.gguf.quantization`).
+Source: the GGUF specification, versions 2 and 3 (docs/gguf.md of ggml). The ``gguf`` library reads headers too, but takes
+seconds for a vocabulary of 50,000 tokens and trusts the counts in the file; here it is used for the format's types
+(:mod:`mf_core.checkpoint.gguf.quantization`).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Mapping
@@ -115,7 +116,8 @@ class _Reader:
 
     def header(self) -> Header:
         if self.take(4) != MAGIC:
-            raise IntegrityError(f"{self.path} is not a GGUF file", value=str(self.path), why="it has another magic number")
+            what = f"{self.path} is not a GGUF file"
+            raise IntegrityError(what, value=str(self.path), why="it has another magic number")
         version = self.scalar("<I")
         if version not in (2, 3):
             self._refuse_version(version)
@@ -146,7 +148,7 @@ class _Reader:
                 hint="the file was made by a newer version of the format; ask for Q8_0, Q4_K or F16",
             )
         if math.prod(shape) == 0 or (shape and shape[-1] % kind.block):
-            self.fail(f"the tensor {name!r} of shape {shape} cannot be of the type {kind.name}, in blocks of {kind.block}")
+            self.fail(f"the tensor {name!r} of shape {shape} is not of whole blocks of {kind.block} ({kind.name})")
         return name, shape, kind, offset
 
     def placed(
@@ -163,7 +165,7 @@ class _Reader:
                 self.fail(f"the tensor {name!r} ends at byte {tensor.start + tensor.nbytes} of {self.size}")
             tensors[name] = tensor
         ordered = sorted(tensors.values(), key=lambda tensor: tensor.start)
-        for one, other in zip(ordered, ordered[1:]):
+        for one, other in itertools.pairwise(ordered):
             if one.start + one.nbytes > other.start:
                 self.fail(f"the tensors {one.name!r} and {other.name!r} overlap")
         return tensors

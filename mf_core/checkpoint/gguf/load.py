@@ -62,6 +62,6 @@ def _check_shape(tensor: MappedTensor, parameter: Any) -> None:
         shape = shape[::-1]  # transposed
     if shape != wanted:
         raise WeightsError(
-            f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {shape}; the model wants "
-            f"{wanted} for {tensor.name!r}", value=tensor.name, hint="the file may be of another model or damaged",
+            f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {shape}; "
+            f"the model wants {wanted} for {tensor.name!r}", value=tensor.name, hint="the file may be of another model or damaged",
         )  # fmt: skip

@@ -44,8 +44,8 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "deepseek-v3": _DEEPSEEK,
 }  # fmt: skip
 #: Names whose text is split as GPT-2's; of the second kind, each digit is a word.
-_GPT2: Final = {"default", "gpt-2", "gpt2", "phi-2", "olmo", "dolma2", "mpt", "jina-es", "jina-de", "roberta-bpe", "gigachat",
-                "exaone", "trillion"}  # fmt: skip
+_GPT2: Final = {"default", "gpt-2", "gpt2", "phi-2", "olmo", "dolma2", "mpt", "jina-es", "jina-de", "roberta-bpe",
+                "gigachat", "exaone", "trillion"}  # fmt: skip
 _GPT2_DIGITS: Final = {"smollm", "starcoder", "refact", "command-r", "granite", "codeshell", "minerva-7b", "dots1"}
 #: Names whose text is normalised first, and whose words are looked up whole before they are merged.
 _NFC: Final = {"qwen2", "deepseek-r1-qwen"}

@@ -19,6 +19,8 @@ from .quantization import dequantize, library
 
 #: Names of experts in Hugging Face's checkpoints; in GGUF those of a layer are one tensor, ``(experts, out, in)``.
 _EXPERT: Final = re.compile(r"(\.experts)\.(\d+)\.")
+#: Tensors that say how rotary positions are scaled: part of the configuration.
+_NOT_WEIGHTS: Final = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 _SUFFIXES: Final = (".weight", ".bias")
 
 
@@ -88,10 +90,10 @@ def map_tensors(header: Header, config: Mapping[str, Any], names: Iterable[str])
         used.add(stored.name)
         change, keeps = _change(architecture, stored.name, config)
         mapped.append(MappedTensor(name, stored, int(match[2]) if match else None, change, keeps))
-    left = sorted(header.tensors.keys() - used - {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
+    left = sorted(header.tensors.keys() - used - _NOT_WEIGHTS)
     if missing or left:
-        parts = [f"{len(each)} {what}, such as {each[0]!r}" for each, what in ((missing, "missing"), (left, "left over"))
-                 if each]  # fmt: skip
+        kinds = ((missing, "missing"), (left, "left over"))
+        parts = [f"{len(each)} {what}, such as {each[0]!r}" for each, what in kinds if each]
         raise WeightsError(
             f"the tensors of {header.path} do not fit a {architecture} model: {'; '.join(parts)}",
             value=missing + left, hint="the file may be of another model, or made by another version of its converter",

@@ -1,4 +1,4 @@
-"""The tokenizer of a GGUF file as the files of a ``transformers`` directory: ``tokenizer.json`` and its configuration."""
+"""The tokenizer of a GGUF file as ``tokenizer.json`` and ``tokenizer_config.json``."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def _sentence_piece(
 
 def _merges(tokens: Sequence[str], scores: Sequence[float], types: Sequence[int]) -> list[list[str]]:
     """Return the pairs that make a piece, in the order in which they are joined: the better the piece, the earlier."""
-    mergeable = {token: number for number, token in enumerate(tokens) if types[number] not in (_CONTROL, _BYTE, _UNKNOWN)}
+    others = (_CONTROL, _BYTE, _UNKNOWN)
+    mergeable = {token: number for number, token in enumerate(tokens) if types[number] not in others}
     found = []
     for token, number in mergeable.items():
         for cut in range(1, len(token)):
