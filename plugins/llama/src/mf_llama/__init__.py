@@ -1,0 +1,1 @@
+"""Llama and the families that follow it for mf-framework."""
