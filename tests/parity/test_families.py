@@ -1,0 +1,92 @@
+"""Each family's model against transformers' with the same weights: logits, greedy texts alone and in a batch, and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from mindspore import Tensor  # noqa: E402
+
+from mf_core import AutoModelForCausalLM  # noqa: E402
+
+pytestmark = pytest.mark.parity
+
+SIZES = {
+    "vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "intermediate_size": 48, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": None,
+    "pad_token_id": None, "initializer_range": 0.3,
+}  # fmt: skip
+LONG = {"short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [1.0, 3.0, 5.0, 7.0]}
+
+
+def rope(kind, **numbers):
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 1000.0, **numbers}}
+
+
+#: Name of a case -> transformers' class, and what differs from the sizes above.
+CASES = {
+    "llama": ("Llama", {}),
+    "llama, tied, biases": ("Llama", {"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
+    "llama, odd head": ("Llama", {"head_dim": 6}),
+    "llama, linear": ("Llama", rope("linear", factor=4.0)),
+    "llama, dynamic": ("Llama", rope("dynamic", factor=4.0)),
+    "llama, llama3": ("Llama", rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                    original_max_position_embeddings=16)),
+    "llama, yarn": ("Llama", rope("yarn", factor=4.0, original_max_position_embeddings=16)),
+    "llama, longrope": ("Llama", rope("longrope", original_max_position_embeddings=32, factor=2.0, **LONG)),
+    "mistral": ("Mistral", {"sliding_window": 5, "head_dim": 8}),
+    "mixtral": ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "smollm3": ("SmolLM3", {"num_hidden_layers": 4, "no_rope_layers": [1, 0, 1, 0]}),
+    "qwen2": ("Qwen2", {}),
+    "qwen2, window": ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
+    "qwen3": ("Qwen3", {"head_dim": 12}),
+    "qwen3_moe": ("Qwen3Moe", {"head_dim": 12, "num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True,
+                               "moe_intermediate_size": 20}),
+}  # fmt: skip
+PROMPTS = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [20, 21], [30, 31, 32, 33, 34]]
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def pair(request, tmp_path_factory):
+    """Return transformers' model, ours from its directory, and the directory."""
+    name, changes = CASES[request.param]
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{name}Config")(**{**SIZES, **changes})
+    theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    folder = tmp_path_factory.mktemp("family")
+    theirs.save_pretrained(folder)
+    return theirs, AutoModelForCausalLM.from_pretrained(folder), folder
+
+
+def logits(model, ids):
+    return model(torch.tensor([ids])).logits[0].detach().numpy()
+
+
+def test_logits(pair):
+    theirs, ours, _ = pair
+    want = logits(theirs, PROMPTS[0])
+    got = ours(Tensor(np.array([PROMPTS[0]], np.int32))).asnumpy()[0]
+    assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
+def test_greedy_texts_alone_and_in_a_batch(pair):
+    theirs, ours, _ = pair
+    want = []
+    for prompt in PROMPTS:
+        made = theirs.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False, pad_token_id=0)
+        want.append(made[0].tolist())
+    options = {"max_new_tokens": 24, "do_sample": False, "eos_token_id": None}
+    assert [ours.generate([prompt], **options)[0] for prompt in PROMPTS] == want
+    assert ours.generate(PROMPTS, **options) == want
+
+
+def test_what_is_saved_is_read_by_transformers(pair, tmp_path):
+    theirs, ours, folder = pair
+    ours.save_pretrained(tmp_path)
+    again = type(theirs).from_pretrained(tmp_path).eval()
+    assert np.array_equal(logits(again, PROMPTS[0]), logits(theirs, PROMPTS[0]))
+    before, after = (json.loads((place / "config.json").read_text()) for place in (folder, tmp_path))
+    assert after["model_type"] == before["model_type"]
