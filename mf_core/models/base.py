@@ -16,8 +16,9 @@ import_mindspore()
 
 from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
+from ..checkpoint.gguf.load import load_gguf, tensor_shapes  # noqa: E402
+from ..checkpoint.gguf.source import GGUFSource  # noqa: E402
 from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
-from ..checkpoint.safetensors_reader import stored_weights  # noqa: E402
 from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.verify import verify_checkpoint  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
@@ -32,6 +33,7 @@ from ..errors import (  # noqa: E402
     describe,
 )
 from ..generation.mixin import GenerationMixin  # noqa: E402
+from ..nn.block_quantized import BlockMatrix  # noqa: E402
 from ..nn.dropout import number_sites  # noqa: E402
 from ..nn.init import Budget, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
@@ -95,7 +97,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     lora_config: LoraConfig | None = None
     has_auxiliary_loss: bool = False
     spread: Spread | None = None
-    weight_dtype: WeightDtype | None = None
+    weight_dtype: str | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
         if not isinstance(config, self.config_class):
@@ -157,7 +159,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         source = _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
         if cls._ties_another_head(config, source):
             config = config.replace(tie_word_embeddings=False)  # the weights are there to be used
-        budget = Budget.of((tensor.shape for tensor in stored_weights(source).values()), source.location)
+        budget = Budget.of(tensor_shapes(source), source.location)
         try:
             with skip_init(budget):
                 model = cls(config)
@@ -166,15 +168,24 @@ class PretrainedModel(GenerationMixin, nn.Cell):
                 f"there is not enough memory for a {cls.__name__} of {checkpoint.name!r}", value=checkpoint.name,
                 why=describe(error), hint="check the sizes in config.json (seq_length, vocab_size, hidden_size)",
             ) from error  # fmt: skip
-        model.load(checkpoint, in_place=False)
+        if isinstance(source, GGUFSource):
+            model._load_gguf(source, keep_blocks=weight_dtype is None)
+        else:
+            model.load(checkpoint, in_place=False)
         model._set_generation_config(checkpoint, overrides)
         if checkpoint.adapter is not None:
             from ..lora.files import fill
 
             fill(model, checkpoint.adapter)
-        if weight_dtype is not None:
+        if weight_dtype not in (None, "float32"):
             model._hold_weights(weight_dtype)
         return model
+
+    def _load_gguf(self, source: GGUFSource, *, keep_blocks: bool) -> None:
+        """Put a GGUF file's weights into this model, which nothing has used yet."""
+        direct = keep_blocks and kernel("decoder_pass") is not None and self.activation_dtype == "float32"
+        self.weight_dtype = load_gguf(self, source, keep_blocks=direct)
+        self.name_or_path = source.location
 
     @public
     def hold_weights(self, weight_dtype: WeightDtype) -> None:
@@ -235,6 +246,11 @@ class PretrainedModel(GenerationMixin, nn.Cell):
                 hint="from_pretrained(…, weight_dtype=…) makes a model of a checkpoint",
             )
         source = _check_weights(checkpoint)
+        if isinstance(source, GGUFSource):
+            raise UnsupportedError(
+                f"the GGUF file {checkpoint.name!r} is not loaded into a model that is there", value=checkpoint.name,
+                hint="from_pretrained(file) makes a model of it; `mf convert` makes a directory",
+            )
         if self._ties_another_head(self.config, source):
             raise WeightsError(
                 f"the weights of {checkpoint.name!r} have a head of their own, and this model's is its token embedding",
@@ -250,7 +266,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     @classmethod
     def _ties_another_head(cls, config: PretrainedConfig, source: Source) -> bool:
         """Return whether a model has its embedding for a head where the weights at ``source`` have another."""
-        if getattr(config, "tie_word_embeddings", False) is not True:
+        if getattr(config, "tie_word_embeddings", False) is not True or isinstance(source, GGUFSource):
             return False
         return has_own_head(source, cls.head_key, cls.embedding_key)
 
@@ -384,7 +400,8 @@ class PretrainedModel(GenerationMixin, nn.Cell):
 
     def num_parameters(self) -> int:
         """Return the number of weights."""
-        return sum(math.prod(parameter.shape) for parameter in self.get_parameters())
+        blocks = sum(cell.size for _, cell in self.cells_and_names() if isinstance(cell, BlockMatrix))
+        return blocks + sum(math.prod(parameter.shape) for parameter in self.get_parameters())
 
     @property
     def cache_shape(self) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from mindspore import dtype as mstype
 from ..nn import Attention, Embedding, LayerNorm, Linear, RMSNorm
 from ..nn import decoder_pass as arrays
 from ..nn.activations import FastGelu, GeluExact, GeluTanh, Relu, Relu2, Silu
+from ..nn.block_quantized import BlockEmbedding, BlockLinear, BlockMatrix
 from ..nn.weight_only import WeightOnlyEmbedding, WeightOnlyLinear
 from .experts import MixtureOfExperts
 from .feed_forward import FeedForward
@@ -157,6 +158,8 @@ class ArraysReader:
 
     def linear(self, cell: Any) -> arrays.Matrix:
         """Return the weight of a linear layer."""
+        if type(cell) is BlockLinear:
+            return self.blocks(cell)
         if type(cell) not in (Linear, WeightOnlyLinear) or cell.dtype != mstype.float32:
             raise Unsupported
         bias = None if cell.bias is None else self.array(cell.bias)
@@ -171,6 +174,8 @@ class ArraysReader:
 
     def embedding(self, cell: Any) -> arrays.Matrix:
         """Return an embedding as a matrix."""
+        if type(cell) is BlockEmbedding:
+            return self.blocks(cell)
         if type(cell) not in (Embedding, WeightOnlyEmbedding) or cell.dtype != mstype.float32:
             raise Unsupported
         if type(cell) is WeightOnlyEmbedding:
@@ -184,6 +189,12 @@ class ArraysReader:
         if type(cell) is not Embedding or cell.enter is not None or cell.leave is not None or cell.by_compiler:
             raise Unsupported
         return self.array(cell.weight)
+
+    def blocks(self, cell: BlockMatrix) -> arrays.Matrix:
+        """Return a weight in the blocks of a GGUF file."""
+        self.seen.add(id(cell.weight))
+        bias = None if cell.bias is None else self.array(cell.bias)
+        return arrays.Matrix(cell.rows, cell.kind, cell.inner, len(cell.rows), bias=bias)
 
     def narrow(self, cell: Any, bias: np.ndarray | None) -> arrays.Matrix:
         """Return a weight of less than 32 bits."""

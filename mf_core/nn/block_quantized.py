@@ -29,12 +29,13 @@ class BlockMatrix(nn.Cell):
 
     Attributes:
         rows, kind, inner: As given.
+        size: How many numbers the weight has.
     """
 
     def __init__(self, rows: np.ndarray, kind: str, inner: int, name: str, bias: Parameter | None = None) -> None:
         super().__init__()
         self.rows, self.kind, self.inner, self.bias = rows, kind, inner, bias
-        self.dtype = mstype.float32
+        self.dtype, self.size = mstype.float32, len(rows) * inner
         # Of no numbers: the bytes stay where they are mapped, and the parameter says what the layer's is called.
         self.weight = Parameter(Tensor(np.zeros((0,), np.float32)), name=name, requires_grad=False)
 

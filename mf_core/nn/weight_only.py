@@ -19,7 +19,8 @@ from .init import activation_dtype
 from .kernels import kernel
 from .layers import Embedding, Linear
 
-WeightDtype = Literal["int8", "bfloat16"]
+#: ``float32``: as computed; it says of a GGUF file that its blocks are widened.
+WeightDtype = Literal["int8", "bfloat16", "float32"]
 
 #: Bytes that a processor reads at a time.
 _LINE = 64

@@ -1,4 +1,4 @@
-"""Each family's model against transformers' with the same weights: logits, greedy texts alone and in a batch, and back."""
+"""Each family against transformers with the same weights: logits, greedy texts alone and in a batch, and back."""
 
 import json
 

@@ -1,8 +1,8 @@
 """The header of a GGUF file: metadata and the table of tensors, checked against the file's size.
 
-Source: the GGUF specification, versions 2 and 3 (docs/gguf.md of ggml). The ``gguf`` library reads headers too, but takes
-seconds for a vocabulary of 50,000 tokens and trusts the counts in the file; here it is used for the format's types
-(:mod:`mf_core.checkpoint.gguf.quantization`).
+Source: the GGUF specification, versions 2 and 3 (docs/gguf.md of ggml). The ``gguf`` library reads headers too, but
+takes seconds for a vocabulary of 50,000 tokens and trusts the counts in the file; here it is used for the format's
+types (:mod:`mf_core.checkpoint.gguf.quantization`).
 """
 
 from __future__ import annotations

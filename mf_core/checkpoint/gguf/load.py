@@ -8,11 +8,19 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ...errors import WeightsError
+from ...hub import Source
 from ...nn.block_quantized import FORMATS, BlockEmbedding, BlockLinear
-from ...nn.cells import replace_cell
 from ...nn.layers import Embedding, Linear
+from ..safetensors_reader import stored_weights
 from .source import GGUFSource
 from .tensors import MappedTensor, map_tensors
+
+
+def tensor_shapes(source: Source) -> list[tuple[int, ...]]:
+    """Return the shapes of the tensors at a source, whatever its format."""
+    if isinstance(source, GGUFSource):
+        return [tensor.shape for tensor in source.header.tensors.values()]
+    return [tensor.shape for tensor in stored_weights(source).values()]
 
 
 def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str | None:
@@ -30,8 +38,9 @@ def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str |
         WeightsError: A tensor is missing, left over or of another shape.
     """
     parameters = dict(model.parameters_and_names())
+    every = dict(model.cells_and_names())
     cells: dict[str, tuple[str, Any]] = {
-        f"{name}.weight": (name, cell) for name, cell in model.cells_and_names() if type(cell) in (Linear, Embedding)
+        f"{name}.weight": (name, cell) for name, cell in every.items() if type(cell) in (Linear, Embedding)
     }
     kept: dict[str, int] = {}
     mapped = map_tensors(source.header, source.config, parameters)
@@ -44,7 +53,9 @@ def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str |
         if keep_blocks and outputs_first and kind in FORMATS and tensor.keeps_rows:
             new = BlockLinear if type(cell) is Linear else BlockEmbedding
             bias = getattr(cell, "bias", None)
-            replace_cell(model, name, new(tensor.rows(), kind, tensor.shape[-1], cell.weight.name, bias))
+            parent, _, child = name.rpartition(".")
+            made = new(tensor.rows(), kind, tensor.shape[-1], cell.weight.name, bias)
+            every[parent].insert_child_to_cell(child, made)  # unlike an assignment, this renames no parameter
             kept[kind] = kept.get(kind, 0) + tensor.stored.nbytes
             continue
         values = np.require(tensor.read(), np.float32, ["C", "A"])
@@ -63,5 +74,6 @@ def _check_shape(tensor: MappedTensor, parameter: Any) -> None:
     if shape != wanted:
         raise WeightsError(
             f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {shape}; "
-            f"the model wants {wanted} for {tensor.name!r}", value=tensor.name, hint="the file may be of another model or damaged",
+            f"the model wants {wanted} for {tensor.name!r}", value=tensor.name,
+            hint="the file may be of another model or damaged",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Llama, Mistral, Mixtral and SmolLM3: the decoder that ``mf_core.models`` builds by default, and what differs from it."""
+"""Llama, Mistral, Mixtral and SmolLM3: what their configurations declare."""
 
 from __future__ import annotations
 

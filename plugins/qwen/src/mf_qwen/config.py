@@ -91,7 +91,7 @@ class Qwen3MoeConfig(Qwen3Config):
     moe_intermediate_size: Positive = 768
     norm_topk_prob: bool = False
     decoder_sparse_step: Positive = 1
-    mlp_only_layers: list[int] = []
+    mlp_only_layers: list[int] = Field(default_factory=list)
 
     def experts_spec(self, layer: int) -> ExpertsSpec | None:
         """See the base class."""
