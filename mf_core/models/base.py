@@ -401,7 +401,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     def num_parameters(self) -> int:
         """Return the number of weights."""
         blocks = sum(cell.size for _, cell in self.cells_and_names() if isinstance(cell, BlockMatrix))
-        return blocks + sum(math.prod(parameter.shape) for parameter in self.get_parameters())
+        return int(blocks + sum(math.prod(parameter.shape) for parameter in self.get_parameters()))
 
     @property
     def cache_shape(self) -> tuple[int, int, int]:

@@ -184,6 +184,13 @@ class DecoderConfig(PretrainedConfig):
             std=self.initializer_range,
         )  # fmt: skip
 
+    def to_file_dict(self) -> dict[str, Any]:
+        """See the base class; a width of heads that nobody gave is left out, as the families' readers expect."""
+        data = super().to_file_dict()
+        if self.head_dim is None and "head_dim" not in self.model_fields_set:
+            data.pop("head_dim", None)
+        return data
+
     @classmethod
     def from_dict(cls: type[D], data: Mapping[str, Any], **overrides: Any) -> D:
         """See the base class; rotary settings are read as any version of transformers writes them."""

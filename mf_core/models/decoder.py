@@ -153,8 +153,8 @@ class Decoder(NamedParts):
         """Return the rows of the rotary tables: those for long texts follow those for short ones."""
         if self.long_from == 0:
             return position_ids
-        is_long = ops.cast(position_ids.max() >= self.long_from, position_ids.dtype)
-        return position_ids + is_long * self.length
+        is_long = ops.cast(position_ids.max(axis=1, keepdims=True) >= self.long_from, position_ids.dtype)
+        return position_ids + ops.broadcast_to(is_long * self.length, position_ids.shape)
 
 
 class DecoderForCausalLM(PretrainedModel):

@@ -194,7 +194,8 @@ class ArraysReader:
         """Return a weight in the blocks of a GGUF file."""
         self.seen.add(id(cell.weight))
         bias = None if cell.bias is None else self.array(cell.bias)
-        return arrays.Matrix(cell.rows, cell.kind, cell.inner, len(cell.rows), bias=bias)
+        kind: Any = cell.kind
+        return arrays.Matrix(cell.rows, kind, cell.inner, len(cell.rows), bias=bias)
 
     def narrow(self, cell: Any, bias: np.ndarray | None) -> arrays.Matrix:
         """Return a weight of less than 32 bits."""

@@ -44,7 +44,7 @@ def tokenizer_files(header: Header) -> dict[str, Any]:
             f"the tokenizer in {header.path} is of the kind {kind!r}, which is not read", value=kind,
             hint="give the tokenizer of the original checkpoint: tokenizer='owner/name' or a directory",
         )
-    roles = {name: tokens[data[key]] for name, key in _ROLES.items() if _is_id(data.get(key), tokens)}
+    roles = {name: tokens[int(data[key])] for name, key in _ROLES.items() if _is_id(data.get(key), tokens)}
     added = [
         {"id": number, "content": tokens[number], "single_word": False, "lstrip": False, "rstrip": False,
          "normalized": False, "special": types[number] in (_CONTROL, _UNKNOWN)}
@@ -56,7 +56,7 @@ def tokenizer_files(header: Header) -> dict[str, Any]:
     ]
     contents = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-        "post_processor": _template(*ends, tokens), **body,
+        "post_processor": _template(ends[0], ends[1], tokens), **body,
     }  # fmt: skip
     config: dict[str, Any] = {
         **roles, "add_bos_token": ends[0] is not None, "add_eos_token": ends[1] is not None,
@@ -107,13 +107,14 @@ def _sentence_piece(
     if prefix:
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
     unknown = data.get("unknown_token_id")
+    unknown_token = tokens[int(unknown)] if unknown is not None and _is_id(unknown, tokens) else None
     normalizers = [{"type": "Prepend", "prepend": _SPACE}, replace] if prefix else [replace]
     return {
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
         "pre_tokenizer": None,
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
-            "type": "BPE", "dropout": None, "unk_token": tokens[unknown] if _is_id(unknown, tokens) else None,
+            "type": "BPE", "dropout": None, "unk_token": unknown_token,
             "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True,
             "ignore_merges": False, "vocab": {token: number for number, token in enumerate(tokens)},
             "merges": _merges(tokens, scores, types),

@@ -62,8 +62,9 @@ class DecoderPass:
                 kept_inputs.append(asked)
         logits = np.empty((batch, kept, self.spec.head.outer), np.float32)
         rotary = positions
-        if 0 < self.spec.long_from <= positions.max():
-            rotary = positions + np.int32(self.spec.long_offset)
+        if self.spec.long_from > 0:  # each row by its own length, so that it gives what it gives alone
+            is_long = positions.max(1, keepdims=True) >= self.spec.long_from
+            rotary = np.where(is_long, positions + np.int32(self.spec.long_offset), positions)
         given = structs.PassStruct(
             x.ctypes.data, *(structs.address(each, np.int32, batch, length) for each in (positions, slots, rotary)),
             logits.ctypes.data, batch, length, capacity, kept,
