@@ -455,7 +455,7 @@ def test_own_tokenizer_is_found_by_the_name_in_its_file(letters, tmp_path):
     for name, error, message in (
         ("LettersModel", IntegrityError, "names 'LettersModel' as its tokenizer"),
         ("GPT2LMHeadModel", IntegrityError, "names 'GPT2LMHeadModel' as its tokenizer"),
-        ("LlamaTokenizer", NotRegisteredError, "no installed plugin provides the class 'LlamaTokenizer'"),
+        ("MambaTokenizer", NotRegisteredError, "no installed plugin provides the class 'MambaTokenizer'"),
     ):
         (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
         with pytest.raises(error, match=message):
