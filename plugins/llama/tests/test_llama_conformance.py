@@ -14,12 +14,6 @@ class TestLlamaModel(ModelContract):
     config = SIZES
 
 
-class TestMixtralModel(ModelContract):
-    distribution = "mf-llama"
-    model_type = "mixtral"
-    config = {**SIZES, "num_local_experts": 4, "sliding_window": 6}
-
-
 class TestLlamaTokenizer(TokenizerContract):
     distribution = "mf-llama"
     model_type = "llama"

@@ -8,12 +8,6 @@ SIZES = {
 }  # fmt: skip
 
 
-class TestQwen2Model(ModelContract):
-    distribution = "mf-qwen"
-    model_type = "qwen2"
-    config = {**SIZES, "head_dim": None}
-
-
 class TestQwen3Model(ModelContract):
     distribution = "mf-qwen"
     model_type = "qwen3"
