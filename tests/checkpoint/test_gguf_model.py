@@ -59,5 +59,5 @@ def test_files_of_another_model_are_refused(tmp_path):
     write_llama(tmp_path / "a.gguf", layers=1)
     data = (tmp_path / "a.gguf").read_bytes().replace(b"blk.0.ffn_up.weight", b"blk.0.ffn_xy.weight")
     (tmp_path / "a.gguf").write_bytes(data)
-    with pytest.raises(WeightsError, match="missing, such as 'model.layers.0.mlp.up_proj.weight'.*left over"):
+    with pytest.raises(WeightsError, match=r"missing, such as 'model.layers.0.mlp.up_proj\.weight'.*left over"):
         AutoModelForCausalLM.from_pretrained(tmp_path / "a.gguf")
