@@ -1,10 +1,7 @@
-"""For the tests of the core and of the packages: the order of files, and the graphs that are left behind."""
+"""For the tests of the core and of the packages: the order of files."""
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ ROOT = Path(__file__).parent
 LONGEST = (
     "tests/end_to_end/test_docs.py",
     "tests/testing/test_conformance.py",
-    "tests/generation/test_graph_cache.py",
     "tests/trainer/checkpoints/test_store.py",
     "tests/trainer/test_evaluation.py",
     "tests/trainer/test_trainer.py",
@@ -33,16 +29,6 @@ LONGEST = (
     "tests/data/test_build.py",
     "tests/data/test_files.py",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drop_graphs() -> Iterator[None]:
-    """Drop the graphs that a file's tests have compiled: MindSpore keeps them, and workers grow by gigabytes."""
-    yield
-    mindspore = sys.modules.get("mindspore")
-    if hasattr(mindspore, "ms_memory_recycle"):
-        gc.collect()
-        mindspore.ms_memory_recycle()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import MFError
 
-#: ``name=value`` outside of a longer name.
-_ARGUMENT = re.compile(r"(?<![\w.-])([a-z][a-z_0-9]*)=('[^']*'|\"[^\"]*\"|[^\s,;()]+)")
+#: ``name=value`` outside of a longer name, and not after ``--set``, which is what is typed already.
+_ARGUMENT = re.compile(r"(?<!--set )(?<![\w.-])([a-z][a-z_0-9]*)=('[^']*'|\"[^\"]*\"|[^\s,;()]+)")
 #: Arguments of Python that a command calls otherwise.
 _OTHER_NAMES = {"resume_training": "resume", "overwrite_output_dir": "overwrite"}
 

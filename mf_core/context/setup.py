@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..backends.base import DeviceBackend, get_backend, import_mindspore, select_backend
 from ..boundary import public
 from ..errors import ArgumentError, ArgumentTypeError, BackendError
+from ..utils.callers import callers_level
 from ..utils.settings import Settings
 from . import cluster, fields
 from .config import ContextConfig, ParallelContextConfig
@@ -80,7 +81,7 @@ def init_context(
     for category, message in said:
         if category is DeprecationWarning or message not in _said:
             _said.add(message)
-            warnings.warn(message, category, stacklevel=2)
+            warnings.warn(message, category, stacklevel=callers_level())
     return rank_id, device_num
 
 

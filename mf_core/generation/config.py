@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from ..errors import ArgumentError, UnsupportedError, did_you_mean, shown
+from ..utils.callers import callers_level
 from ..utils.files import write_json
 from ..utils.paths import user_path
 from .constraints import Constraints
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 #: Where a checkpoint keeps its generation settings.
 GENERATION_FILE = "generation_config.json"
 #: Where the package's files are.
-_PACKAGE = str(Path(__file__).parents[1])
 
 #: Most sequences of one prompt, and most beams.
 MOST_SEQUENCES, MOST_BEAMS = 4096, 256
@@ -210,7 +209,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
         for why in dict.fromkeys(why for why, _ in ignored):
             words = ", ".join(f"{name}={given.pop(name)!r}" for reason, name in ignored if reason == why)
             if warn:
-                warnings.warn(f"{why}: ignored {words}", UserWarning, stacklevel=_callers_level())
+                warnings.warn(f"{why}: ignored {words}", UserWarning, stacklevel=callers_level())
         config = cls(**{**base, **given})
         if isinstance(defaults, GenerationConfig):
             config._implied = defaults._implied - set(given)
@@ -306,7 +305,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
         if known.get("max_new_tokens") is not None:
             known.pop("max_length", None)
         if ignored:
-            warnings.warn(f"{whose}: ignored {', '.join(ignored)}", UserWarning, stacklevel=_callers_level())
+            warnings.warn(f"{whose}: ignored {', '.join(ignored)}", UserWarning, stacklevel=callers_level())
         for low, high in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
             if known.get(low, 0) > (known.get(high) or known.get(low, 0)):
                 known[low] = known[high]
@@ -398,14 +397,6 @@ def build_processors(
 
     first = chain(made(config.penalty_processors), made(config.constraint_processors))
     return [*first, *custom, *made(config.sampling_processors)]
-
-
-def _callers_level() -> int:
-    """Return the level at which a warning of the calling function is of the first frame outside of the package."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _usable_ids(value: Any) -> Any:

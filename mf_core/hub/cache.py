@@ -35,11 +35,12 @@ def cache_dir() -> Path:
     chosen = os.environ.get("MF_CACHE")
     if chosen:
         return Path(os.path.abspath(user_path(chosen)))
-    return _default(os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mf"))
+    return _default(os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mf"), os.path.expanduser("~"))
 
 
 @functools.cache
-def _default(location: str) -> Path:
+def _default(location: str, home: str) -> Path:
+    """Return the folder of a location; ``home`` is what ``~`` stands for in it."""
     try:
         path = Path(os.path.abspath(user_path(location)))
         why = _unwritable(path)

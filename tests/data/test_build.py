@@ -75,7 +75,7 @@ def test_files_appear_whole_or_not_at_all():
     write_mindrecord("a.mindrecord", ROWS[:3])
     with pytest.raises(ArgumentError, match=r"a.mindrecord exists") as caught:
         write_mindrecord("a.mindrecord", ROWS[:5])
-    assert "--overwrite" in caught.value.hint
+    assert "overwrite=True" in caught.value.hint
     with pytest.raises(DataError):
         write_mindrecord("a.mindrecord", broken(), overwrite=True)
     assert len(read_by_mindspore("a.mindrecord")) == 3

@@ -193,7 +193,7 @@ def test_strict_makes_warnings_count(rivals: PluginEnvironment) -> None:
     [
         ("MF_PLUGINS", "cpu,helthy", "warning", "MF_PLUGINS names 'helthy', but no installed", "did you mean 'healthy"),
         ("MF_PLUGINS_BLOCK", "mf-alpah", "warning", "MF_PLUGINS_BLOCK names 'mf-alpah'", "did you mean 'mf-alpha'"),
-        ("MF_PREFER", "mf-alfa", "warning", "MF_PREFER names 'mf-alfa'", "did you mean 'mf-alpha'"),
+        ("MF_PREFER", "mf-alpa", "warning", "MF_PREFER names 'mf-alpa'", "did you mean 'mf-alpha'"),
         ("MF_PREFER", "mf-alpha:shard_tiny", "warning", "MF_PREFER names 'shard_tiny'", "did you mean 'shared_tiny'"),
         ("MF_BACKEND", "cpx", "error", "MF_BACKEND names 'cpx'", "did you mean 'cpu'"),
         ("MF_MODELS", "/nowhere", "warning", "MF_MODELS names '/nowhere', which is no folder", "mkdir /nowhere"),

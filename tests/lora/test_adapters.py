@@ -125,7 +125,7 @@ def test_targets_that_match_nothing_or_no_linear_layer():
     assert caught.value.hint == "its linear layers are: c_attn, c_proj, c_fc"
     with pytest.raises(ArgumentError, match=r"no layer 'attn\.c_fc'"):
         add_lora(model, LoraConfig(target_modules=("attn.c_fc",)))
-    for name, kind in (("wte", "Embedding"), ("ln_1", "LayerNorm"), ("attn", "GPT2Attention")):
+    for name, kind in (("wte", "Embedding"), ("ln_1", "LayerNorm"), ("attn", "SelfAttention")):
         with pytest.raises(UnsupportedError, match=rf"'transformer\..*{name}', a {kind}"):
             add_lora(model, LoraConfig(target_modules=(name,)))
     assert model.lora_config is None

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...errors import MFError, describe
+from ...errors import InternalError, MFError, describe
 from ...specs import TokenizerSpec
 from ..processes import probes
 from ..processes.run import across_spawn, in_fresh_process
@@ -228,10 +228,10 @@ class TokenizerContract(PluginContract):
         __tracebackhide__ = True
         try:
             return self.plain(text)
-        except MFError:
-            return []
         except Exception as error:
-            self.fault(f"encoding {text!r} raises {describe(error)}",
+            if isinstance(error, MFError) and not isinstance(error, InternalError):
+                return []
+            self.fault(f"encoding {text!r} raises {describe(error.__cause__ or error)}",
                        "give unk_token's id for what the vocabulary lacks")  # fmt: skip
 
     def _quietly(self, call: Any, what: str) -> Any:

@@ -32,7 +32,7 @@ def test_importing_and_probing_load_nothing_heavy():
     )
     assert (code, err) == (0, "")
     loaded, probed = out.splitlines()
-    assert set(eval(loaded)) <= {"mf_core", "mf_core.errors", "mf_core.hookspecs", "mf_core.specs"}
+    assert set(eval(loaded)) <= {"mf_core", "mf_core.errors", "mf_core.hookspecs", "mf_core.pipeline", "mf_core.specs"}
     assert probed == "False set()"
 
 

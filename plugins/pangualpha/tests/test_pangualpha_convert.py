@@ -163,7 +163,7 @@ def test_sizes_that_are_not_the_presets(tmp_path, tensors):
     with pytest.raises(WeightsError, match="is of another model than 'pangualpha_2_6b'") as caught:
         plan_conversion(source, "pangualpha_2_6b", overrides={"vocab_size": 50, "hidden_size": 32, "num_heads": 4})
     assert caught.value.value == {"seq_length": 16, "ffn_hidden_size": 64, "num_layers": 3}
-    assert "--set num_layers=3" in caught.value.hint
+    assert "num_layers=3" in caught.value.hint
 
 
 def test_a_release_that_lacks_a_file(tmp_path, tensors):

@@ -271,15 +271,15 @@ def test_type_can_be_changed_afterwards():
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_fast_gelu_is_the_published_formula_and_never_overflows(dtype):
     x = np.concatenate([np.linspace(-12, 12, 2001), [-6e4, -3e3, -100, 0, 100, 3e3, 6e4]]).astype(dtype)
-    slope = ms.grad(lambda t: ACTIVATIONS["fast_gelu"]()(t).sum())(ms.Tensor(x[:-7])).asnumpy()
+    slope = ms.grad(lambda t: ACTIVATIONS["quick_gelu"]()(t).sum())(ms.Tensor(x[:-7])).asnumpy()
     middle = x[:-7].astype(np.float64)
     expected = (fast_gelu(middle + 1e-6) - fast_gelu(middle - 1e-6)) / 2e-6
     np.testing.assert_allclose(slope, expected, atol=1e-5 if dtype == np.float32 else 5e-3)
-    result = ACTIVATIONS["fast_gelu"]()(ms.Tensor(x)).asnumpy()
+    result = ACTIVATIONS["quick_gelu"]()(ms.Tensor(x)).asnumpy()
     expected = fast_gelu(x.astype(np.float64))
     close = {"rtol": 1e-5, "atol": 1e-6} if dtype == np.float32 else {"rtol": 4e-3, "atol": 1e-3}
     np.testing.assert_allclose(result, expected, **close)
-    ends = ms.grad(lambda t: ACTIVATIONS["fast_gelu"]()(t).sum())(ms.Tensor(x[-7:])).asnumpy()
+    ends = ms.grad(lambda t: ACTIVATIONS["quick_gelu"]()(t).sum())(ms.Tensor(x[-7:])).asnumpy()
     np.testing.assert_allclose(ends, [0, 0, 0, 0.5, 1, 1, 1], atol=1e-3)
 
 

@@ -1,6 +1,7 @@
 """Steps: accumulation, scaled losses, steps that are not finite, optimizers of the user's own, recomputation."""
 
 import math
+from typing import ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -57,9 +58,17 @@ def test_every_optimizer_learns(tmp_path, optim):
 
 
 def test_fp16_scales_the_loss_and_finds_the_scale(tmp_path):
-    trainer = make_trainer(tmp_path, dtype="float16", max_steps=30, initial_loss_scale=2.0**40)
+    class Seen:
+        types: ClassVar[set[str]] = set()
+
+        def on_step_end(self, args, state, control, model=None, **more):
+            self.types.add(model.compute_dtype)
+
+    changes = {"dtype": "float16", "max_steps": 30, "initial_loss_scale": 2.0**40}
+    trainer = make_trainer(tmp_path, options={"callbacks": [Seen()]}, **changes)
     result = trainer.train()
-    assert trainer.model.compute_dtype == "float16"
+    assert Seen.types == {"float16"}
+    assert trainer.model.compute_dtype == "float32"  # as it was given
     assert all(p.dtype == ms.float32 for p in trainer.model.get_parameters())
     skipped = trainer.state.skipped_steps
     assert 5 < skipped < 28  # the first scales overflow; each such step changes nothing and halves the scale
