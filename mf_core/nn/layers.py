@@ -77,7 +77,7 @@ class Linear(nn.Cell):
 
     def extend_repr(self) -> str:
         """Return the sizes, for ``print(model)``."""
-        return f"{self.in_features} -> {self.out_features}{', no bias' if self.bias is None else ''}"
+        return f"{self.in_features} -> {self.out_features}{', no bias' if getattr(self, 'bias', None) is None else ''}"
 
     def compute_in(self, dtype: str) -> None:
         """Make the product in a type, by its name, from now on; the weight stays as it is."""

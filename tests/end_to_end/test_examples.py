@@ -83,7 +83,7 @@ def test_they_work_together(installed: PluginEnvironment) -> None:
 def test_the_command_line_uses_them(installed: PluginEnvironment) -> None:
     said = installed.mf("generate", "--model", "llama_tiny", "--backend", "one_core", "--greedy", "--json", "A llama")
     assert said.json["finish_reason"] == "eos"
-    assert said.json["text"].endswith("when somebody has gone where it leads.")
+    assert said.json["text"].startswith("A llama stood on the hill and hummed. The wind asked what the song was about.")
     assert said.json["model_plugin"] == "mf-llama 0.1.0" and said.json["backend_plugin"] == "mf-one-core 0.1.0"
 
 

@@ -54,7 +54,7 @@ def test_whole_checkpoints_are_those_of_one_process(four):
     ]  # fmt: skip
     newest = folder / "whole" / "checkpoint-6"
     assert {p.name for p in newest.iterdir()} == {
-        "config.json", "model.safetensors", "optimizer.safetensors", "trainer_state.json"
+        "config.json", "generation_config.json", "model.safetensors", "optimizer.safetensors", "trainer_state.json"
     }  # fmt: skip
     assert_same(load_file(newest / "model.safetensors"), load_file(folder / "whole" / "model.safetensors"))
     assert json.loads((newest / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]

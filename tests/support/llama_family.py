@@ -1,4 +1,4 @@
-"""The hyper-parameters of Llama, Mistral, Mixtral and SmolLM3."""
+"""Llama, Mistral, Mixtral and SmolLM3 on the foundation of decoders, for tests: registered, not installed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from mf_core import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from mf_core.config import TokenId, TokenIds
-from mf_core.models import AttentionSpec, DecoderConfig, ExpertsSpec
+from mf_core.models import AttentionSpec, DecoderConfig, DecoderForCausalLM, ExpertsSpec
+from mf_core.tokenization import FastTokenizer
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -77,3 +79,33 @@ class SmolLM3Config(LlamaConfig):
         spec, given = super().attention_spec(layer), self.no_rope_layers
         rotates = bool(given[layer]) if given is not None else (layer + 1) % self.no_rope_layer_interval != 0
         return spec if rotates else replace(spec, rotary=None)
+
+
+class LlamaForCausalLM(DecoderForCausalLM):
+    config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
+
+
+class MistralForCausalLM(DecoderForCausalLM):
+    config_class: ClassVar[type[MistralConfig]] = MistralConfig
+
+
+class MixtralForCausalLM(DecoderForCausalLM):
+    config_class: ClassVar[type[MixtralConfig]] = MixtralConfig
+    names: ClassVar[Mapping[str, str]] = {"feed_forward": "block_sparse_moe", "gate": "w1", "up": "w3", "down": "w2"}
+
+
+class SmolLM3ForCausalLM(DecoderForCausalLM):
+    config_class: ClassVar[type[SmolLM3Config]] = SmolLM3Config
+
+
+class AnyTokenizer(FastTokenizer):
+    """What a ``tokenizer.json`` says."""
+
+
+def register() -> None:
+    """Register the families for this process, in the place of plugins that have them."""
+    for model in (LlamaForCausalLM, MistralForCausalLM, MixtralForCausalLM, SmolLM3ForCausalLM):
+        AutoConfig.register(model.config_class.model_type, model.config_class, exist_ok=True)
+        AutoModel.register(model.config_class, model, exist_ok=True)
+        AutoModelForCausalLM.register(model.config_class, model, exist_ok=True)
+        AutoTokenizer.register(model.config_class, AnyTokenizer, exist_ok=True)

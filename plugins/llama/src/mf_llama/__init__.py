@@ -1,1 +1,0 @@
-"""Llama and the families that follow it for mf-framework."""
