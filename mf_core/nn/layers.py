@@ -201,7 +201,8 @@ class Embedding(nn.Cell):
 
     def extend_repr(self) -> str:
         """Return the sizes, for ``print(model)``."""
-        return " x ".join(map(str, self.weight.shape))
+        weight = getattr(self, "weight", None)  # a stage of a pipeline has not all of a model's
+        return "" if weight is None else " x ".join(map(str, weight.shape))
 
     def compute_in(self, dtype: str) -> None:
         """Compute in a type, by its name, from now on; the weight stays as it is."""
