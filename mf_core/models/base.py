@@ -438,7 +438,9 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         Rows of embeddings are looked up, and count where a tied head multiplies by them. 12 for each unit of a layer
         and position that attention computes scores of (Chowdhery et al., 2022, appendix B).
         """
-        embeddings = {id(cell.weight) for _, cell in self.cells_and_names() if isinstance(cell, Embedding)}
+        cells = [cell for _, cell in self.cells_and_names() if isinstance(cell, Embedding)]
+        # A stage of a pipeline has not the weights of all layers.
+        embeddings = {id(cell.weight) for cell in cells if getattr(cell, "weight", None) is not None}
         matrices = [p for p in self.get_parameters() if len(p.shape) > 1 and id(p) not in embeddings]
         vocabulary = int(getattr(self.config, "vocab_size", 0))
         if hasattr(self, "decode") and not any(vocabulary in p.shape for p in matrices):  # the head is tied
