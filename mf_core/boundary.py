@@ -52,6 +52,8 @@ _READING = {
     "__repr__", "__round__", "__str__",
 }  # fmt: skip
 _MARK = "_mf_user_code"
+#: Set on the translation of an exception that no check foresaw.
+_UNFORESEEN = "_mf_unforeseen"
 #: The hint where nothing better is known.
 REPORT = "check the arguments; if they are right, please report this with its traceback"
 
@@ -151,7 +153,22 @@ def _folders() -> tuple[str, ...]:
     return tuple(os.path.join(path, "") for path in sorted(paths))
 
 
+def unforeseen(error: BaseException) -> BaseException | None:
+    """Return the exception that no check foresaw, should ``error`` be this module's translation of one.
+
+    Exceptions of files, of memory and of texts that are not Unicode are foreseen here, and are not among them.
+    """
+    return error.__cause__ if getattr(error, _UNFORESEEN, False) else None
+
+
 def _translated(error: BaseException, function: Callable[..., Any], args: tuple[Any, ...]) -> MFError:
+    translation = _meaning(error, function, args)
+    if not isinstance(error, (OSError, MemoryError, RecursionError, UnicodeError)):
+        setattr(translation, _UNFORESEEN, True)
+    return translation
+
+
+def _meaning(error: BaseException, function: Callable[..., Any], args: tuple[Any, ...]) -> MFError:
     """Return the error that says what an exception means to the caller of ``function``."""
     name = _name(function, args)
     if isinstance(error, TypeError) and (error.__traceback__ is None or error.__traceback__.tb_next is None):

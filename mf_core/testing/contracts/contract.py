@@ -7,7 +7,8 @@ from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import pytest
 
-from ...errors import InternalError, MFError, describe
+from ...boundary import unforeseen
+from ...errors import MFError, describe
 
 T = TypeVar("T")
 
@@ -103,16 +104,11 @@ class Contract:
         __tracebackhide__ = True
         try:
             result = call()
-        except InternalError as error:
-            self.fault(
-                f"{what} raises {describe(error.__cause__ or error)}",
-                hint or "check it first, and raise one of mf_core.errors that names the value",
-            )
-        except MFError as error:
-            return error
         except Exception as error:
+            if isinstance(error, MFError) and unforeseen(error) is None:
+                return error
             self.fault(
-                f"{what} raises {describe(error)}",
+                f"{what} raises {describe(unforeseen(error) or error)}",
                 hint or "check it first, and raise one of mf_core.errors that names the value",
             )
         self.fault(

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ...errors import InternalError, MFError, describe
+from ...boundary import unforeseen
+from ...errors import MFError, describe
 from ...specs import TokenizerSpec
 from ..processes import probes
 from ..processes.run import across_spawn, in_fresh_process
@@ -229,9 +230,9 @@ class TokenizerContract(PluginContract):
         try:
             return self.plain(text)
         except Exception as error:
-            if isinstance(error, MFError) and not isinstance(error, InternalError):
+            if isinstance(error, MFError) and unforeseen(error) is None:
                 return []
-            self.fault(f"encoding {text!r} raises {describe(error.__cause__ or error)}",
+            self.fault(f"encoding {text!r} raises {describe(unforeseen(error) or error)}",
                        "give unk_token's id for what the vocabulary lacks")  # fmt: skip
 
     def _quietly(self, call: Any, what: str) -> Any:
