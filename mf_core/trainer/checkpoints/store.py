@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError, describe
-from ...utils.files import write_json
+from ...utils.files import sync, write_json
 from .coordinator import SaveCoordinator
 from .state_file import CHECKPOINT_NAME, STATE_FILE, run_of
 
@@ -122,10 +122,10 @@ class CheckpointStore:
                 coordinator.wait_for_others(staging)
                 coordinator.finish(staging)
             write_json(staging / STATE_FILE, state)
-            _sync(staging)
+            sync(staging)
             with _moved_away(self.directory / name):
                 staging.rename(self.directory / name)
-            _sync(self.directory)
+            sync(self.directory)
             for old in self._select_old(name, protected):
                 self._remove(old)
         except BaseException as error:
@@ -162,15 +162,6 @@ class CheckpointStore:
 
 def _step_of(name: str) -> int:
     return int(name.rpartition("-")[2])
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
