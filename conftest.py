@@ -1,7 +1,9 @@
-"""For the tests of the core and of the packages: the order of files."""
+"""For the tests of the core and of the packages: the order of files, and MindSpore's mode after each test."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files that take longest first, so that both workers are busy to the end; the others keep their order."""
     order = {ROOT / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(autouse=True)
+def _mode_of_mindspore() -> Iterator[None]:
+    """Restore MindSpore's mode after a test: init_context(mode=0) would make the next tests compile whole graphs."""
+    yield
+    mindspore = sys.modules.get("mindspore")
+    if mindspore is not None and mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)

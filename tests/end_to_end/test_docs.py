@@ -30,7 +30,8 @@ OWN = [page for page in PAGES if not page.name.endswith(".zh.md")]
 SHARED = [page for page in OWN if environment_of(page) is None]
 APART = [page for page in OWN if environment_of(page) is not None]
 TRANSLATED = [page for page in PAGES if page.name.endswith(".zh.md")]
-#: How many blocks may be left out because they cannot run here; each says why.
+#: How many blocks may be left out because they cannot run here; each says why. A family's README may show one more:
+#: its published weights come from a hub.
 MOST_NOT_RUN = 36
 
 
@@ -158,7 +159,9 @@ def test_blocks_are_written_as_they_should_be(page):
 
 def test_few_blocks_are_not_run_and_each_says_why():
     left_out = [block for page in OWN for block in blocks_of(page) if "not run" in block.notes]
-    assert len(left_out) <= MOST_NOT_RUN, [block.place for block in left_out]
+    readmes = {block.page for block in left_out if block.notes["not run"] == "the weights come from the hub"
+               and block.page.startswith("plugins/")}
+    assert len(left_out) - len(readmes) <= MOST_NOT_RUN, [block.place for block in left_out]
     for block in left_out:
         assert len(block.notes["not run"].split()) >= 3, f"{block.place}: why is it not run?"
         assert block.language in RUN, f"{block.place} would not be run in any case"
