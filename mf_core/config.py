@@ -79,6 +79,8 @@ class PretrainedConfig(BaseModel):
         json_names: Field -> the key that ``config.json`` uses for it. The key is accepted and readable as another name
             of the field.
         aliases: Further accepted names -> field.
+        unused: Fields of a base class that the family has not. They keep their defaults; giving one is an error. What a
+            file has under their names is kept in ``extra``, as any other key without a meaning.
     """
 
     model_config = ConfigDict(
@@ -88,13 +90,14 @@ class PretrainedConfig(BaseModel):
     model_type: ClassVar[str] = ""
     json_names: ClassVar[Mapping[str, str]] = {}
     aliases: ClassVar[Mapping[str, str]] = {}
+    unused: ClassVar[frozenset[str]] = frozenset()
 
     _extra: dict[str, Any] = PrivateAttr(default_factory=dict)
     _as_written: _AsWritten = PrivateAttr(default_factory=_AsWritten)
 
     def __repr__(self) -> str:
         """Return the class and the fields, one a line."""
-        fields = [f"    {name}={getattr(self, name)!r}," for name in type(self).model_fields]
+        fields = [f"    {name}={getattr(self, name)!r}," for name in self._used_fields()]
         return "\n".join([f"{type(self).__name__}(", *fields, ")"])
 
     __str__ = __repr__
@@ -160,10 +163,9 @@ class PretrainedConfig(BaseModel):
     @classmethod
     def field_of(cls, name: str) -> str | None:
         """Return the field that goes by ``name``, or None."""
-        if name in cls.model_fields:
-            return name
         by_key = {key: field for field, key in cls.json_names.items()}
-        return by_key.get(name) or cls.aliases.get(name)
+        field = name if name in cls.model_fields else by_key.get(name) or cls.aliases.get(name)
+        return None if field in cls.unused else field
 
     @classmethod
     @public
@@ -229,13 +231,13 @@ class PretrainedConfig(BaseModel):
     @public
     def to_dict(self) -> dict[str, Any]:
         """Return every field under its own name, and ``extra``."""
-        return {**self._extra, "model_type": self.model_type, **self.model_dump()}
+        return {**self._extra, "model_type": self.model_type, **self.model_dump(exclude=set(self.unused))}
 
     def to_file_dict(self) -> dict[str, Any]:
         """Return what ``config.json`` gets: fields that have a key there or are not at their default, and extra."""
         data: dict[str, Any] = {**self._extra, "model_type": self.model_type}
         defaults = {name: info.get_default(call_default_factory=True) for name, info in type(self).model_fields.items()}
-        for name, value in self.model_dump().items():
+        for name, value in self.model_dump(exclude=set(self.unused)).items():
             if name in self.json_names or name in self.model_fields_set or value != defaults[name]:
                 key = self.json_names.get(name, name)
                 data[key] = self._to_alias(key, value)
@@ -280,10 +282,15 @@ class PretrainedConfig(BaseModel):
     @classmethod
     def _unknown(cls, name: str) -> ConfigError:
         known = [*cls.model_fields, *cls.json_names.values(), *cls.aliases]
+        known = [each for each in known if cls.field_of(each) is not None]
         return ConfigError(
             f"{cls.__name__} has no field {name!r}", value=name,
-            hint=did_you_mean(name, known) or f"its fields are: {', '.join(sorted(cls.model_fields))}",
+            hint=did_you_mean(name, known) or f"its fields are: {', '.join(sorted(cls._used_fields()))}",
         )
+
+    @classmethod
+    def _used_fields(cls) -> list[str]:
+        return [name for name in cls.model_fields if name not in cls.unused]
 
     @classmethod
     def _explain(cls, error: ValidationError) -> ConfigError:

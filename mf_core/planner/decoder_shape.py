@@ -90,5 +90,5 @@ def whole_shapes(model: Any) -> Mapping[str, tuple[int, ...]]:
 
 
 def _has_dropout(config: Any, part: str) -> bool:
-    names = (f"{part}_dropout_prob", f"{part}_dropout_rate")
+    names = (f"{part}_dropout_prob", f"{part}_dropout_rate", f"{part}_dropout")
     return any(float(getattr(config, name, 0.0)) > 0 for name in names)

@@ -48,6 +48,11 @@ CASES = {
     "qwen3": ("Qwen3", {"head_dim": 12}),
     "qwen3_moe": ("Qwen3Moe", {"head_dim": 12, "num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True,
                                "moe_intermediate_size": 20}),
+    "gpt_neox": ("GPTNeoX", {}),
+    "gpt_neox, odd head": ("GPTNeoX", {"hidden_size": 40, "rope_parameters": {
+        "rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0, "partial_rotary_factor": 0.4}}),
+    "gpt_neox, in sequence, tied, no biases": ("GPTNeoX", {
+        "use_parallel_residual": False, "tie_word_embeddings": True, "attention_bias": False}),
 }  # fmt: skip
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [20, 21], [30, 31, 32, 33, 34]]
 
@@ -59,6 +64,10 @@ def pair(request, tmp_path_factory):
     torch.manual_seed(1)
     config = getattr(transformers, f"{name}Config")(**{**SIZES, **changes})
     theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    with torch.no_grad():
+        for key, parameter in theirs.named_parameters():
+            if key.endswith("bias") or "norm" in key:  # not the zeros and ones that they begin with
+                parameter.add_(torch.randn_like(parameter) * 0.2)
     folder = tmp_path_factory.mktemp("family")
     theirs.save_pretrained(folder)
     return theirs, AutoModelForCausalLM.from_pretrained(folder), folder

@@ -30,6 +30,7 @@ _KEYS: Final[Mapping[str, str]] = {
 #: The same for architectures whose configurations have other keys.
 _OWN_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "llama": {"expert_count": "num_local_experts"},
+    "gptneox": {"use_parallel_residual": "use_parallel_residual"},
     "gpt2": {
         "block_count": "n_layer", "embedding_length": "n_embd", "context_length": "n_positions",
         "attention.head_count": "n_head", "attention.layer_norm_epsilon": "layer_norm_epsilon",
@@ -82,7 +83,7 @@ def config_of(header: Header) -> dict[str, Any]:
             if isinstance(value := metadata.get(f"tokenizer.ggml.{key}"), int)]  # fmt: skip
     if len(set(ends)) > 1:
         config["eos_token_id"] = list(dict.fromkeys(ends))
-    config["attention_bias"] = "blk.0.attn_q.bias" in header.tensors
+    config["attention_bias"] = not header.tensors.keys().isdisjoint(("blk.0.attn_q.bias", "blk.0.attn_qkv.bias"))
     _add_rope(header, config)
     return config
 

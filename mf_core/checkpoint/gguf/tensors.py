@@ -122,7 +122,7 @@ def _change(
         return lambda x: x - 1, False  # stored as factors; the checkpoint has differences from 1
     if architecture == "gpt2" and re.search(r"\.(attn_qkv|attn_output|ffn_up|ffn_down)\.weight$", name):
         return lambda x: np.ascontiguousarray(x.T), False
-    if architecture == "bloom" and ".attn_qkv." in name:
+    if architecture in ("bloom", "gptneox") and ".attn_qkv." in name:
         return lambda x: _by_head(x, config["num_attention_heads"]), True
     return None, True
 
