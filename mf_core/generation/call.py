@@ -130,11 +130,16 @@ def base_config(model: PretrainedModel, given: Any) -> GenerationConfig:
     raise ArgumentTypeError(f"generation_config is a GenerationConfig, not {type(given).__name__}", value=given)
 
 
-def follow(sequences: Sequence[Continuation], config: GenerationConfig, tokenizer: PretrainedTokenizer) -> None:
-    """Let the text of each sequence be followed, for its stop strings."""
+def follow(
+    sequences: Sequence[Continuation],
+    config: GenerationConfig,
+    tokenizer: PretrainedTokenizer,
+    kept: Sequence[str] = (),
+) -> None:
+    """Decode each sequence as it grows, for streams and stop strings; special tokens in ``kept`` stay in the text."""
     automaton = StopAutomaton(config.stop) if config.stop else None
     for sequence in sequences:
-        sequence.follower = TextFollower(tokenizer, sequence.ids[: sequence.prompt], automaton)
+        sequence.follower = TextFollower(tokenizer, sequence.ids[: sequence.prompt], automaton, kept)
 
 
 def check_batch_size(value: Any) -> None:

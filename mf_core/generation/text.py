@@ -108,14 +108,21 @@ class TextFollower:
         tokenizer: The model's.
         prompt: The prompt's ids.
         automaton: Finds the stop strings; None: there are none.
+        kept: Special tokens that stay in the text.
 
     Attributes:
         text: The text so far.
         stopped: Whether a stop string has come; the text ends before it.
     """
 
-    def __init__(self, tokenizer: PretrainedTokenizer, prompt: Sequence[int], automaton: StopAutomaton | None) -> None:
-        self._plain = Detokenizer(lambda ids: tokenizer.decode(ids, skip_special_tokens=True, strict=False), prompt)
+    def __init__(
+        self,
+        tokenizer: PretrainedTokenizer,
+        prompt: Sequence[int],
+        automaton: StopAutomaton | None,
+        kept: Sequence[str] = (),
+    ) -> None:
+        self._plain = Detokenizer(_decode_keeping(tokenizer, kept), prompt)
         self._tokenizer, self._prompt, self._automaton = tokenizer, prompt[-_BEFORE:], automaton
         self.text, self.stopped = "", False
         if automaton is not None:
@@ -179,3 +186,21 @@ class TextFollower:
         if whole != plain:  # a special token, perhaps with text before it
             inside = next((n for n in range(min(inside, len(plain))) if whole[n] != plain[n]), min(inside, len(plain)))
         return self._plain_starts[piece] + inside
+
+
+def _decode_keeping(tokenizer: PretrainedTokenizer, kept: Sequence[str]) -> Callable[[Sequence[int]], str]:
+    """Return a function from ids to text without special tokens, except for those to be kept."""
+    kept_ids = {index for token in kept if (index := tokenizer.token_to_id(token)) is not None}
+    special: dict[int, bool] = {}
+
+    def is_special(index: int) -> bool:
+        if index not in special:
+            special[index] = not tokenizer.decode([index], skip_special_tokens=True, strict=False)
+        return special[index]
+
+    def decode(ids: Sequence[int]) -> str:
+        if kept_ids.isdisjoint(ids):
+            return tokenizer.decode(ids, skip_special_tokens=True, strict=False)
+        return tokenizer.decode([i for i in ids if i in kept_ids or not is_special(i)], strict=False)
+
+    return decode

@@ -1,4 +1,4 @@
-"""Text generation: prompts in, texts out."""
+"""Text generation: prompts in, texts out; or conversations in, answers out."""
 
 from __future__ import annotations
 
@@ -16,22 +16,32 @@ from ..generation.options import check_vocabulary
 from ..generation.rows import CachedRows
 from ..generation.sequences import Continuation, prepare
 from ..generation.speculation import check_speculation
+from ..generation.text import TextFollower
 from ..models.base import PretrainedModel
 from ..pipelines import Pipeline
 from ..tokenization.base import PretrainedTokenizer
+from .conversations import (
+    ANSWER_TOKENS,
+    CONVERSATION_OPTIONS,
+    Conversation,
+    is_batch,
+    is_conversation,
+    read_conversations,
+)
 
 if TYPE_CHECKING:
+    from .message_stream import MessageStream, MessageStreams
     from .text_stream import TextStream, TextStreams
 
 _OWN = (
     "batch_size", "stream", "return_full_text", "return_scores", "logprobs", "assistant_model", "cache_prompt",
-    "generation_config", "logits_processor", "stopping_criteria", "callbacks",
+    "generation_config", "logits_processor", "stopping_criteria", "callbacks", *CONVERSATION_OPTIONS,
 )  # fmt: skip
 _OPTIONS = (*GenerationConfig.model_fields, *_OWN)
 
 
 class TextGenerationPipeline(Pipeline):
-    """Continues texts.
+    """Continues texts, and answers in conversations.
 
     Args:
         model: A model with a language-model head.
@@ -54,12 +64,14 @@ class TextGenerationPipeline(Pipeline):
         self._entry: CachedRows | None = None
 
     def __call__(
-        self, inputs: str | Sequence[str], **options: Any
-    ) -> list[dict[str, Any]] | TextStream | TextStreams:
-        """Continue one prompt or several.
+        self, inputs: str | Sequence[Any], **options: Any
+    ) -> list[dict[str, Any]] | TextStream | TextStreams | MessageStream | MessageStreams:
+        """Continue one prompt or several, or answer in one conversation or several.
 
         Args:
-            inputs: A prompt or a list of prompts. No BOS or EOS is added.
+            inputs: A prompt or a list of prompts, to which no BOS or EOS is added. Or a conversation: a list of
+                messages (dicts with ``role`` and ``content``), or a list of such lists, which the chat template
+                renders. Where the assistant said the last message, the answer continues it.
             **options: Fields of :class:`mf_core.generation.GenerationConfig` (``max_length``, which counts the prompt,
                 ``max_new_tokens``, ``do_sample``, ``top_k``, …; an option of sampling turns sampling on), and:
 
@@ -71,43 +83,66 @@ class TextGenerationPipeline(Pipeline):
                 * ``cache_prompt`` (default False): keep what was computed of a prompt for the next call, which need not
                   compute again what its prompt begins with in common. The model's weights must not change in between.
                 * ``stream`` (default False): return a :class:`~mf_core.tasks.text_stream.TextStream`, which yields text
-                  as it is generated; for a list of prompts, a stream of ``(number, text)``.
-                * ``return_full_text`` (default True): begin each text with its prompt.
+                  as it is generated, or a :class:`~mf_core.tasks.message_stream.MessageStream`, which yields what is
+                  new in the answer; for a list, a stream of ``(number, text or what is new)``.
+                * ``return_full_text`` (default True): begin each text with its prompt, and each conversation with the
+                  messages that were given; streams of answers never do.
                 * ``return_scores`` (default False): add ``scores``: the sum of the log-probabilities that the model
                   gave the new tokens; with beams, that by which they were compared.
                 * ``logprobs`` (default None): add ``logprobs``: of each new token and of so many alternatives.
                 * ``logits_processor``, ``stopping_criteria``, ``callbacks``: functions; see
                   :func:`mf_core.generation.generate`.
+                * for conversations ``tools``, ``documents`` and ``chat_template``, as in
+                  :meth:`~mf_core.PretrainedTokenizer.apply_chat_template`; ``chat_template_kwargs``: a dict of further
+                  variables of the template; ``continue_final_message`` (default None: if the assistant said it).
 
         Returns:
-            One ``{"text_generation_text": [str, …]}`` a prompt, with ``num_return_sequences`` texts each, and beside
-            scores also ``finish_reasons``.
+            One ``{"text_generation_text": [text, …]}`` a prompt, with ``num_return_sequences`` texts each, and beside
+            scores also ``finish_reasons``. In place of a text, a conversation gives the messages with the answer as the
+            last: ``content``, what the model thought as ``reasoning_content``, and the tools that it calls as
+            ``tool_calls``; and always ``finish_reasons``.
 
         Raises:
-            ArgumentError, ArgumentTypeError: An option is unknown or out of range; a prompt is empty or no string.
+            ArgumentError, ArgumentTypeError: An option is unknown or out of range; a prompt is empty or no string; a
+                message is malformed.
             InputTooLongError: A prompt does not fit the context or ``max_length``.
-            UnsupportedError: Options cannot be combined.
+            UnsupportedError: Options cannot be combined; the tokenizer has no chat template.
+            ChatTemplateError: The chat template refuses a conversation, or fails.
             CallbackError: One of the caller's functions raised an error.
         """
-        from .text_stream import TextStream, TextStreams
-
         _check_names(options)
         merged = {**self.options, **options}
         config = self._config(options)
         check_vocabulary(config, {**self.options, **options}, int(self.model.config.vocab_size))
-        texts = self._texts(inputs)
+        conversations = self._conversations(inputs, options)
+        if conversations and "max_new_tokens" in config.implied:
+            config = config.model_copy(update={"max_new_tokens": ANSWER_TOKENS})
+        texts = self._texts(inputs) if conversations is None else [one.prompt for one in conversations]
         hooks = self._hooks(merged)
         assistant = merged.get("assistant_model")
         check_speculation(self.model, config, assistant)
         check_combination(config, hooks, assistant, len(texts))
         size = merged.get("batch_size", len(texts))
         check_batch_size(size)
-        if not merged.get("stream", False):
-            return self._continue(texts, config, hooks, merged, size)
-        _check_stream(config)
-        made = prepare(self.model, self._encode(texts), config)
+        streamed = merged.get("stream", False)
+        if streamed:
+            _check_stream(config)
+        made = prepare(self.model, self._encode(texts, special=conversations is None), config)
+        if not streamed:
+            self._run(made, config, hooks, merged, size)
+            if conversations is None:
+                return self._results(texts, made, config, hooks, full=merged.get("return_full_text", True))
+            return self._answers(conversations, made, config, hooks, full=merged.get("return_full_text", True))
+        if conversations is not None:
+            from .message_stream import MessageStream, MessageStreams
+
+            answers = MessageStreams(self, conversations, made, config, hooks, merged, size)
+            return answers if is_batch(inputs) else MessageStream(answers)
+        from .text_stream import TextStream, TextStreams
+
         follow(made, config, self.tokenizer)
-        streams = TextStreams(self, texts, made, config, hooks, merged, size)
+        prompts = texts if merged.get("return_full_text", True) else []
+        streams = TextStreams(self, prompts, made, config, hooks, merged, size)
         return TextStream(streams) if isinstance(inputs, str) else streams
 
     def _config(self, options: dict[str, Any]) -> GenerationConfig:
@@ -139,36 +174,95 @@ class TextGenerationPipeline(Pipeline):
                 raise ArgumentError(f"prompt {number} is empty: {text!r}", value=text, hint="give it some text")
         return list(texts)
 
-    def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [self.tokenizer.encode_prompt(text) for text in texts]
+    def _conversations(self, inputs: Any, options: dict[str, Any]) -> list[Conversation] | None:
+        """Return the conversations that were given; None for texts."""
+        if is_conversation(inputs):
+            return read_conversations(inputs, self.tokenizer, {**self.options, **options})
+        name = next((name for name in CONVERSATION_OPTIONS if options.get(name) is not None), None)
+        if name is not None:
+            raise ArgumentError(
+                f"{name} is for conversations, and the prompt is a text", value=options[name],
+                hint="[{'role': 'user', 'content': …}] is a conversation",
+            )
+        return None
 
-    def _continue(
-        self, texts: list[str], config: GenerationConfig, hooks: Hooks, merged: dict[str, Any], size: int
-    ) -> list[dict[str, Any]]:
-        continuations = prepare(self.model, self._encode(texts), config)
+    def _encode(self, texts: list[str], *, special: bool) -> list[list[int]]:
+        if special:
+            return [self.tokenizer.encode_prompt(text) for text in texts]
+        return [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+
+    def _run(
+        self,
+        continuations: list[Continuation],
+        config: GenerationConfig,
+        hooks: Hooks,
+        merged: dict[str, Any],
+        size: int,
+    ) -> None:
+        """Complete the continuations."""
         if config.stop:
             follow(continuations, config, self.tokenizer)
-        copies = config.num_return_sequences
         with self._row(merged) as entry:
             for _ in run(
-                self.model, continuations, config, hooks, batch_size=size * max(copies, config.num_beams),
+                self.model, continuations, config, hooks,
+                batch_size=size * max(config.num_return_sequences, config.num_beams),
                 assistant=merged.get("assistant_model"), entry=entry,
             ):  # fmt: skip
                 pass
-        full = merged.get("return_full_text", True)
-        results = []
+
+    def _results(
+        self, texts: list[str], made: list[Continuation], config: GenerationConfig, hooks: Hooks, *, full: bool
+    ) -> list[dict[str, Any]]:
+        copies, results = config.num_return_sequences, []
         for number, text in enumerate(texts):
-            mine = continuations[number * copies : (number + 1) * copies]
-            result: dict[str, Any] = {
-                "text_generation_text": [(text if full else "") + self._new_text(c, config) for c in mine]
-            }
-            if hooks.scored or hooks.logprobs is not None:
-                result["finish_reasons"] = [c.finished for c in mine]
-                result["scores"] = [c.score for c in mine]
-            if hooks.logprobs is not None:
-                result["logprobs"] = [[self._shown(token) for token in c.logprobs] for c in mine]
-            results.append(result)
+            mine = made[number * copies : (number + 1) * copies]
+            new = [(text if full else "") + self._new_text(one, config) for one in mine]
+            results.append({"text_generation_text": new, **self._recorded(mine, hooks)})
         return results
+
+    def _answers(
+        self,
+        conversations: list[Conversation],
+        made: list[Continuation],
+        config: GenerationConfig,
+        hooks: Hooks,
+        *,
+        full: bool,
+    ) -> list[dict[str, Any]]:
+        copies, results = config.num_return_sequences, []
+        for number, conversation in enumerate(conversations):
+            mine, talks = made[number * copies : (number + 1) * copies], []
+            for one in mine:
+                parser = conversation.parser(self.tokenizer)
+                parser.push(self._marked_text(one, config, parser.marks))
+                parser.finish()
+                talks.append(conversation.answered(parser.message, full=full))
+            reasons = {"finish_reasons": [one.finished for one in mine]}
+            results.append({"text_generation_text": talks, **reasons, **self._recorded(mine, hooks)})
+        return results
+
+    def _recorded(self, made: list[Continuation], hooks: Hooks) -> dict[str, Any]:
+        """Return what the call asks to be recorded of a prompt's continuations."""
+        result: dict[str, Any] = {}
+        if hooks.scored or hooks.logprobs is not None:
+            result["finish_reasons"] = [one.finished for one in made]
+            result["scores"] = [one.score for one in made]
+        if hooks.logprobs is not None:
+            result["logprobs"] = [[self._shown(token) for token in one.logprobs] for one in made]
+        return result
+
+    def _marked_text(self, continuation: Continuation, config: GenerationConfig, kept: Sequence[str]) -> str:
+        """Return the new text with the special tokens in ``kept``, up to a stop string."""
+        follow([continuation], config, self.tokenizer, kept)
+        follower, new = continuation.follower, continuation.ids[continuation.prompt :]
+        assert isinstance(follower, TextFollower)
+        if continuation.finished == "stop" and new[-1] in config.stop_token_ids:
+            new = new[:-1]
+        for index in new:
+            if follower.push(index):
+                break
+        follower.finish()
+        return follower.text
 
     def _shown(self, said: TokenLogprob) -> dict[str, Any]:
         """Return a token's log-probability with texts beside the ids."""

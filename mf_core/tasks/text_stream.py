@@ -42,7 +42,7 @@ class TextStreams:
         batch_size: int,
     ) -> None:
         self._owner, self._config, self._hooks, self._options = owner, config, hooks, options
-        self._prompts = prompts if options.get("return_full_text", True) else []
+        self._prompts = prompts
         self._continuations, self._batch_size = continuations, batch_size
         self.first_token_seconds = 0.0
         self.seconds = 0.0
@@ -73,8 +73,13 @@ class TextStreams:
         """End the generation; what it used is free again."""
         self._iterator.close()
 
+    def _pieces(self, number: int, text: str, ended: bool) -> Iterator[Any]:
+        """Yield what is given of new text; ``text`` is empty where a text ends without more."""
+        if text:
+            yield text
+
     @public
-    def _run(self) -> Generator[tuple[int, str], None, None]:
+    def _run(self) -> Generator[tuple[int, Any], None, None]:
         yield from enumerate(self._prompts)
         start = time.perf_counter()
         given = [0] * len(self._continuations)
@@ -94,10 +99,12 @@ class TextStreams:
                     if continuation.finished:
                         follower.finish()
                         done[number] = True
-                    ready = len(follower.text) if continuation.finished else follower.ready()
-                    if ready > given[number]:
-                        yield number, follower.text[given[number] : ready]
-                        given[number] = ready
+                    ready = len(follower.text) if done[number] else follower.ready()
+                    if ready > given[number] or done[number]:
+                        new = follower.text[given[number] : ready]
+                        given[number] = max(given[number], ready)
+                        for piece in self._pieces(number, new, done[number]):
+                            yield number, piece
 
 
 class TextStream:
