@@ -53,6 +53,13 @@ CASES = {
         "rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0, "partial_rotary_factor": 0.4}}),
     "gpt_neox, in sequence, tied, no biases": ("GPTNeoX", {
         "use_parallel_residual": False, "tie_word_embeddings": True, "attention_bias": False}),
+    "bloom": ("Bloom", {}),
+    "bloom, odd head, 6 of them": ("Bloom", {"num_attention_heads": 6, "hidden_size": 42}),
+    "bloom, untied, normed residual": ("Bloom", {
+        "tie_word_embeddings": False, "apply_residual_connection_post_layernorm": True}),
+    "glm": ("Glm", {"head_dim": 12}),
+    "glm4": ("Glm4", {"head_dim": 8}),
+    "glm4, tied, no biases": ("Glm4", {"head_dim": 20, "tie_word_embeddings": True, "attention_bias": False}),
 }  # fmt: skip
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [20, 21], [30, 31, 32, 33, 34]]
 
