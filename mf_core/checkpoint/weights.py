@@ -50,9 +50,10 @@ def load_weights(
     prefix: str = "",
     ignored: tuple[str, ...] = (),
     optional: tuple[str, ...] = (),
+    heads: Iterable[str] = (),
     in_place: bool = False,
     spread: Spread | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Put a checkpoint's weights into a model, each file mapped.
 
     Args:
@@ -62,9 +63,13 @@ def load_weights(
             those of its body.
         ignored: Regular expressions of names in the checkpoint that are no weights.
         optional: Of parameters that stay as they are where the checkpoint has them not.
+        heads: Names of cells that stay as they are where the checkpoint has none of their parameters.
         in_place: Copy into the memory that the parameters have, for a model that compiled graphs have used: they do not
             see memory that takes its place.
         spread: How the model is spread over processes, each of which takes its pieces of the whole weights.
+
+    Returns:
+        Those of ``heads`` that the checkpoint lacks.
 
     Raises:
         FileMissingError, IntegrityError: No files, damaged ones, or ones that were replaced in the meantime.
@@ -79,6 +84,8 @@ def load_weights(
     left_over = [tensor.name for name, tensor in stored.items() if name not in shapes]
     hint = "check that config.json and the weights are of one model (num_layers, model_type)"
     own = {name: tensor for name, tensor in stored.items() if name in parameters}
+    lacking = tuple(head for head in heads if not any(name.startswith(f"{head}.") for name in stored))
+    missing = {name for name in missing if not name.startswith(tuple(f"{head}." for head in lacking))}
     for name, tensor in own.items():
         _check(tensor, shapes[name])
     check_all_there(source.location, type(model).__name__, missing - own.keys(), left_over, hint)
@@ -94,6 +101,7 @@ def load_weights(
             f"another model was saved into {source.location} while this one was loaded", value=source.location,
             why="its configuration and its weights may be of two models", hint="load it again",
         )  # fmt: skip
+    return lacking
 
 
 def match_names(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import mindspore as ms
@@ -40,7 +40,7 @@ class LoraShare(NamedTuple):
 
 @public
 def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
-    """Give a model's targeted linear layers adapters, and train nothing else from now on.
+    """Give a model's targeted linear layers adapters; from now on, these and ``modules_to_save`` alone are trained.
 
     Weights that are there keep their names, values and identity. An optimizer is to be made afterwards. Compiled graphs
     are made anew, those of other models too, when they are called next: none may run in another thread meanwhile.
@@ -50,10 +50,19 @@ def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
         config: None: the defaults.
 
     Raises:
-        ArgumentError: A target matches no layer, or the model has adapters.
+        ArgumentError: A name matches no layer, the model has adapters, or a head that the checkpoint lacked would be
+            neither trained nor saved.
         UnsupportedError: A target matches what cannot have an adapter, or the model has no default targets.
     """
-    insert(model, config or LoraConfig())
+    config = config or LoraConfig()
+    left_out = [name for name in model.initialized_cells if name not in find_saved(model, config)]
+    if left_out:
+        raise ArgumentError(
+            f"modules_to_save leaves out {', '.join(left_out)}, which the checkpoint lacks",
+            value=config.modules_to_save, why="it would be neither trained nor saved",
+            hint="leave modules_to_save out, or name it there",
+        )  # fmt: skip
+    insert(model, config)
     ms.ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
 
 
@@ -69,11 +78,14 @@ def insert(model: PretrainedModel, config: LoraConfig) -> None:
             "the model has adapters already", value=config,
             hint="fold them into its weights first, with merge_lora(model)",
         )  # fmt: skip
-    config = LoraConfig(**{**config.model_dump(), "target_modules": targets(model, config)})
-    layers = find_layers(model, config.target_modules or ())
+    saved = find_saved(model, config)
+    names = {"target_modules": targets(model, config), "modules_to_save": saved_names(model, config)}
+    config = LoraConfig(**{**config.model_dump(), **names})
+    layers = find_layers(model, config.target_modules or (), saved)
     trained = tuple(model.trainable_params())
+    kept = {id(parameter) for cell in saved.values() for parameter in cell.get_parameters()}
     for parameter in trained:
-        parameter.requires_grad = False
+        parameter.requires_grad = id(parameter) in kept
     for name, layer in layers.items():
         replace_cell(model, name, LoraLinear(layer, config))
     model.lora_config = config
@@ -92,15 +104,47 @@ def targets(model: PretrainedModel, config: LoraConfig) -> tuple[str, ...]:
     return found
 
 
-def find_layers(model: PretrainedModel, names: Sequence[str]) -> dict[str, Linear]:
+def saved_names(model: PretrainedModel, config: LoraConfig) -> tuple[str, ...]:
+    """Return the configuration's ``modules_to_save`` or, where it has none, the model's own."""
+    return model.new_cells if config.modules_to_save is None else config.modules_to_save
+
+
+def find_saved(model: PretrainedModel, config: LoraConfig) -> dict[str, nn.Cell]:
+    """Return the cells that are trained and saved whole beside adapters, by name.
+
+    Raises:
+        ArgumentError: A name matches no cell with parameters.
+    """
+    cells = {name: cell for name, cell in model.cells_and_names() if name and any(True for _ in cell.get_parameters())}
+    found: dict[str, nn.Cell] = {}
+    for wanted in saved_names(model, config):
+        matches = {name: cell for name, cell in cells.items() if f".{name}".endswith(f".{wanted}")}
+        if not matches:
+            raise ArgumentError(
+                f"modules_to_save: {type(model).__name__} has no cell {wanted!r} with weights", value=wanted,
+                hint=did_you_mean(wanted, {name.rpartition(".")[2] for name in cells}),
+            )  # fmt: skip
+        found.update(matches)
+    return found
+
+
+def find_layers(
+    model: PretrainedModel, names: Sequence[str], saved: Mapping[str, nn.Cell] | None = None
+) -> dict[str, Linear]:
     """Return the linear layers whose names are, or end in, one of ``names``, by name.
+
+    Args:
+        model: The model.
+        names: Such as ``("c_attn", "mlp.c_proj")``.
+        saved: Cells that are trained whole: layers in them are left out.
 
     Raises:
         ArgumentError: One of them matches nothing.
         UnsupportedError: One matches something else than a linear layer.
     """
     found: dict[str, Linear] = {}
-    cells = dict(model.cells_and_names())
+    inside = tuple(f"{name}." for name in saved or {})
+    cells = {name: cell for name, cell in model.cells_and_names() if not f"{name}.".startswith(inside)}
     for target in names:
         matches = {name: cell for name, cell in cells.items() if f".{name}".endswith(f".{target}")}
         if not matches:

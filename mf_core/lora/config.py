@@ -34,6 +34,8 @@ class LoraConfig(Settings):
         lora_dropout: Probability of dropping an element of the adapters' input in training, from 0 to below 1.
         target_modules: Names of the linear layers that get adapters, or how those end: ``("c_attn", "mlp.c_proj")``;
             None: the model's own default.
+        modules_to_save: Names of cells, or how those end, that are trained and saved whole beside the adapters;
+            None: the model's ``new_cells``.
         use_rslora: Divide by the square root of r rather than by r (Kalajdzievski, 2023).
 
     Raises:
@@ -46,6 +48,7 @@ class LoraConfig(Settings):
     lora_alpha: Annotated[float, Field(gt=0)] = 16.0
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: Annotated[tuple[_Name, ...], Field(min_length=1)] | None = None
+    modules_to_save: tuple[_Name, ...] | None = None
     use_rslora: bool = False
 
     @property
@@ -100,6 +103,7 @@ class LoraConfig(Settings):
             "lora_alpha": alpha,
             "lora_dropout": self.lora_dropout,
             "target_modules": None if self.target_modules is None else list(self.target_modules),
+            "modules_to_save": list(self.modules_to_save or ()) or None,
             "use_rslora": self.use_rslora,
             "bias": "none",
             "fan_in_fan_out": True,  # our layers' weights are (in, out)

@@ -20,7 +20,7 @@ from ..nn.init import skip_init
 from ..utils.commit import finish, replace_files
 from ..utils.files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, CONFIG_FILE
 from ..utils.paths import user_path
-from .adapters import adapters, find_layers, insert, targets
+from .adapters import adapters, find_layers, find_saved, insert, targets
 from .config import LoraConfig, read_settings
 
 if TYPE_CHECKING:
@@ -61,9 +61,12 @@ def save_adapter(
             hint="name a directory of the adapter's own",
         )  # fmt: skip
     values: Mapping[str, Any] = dict(model.parameters_and_names()) if weights is None else weights
+    names = {f"{name}.{part}.weight": f"{name}.{part}" for name in layers for part in ("lora_A", "lora_B")}
+    whole = _saved_parameters(model, config)
+    names.update({name: name for name in whole})
     tensors = {
-        f"{_PREFIX}{name}.{part}.weight": np.ascontiguousarray(to_numpy(values[f"{name}.{part}"]))
-        for name in layers for part in ("lora_A", "lora_B")
+        f"{_PREFIX}{stored}": np.ascontiguousarray(to_numpy(values[name] if name in values else whole[name]))
+        for stored, name in names.items()
     }  # fmt: skip
     task = "CAUSAL_LM" if hasattr(model, "decode") else None  # what can decode predicts the next token
     with replace_files(folder) as staging:
@@ -94,13 +97,18 @@ def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
 def fill(model: PretrainedModel, source: Source) -> bool:
     """Do what :func:`load_adapter` does, but leave compiled graphs as they are; return whether layers were added."""
     config = read_settings(source.path(ADAPTER_FILE))
+    if config.modules_to_save is None:  # the file has none, whatever the model's default is
+        config = config.model_copy(update={"modules_to_save": ()})
     path = _weights_path(source)
-    layers = find_layers(model, targets(model, config))
+    saved = find_saved(model, config)
+    layers = find_layers(model, targets(model, config), saved)
     _check_settings(model, config, source, set(layers))
-    shapes = {
-        f"{name}.{part}": shape for name, layer in layers.items()
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{name}.{part}.weight": shape for name, layer in layers.items()
         for part, shape in (("lora_A", (config.r, layer.in_features)), ("lora_B", (layer.out_features, config.r)))
     }  # fmt: skip
+    whole = _saved_parameters(model, config)
+    shapes.update({name: tuple(parameter.shape) for name, parameter in whole.items()})
     tensors = _read(path, shapes, model.checkpoint_prefix, type(model).__name__)
     added = model.lora_config is None
     if added:
@@ -108,8 +116,16 @@ def fill(model: PretrainedModel, source: Source) -> bool:
             insert(model, config)
     parameters = dict(model.parameters_and_names())
     for name, array in tensors.items():
-        ops.assign(parameters[name], Tensor(array))
+        parameter = parameters[name if name in whole else name.removesuffix(".weight")]
+        ops.assign(parameter, Tensor(array).astype(parameter.dtype))
+    model.initialized_cells = tuple(name for name in model.initialized_cells if name not in saved)
     return added
+
+
+def _saved_parameters(model: PretrainedModel, config: LoraConfig) -> dict[str, Any]:
+    """Return the parameters of the cells that are saved whole, by name."""
+    cells = tuple(f"{name}." for name in find_saved(model, config))
+    return {name: parameter for name, parameter in model.parameters_and_names() if name.startswith(cells)}
 
 
 def _weights_path(source: Source) -> Path:
@@ -136,6 +152,12 @@ def _check_settings(model: PretrainedModel, config: LoraConfig, source: Source, 
                 f"the adapter at {source.location} has {field}={theirs}, those of the model {field}={ours}",
                 value=theirs, hint="load it into a model without adapters",
             )  # fmt: skip
+    saved = find_saved(model, config)
+    for name in sorted(saved.keys() ^ find_saved(model, there).keys()):
+        raise ArgumentError(
+            f"{name!r} is saved whole {'at ' + source.location if name in saved else 'in the model'} only", value=name,
+            hint="load it into a model without adapters",
+        )  # fmt: skip
     for name in sorted(names ^ set(adapters(model))):
         raise ArgumentError(
             f"{name!r} has an adapter {'at ' + source.location if name in names else 'in the model'} only", value=name,
@@ -143,14 +165,14 @@ def _check_settings(model: PretrainedModel, config: LoraConfig, source: Source, 
         )  # fmt: skip
 
 
-def _read(path: Path, shapes: Mapping[str, tuple[int, int]], prefix: str, owner: str) -> dict[str, np.ndarray]:
-    """Return a file's tensors as fp32 by the parameters' names; raise WeightsError where they are not ``shapes``."""
+def _read(path: Path, shapes: Mapping[str, tuple[int, ...]], prefix: str, owner: str) -> dict[str, np.ndarray]:
+    """Return a file's tensors as fp32, without PEFT's prefix; raise WeightsError where they are not ``shapes``."""
     found: dict[str, np.ndarray] = {}
     left_over = []
     for full, tensor in read_header(path).tensors.items():
-        name = full.removeprefix(_PREFIX).removesuffix(".weight")
+        name = full.removeprefix(_PREFIX)
         name = name if name in shapes else prefix + name
-        if name not in shapes or full != f"{_PREFIX}{full.removeprefix(_PREFIX)}" or not full.endswith(".weight"):
+        if name not in shapes or not full.startswith(_PREFIX):
             left_over.append(full)
             continue
         if tensor.kind not in _KINDS:
@@ -164,7 +186,7 @@ def _read(path: Path, shapes: Mapping[str, tuple[int, int]], prefix: str, owner:
                 hint="check that the adapter is for this model",
             )  # fmt: skip
         found[name] = np.array(widen(tensor.raw(), tensor.kind), np.float32)
-    missing = [f"{_PREFIX}{name}.weight" for name in shapes if name not in found]
+    missing = [f"{_PREFIX}{name}" for name in shapes if name not in found]
     if missing or left_over:
         parts = [f"{len(names)} {label}, such as {sorted(names)[0]!r}"
                  for names, label in ((missing, "missing"), (left_over, "left over")) if names]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
@@ -35,11 +36,12 @@ from ..errors import (  # noqa: E402
 from ..generation.mixin import GenerationMixin  # noqa: E402
 from ..nn.block_quantized import BlockMatrix  # noqa: E402
 from ..nn.dropout import number_sites  # noqa: E402
-from ..nn.init import Budget, initializing, skip_init  # noqa: E402
+from ..nn.init import Budget, initialize, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
 from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
 from ..parallel.plan import ParallelPlan  # noqa: E402
+from ..utils.callers import callers_level  # noqa: E402
 from ..utils.commit import replace_files  # noqa: E402
 from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
 
@@ -70,6 +72,8 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         embedding_key: Regular expression of the name of that embedding.
         attention_cells: What the attention of a block is called in it.
         lora_targets: Names, or their ends, of the linear layers that get LoRA adapters unless said otherwise.
+        new_cells: Names of the cells of a head that checkpoints of the body lack, such as ``("classifier",)``. They
+            are initialised then, with a warning, and are trained and saved beside LoRA adapters.
         parallel_plan: How the model may be split over devices; None: it cannot be. Models whose plan follows from
             their layers have it as a property.
 
@@ -79,6 +83,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         activation_dtype: Name of the type of what layers hand on; another where only products are computed in it.
         name_or_path: The checkpoint whose weights the model was given, as it was named; None if there is none.
         lora_config: Settings of the LoRA adapters that the model has; None if there are none.
+        initialized_cells: Those of ``new_cells`` that the checkpoint lacked.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
         spread: How the model is spread over processes; None: it is whole.
         weight_dtype: What the weights of its large layers are held in where that is less than what was loaded.
@@ -91,10 +96,12 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     embedding_key: ClassVar[str] = r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings?)\.weight$"
     attention_cells: ClassVar[tuple[str, ...]] = ("attn", "attention", "self_attn")
     lora_targets: ClassVar[tuple[str, ...]] = ()
+    new_cells: ClassVar[tuple[str, ...]] = ()
     parallel_plan: ClassVar[ParallelPlan | None] = None
 
     name_or_path: str | None = None
     lora_config: LoraConfig | None = None
+    initialized_cells: tuple[str, ...] = ()
     has_auxiliary_loss: bool = False
     spread: Spread | None = None
     weight_dtype: str | None = None
@@ -171,12 +178,13 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         if isinstance(source, GGUFSource):
             model._load_gguf(source, keep_blocks=weight_dtype is None)
         else:
-            model.load(checkpoint, in_place=False)
+            model._load(checkpoint, in_place=False)
         model._set_generation_config(checkpoint, overrides)
         if checkpoint.adapter is not None:
             from ..lora.files import fill
 
             fill(model, checkpoint.adapter)
+        model._warn_of_new_cells("are initialised: train the model before you use it")
         if weight_dtype not in (None, "float32"):
             model._hold_weights(weight_dtype)
         return model
@@ -232,14 +240,20 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
         """Put a located checkpoint's weights into this model.
 
+        Cells of :attr:`new_cells` that the checkpoint lacks keep their values, with a warning.
+
         Args:
             checkpoint: Where they are.
             in_place: False maps the files into a model that has not been used yet, which copies nothing.
 
         Raises:
-            FileMissingError, DownloadError, IntegrityError: They cannot be had.
+            FileMissingError, DownloadError, IntegrityError: They could not be loaded.
             WeightsError: They do not fit.
         """
+        self._load(checkpoint, in_place=in_place)
+        self._warn_of_new_cells("keep the values that they have")
+
+    def _load(self, checkpoint: Checkpoint, *, in_place: bool) -> None:
         if self.weight_dtype is not None:
             raise UnsupportedError(
                 f"a model whose weights are held in {self.weight_dtype} takes no others", value=self.weight_dtype,
@@ -257,11 +271,21 @@ class PretrainedModel(GenerationMixin, nn.Cell):
                 value=self.head_key, hint="build the model with tie_word_embeddings=False",
             )
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
-        load_weights(
+        self.initialized_cells = load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
-            in_place=in_place, spread=self.spread,
+            heads=self.new_cells, in_place=in_place, spread=self.spread,
         )  # fmt: skip
+        for name, parameter in self.parameters_and_names():
+            if name.startswith(tuple(f"{cell}." for cell in self.initialized_cells)):
+                initialize(parameter)
         self.name_or_path = checkpoint.name
+
+    def _warn_of_new_cells(self, status: str) -> None:
+        if self.initialized_cells:
+            cells = ", ".join(self.initialized_cells)
+            warnings.warn(
+                f"the weights of {self.name_or_path} have no {cells}, which {status}", stacklevel=callers_level()
+            )
 
     @classmethod
     def _ties_another_head(cls, config: PretrainedConfig, source: Source) -> bool:

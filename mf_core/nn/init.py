@@ -82,13 +82,24 @@ def parameter(shape: Sequence[int], init: float | tuple[str, float] = 0.0, dtype
     budget = _budget.get()
     if budget is not None:
         budget.take(shape)
-    if _skip.get():
-        array = np.empty(shape, np.float16 if dtype != "float32" else np.float32)
-    elif isinstance(init, tuple):
-        array = np.random.standard_normal(tuple(shape)).astype(np.float32) * np.float32(init[1])
-    else:
-        array = np.full(shape, init, np.float32)
-    return Parameter(_tensor(array, dtype))  # straight on: MindSpore copies a tensor that has a name
+    if not _skip.get():
+        return Parameter(_tensor(_drawn(shape, init), dtype))  # straight on: MindSpore copies a tensor that has a name
+    empty = Parameter(_tensor(np.empty(shape, np.float16 if dtype != "float32" else np.float32), dtype))
+    empty.init_value = init
+    return empty
+
+
+def initialize(parameter: Parameter) -> None:
+    """Give a parameter that :func:`skip_init` left empty its initial values; any other stays as it is."""
+    init = parameter.__dict__.pop("init_value", None)
+    if init is not None:
+        parameter.set_data(_tensor(_drawn(parameter.shape, init), str(parameter.dtype).lower()))
+
+
+def _drawn(shape: Sequence[int], init: float | tuple[str, float]) -> np.ndarray:
+    if isinstance(init, tuple):
+        return np.random.standard_normal(tuple(shape)).astype(np.float32) * np.float32(init[1])
+    return np.full(shape, init, np.float32)
 
 
 def _tensor(array: np.ndarray, dtype: str) -> Tensor:

@@ -74,7 +74,6 @@ def test_settings_and_their_file(tmp_path):
         ({"init_lora_weights": "pissa"}, "changes the model's own weights"),
         ({"use_dora": True}, "use_dora=True"),
         ({"bias": "all"}, "bias='all'"),
-        ({"modules_to_save": ["wte"]}, "modules_to_save="),
         ({"rank_pattern": {"c_attn": 2}}, "rank_pattern="),
         ({"layers_to_transform": [0]}, "layers_to_transform="),
         ({"something_of_tomorrow": 1}, "something_of_tomorrow=1"),
@@ -279,6 +278,37 @@ def test_what_would_lack_or_hide_adapters_is_not_written(trained, tmp_path):
     with pytest.raises(ArgumentError, match="holds a model"):
         save_adapter(trained, tmp_path / "model")
     assert names_in(tmp_path / "model") == before
+
+
+# Cells that are saved whole -------------------------------------------------------------------------------------------
+
+
+def test_cells_that_are_saved_whole_are_trained_and_come_back(tmp_path):
+    config = LoraConfig(r=4, target_modules=EVERY, modules_to_save=["ln_f"])
+    model = adapted(config)
+    names = [parameter.name for parameter in model.trainable_params()]
+    assert [name for name in names if "lora" not in name] == ["transformer.ln_f.weight", "transformer.ln_f.bias"]
+    ms.ops.assign(model.transformer.ln_f.bias, ms.Tensor(np.arange(32, dtype=np.float32)))
+    save_adapter(model, tmp_path)
+    assert json.loads((tmp_path / SETTINGS).read_text())["modules_to_save"] == ["ln_f"]
+    assert "base_model.model.transformer.ln_f.bias" in load_file(tmp_path / WEIGHTS)
+    back = make()
+    load_adapter(back, tmp_path)
+    np.testing.assert_array_equal(logits(back), logits(model))
+    assert back.lora_config == model.lora_config
+    with pytest.raises(ArgumentError, match=r"'transformer.ln_f' is saved whole at .* only"):
+        load_adapter(adapted(), tmp_path)
+    merge_lora(back)
+    np.testing.assert_allclose(logits(back), logits(model), atol=1e-5)
+    assert len(back.trainable_params()) == len(make().trainable_params())
+
+
+def test_cells_to_save_that_do_not_exist():
+    model = make()
+    with pytest.raises(ArgumentError, match="has no cell 'lnf' with weights") as caught:
+        add_lora(model, LoraConfig(modules_to_save=["lnf"]))
+    assert "'ln_f'" in caught.value.hint
+    assert model.lora_config is None
 
 
 # A directory that holds an adapter, for the auto classes --------------------------------------------------------------

@@ -12,6 +12,7 @@ SETTINGS = [
     {"r": 8, "lora_alpha": 16},
     {"r": 3, "lora_alpha": 7, "target_modules": ["c_attn", "mlp.c_proj"], "lora_dropout": 0.1},
     {"r": 4, "lora_alpha": 2, "target_modules": ["c_attn", "c_proj", "c_fc"], "use_rslora": True},
+    {"r": 2, "lora_alpha": 4, "target_modules": ["c_attn"], "modules_to_save": ["ln_f", "ln_1"]},
 ]
 OFF = dict.fromkeys(("embedding_dropout_prob", "hidden_dropout_rate", "attention_dropout_rate"), 0.0)
 
@@ -139,7 +140,8 @@ def test_gradients(settings, base, tmp_path):
     ids = torch.tensor(IDS)
     model(ids, labels=ids).loss.backward()
     expected = {
-        name.removeprefix("base_model.model.").removesuffix(".default.weight"): p.grad.numpy()
+        name.removeprefix("base_model.model.").replace("modules_to_save.default.", "").removesuffix(".default.weight"):
+            p.grad.numpy()
         for name, p in model.named_parameters() if p.grad is not None
     }  # fmt: skip
 
@@ -166,7 +168,6 @@ def test_gradients(settings, base, tmp_path):
     ("fields", "words"),
     [
         ({"use_dora": True}, "use_dora=True"),
-        ({"modules_to_save": ["ln_f"]}, "modules_to_save"),
         ({"bias": "lora_only"}, "bias='lora_only'"),
         ({"rank_pattern": {"h.0.attn.c_attn": 2}}, "rank_pattern"),
         ({"init_lora_weights": "pissa"}, "'pissa' changes"),

@@ -71,6 +71,9 @@ class MarksEncoder(PretrainedModel):
 
 
 class MarksForClassification(MarksEncoder):
+    new_cells = ("classifier",)
+    lora_targets = ("q", "v")
+
     def __init__(self, config: MarksConfig) -> None:
         super().__init__(config)
         self.classifier = Linear(config.hidden_size, config.num_labels)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,6 +138,35 @@ class BuildingChecks(ModelSubject):
             except MFError as error:
                 self.fault(f"{name}: {error.what}{': ' + error.why if error.why else ''}",
                            "save the weights again by save_pretrained, or mend the preset")  # fmt: skip
+
+    def test_new_heads_are_initialized_and_trained(self) -> None:
+        """A classifier begins with the weights of a body that has no classifier; frozen or unsaved, it stays random."""
+        from ...checkpoint.weights import save_weights
+
+        model, cells = self.model, self.model_class.new_cells
+        if not cells:
+            return  # every checkpoint is expected to have all weights
+        weights = dict(model.parameters_and_names())
+        for cell in cells:
+            self.expect(any(name.startswith(f"{cell}.") for name in weights),
+                        f"new_cells names {cell!r}, which has no weights",
+                        "name cells by their path in the model")  # fmt: skip
+        body = {name: p for name, p in weights.items() if not name.startswith(tuple(f"{cell}." for cell in cells))}
+        with tempfile.TemporaryDirectory(prefix="mf-check-") as name:
+            save_weights(body, Path(name))
+            model.save_config(Path(name), dtype="float32")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                new = self.load_from(Path(name))
+        words = [str(each.message) for each in caught if "initialised" in str(each.message)]
+        self.expect(len(words) == 1 and all(cell in words[0] for cell in cells),
+                    f"loading a checkpoint without {', '.join(cells)} warns {len(words)} times, not once",
+                    "call post_init last")  # fmt: skip
+        found = dict(new.parameters_and_names())
+        wrong = [n for n, p in body.items() if not np.array_equal(p.float().asnumpy(), found[n].float().asnumpy())]
+        wrong += [n for n, p in found.items() if n not in body and not np.isfinite(p.float().asnumpy()).all()]
+        self.expect(not wrong, f"weights of a model with a new head are wrong: {', '.join(wrong[:3])}",
+                    "make every weight by mf_core.nn.parameter or the layers of mf_core.nn")  # fmt: skip
 
     def test_generation_refuses_what_it_cannot_do(self) -> None:
         """Ids outside a table read as zeros in MindSpore, without a word."""

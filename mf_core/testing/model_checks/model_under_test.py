@@ -81,10 +81,14 @@ class ModelSubject(ConfigContract):
 
     def load_saved(self, **overrides: Any) -> Any:
         """Return the model that the file gives back."""
+        return self.load_from(self.saved, **overrides)
+
+    def load_from(self, folder: Path, **overrides: Any) -> Any:
+        """Return the model of a folder."""
         from ...auto import model_of
         from ...checkpoint.locate import locate
 
-        return model_of(self.owned(locate(self.saved)), f"model:{self.the_head}", **overrides)
+        return model_of(self.owned(locate(folder)), f"model:{self.the_head}", **overrides)
 
     @property
     def tolerance(self) -> float:
