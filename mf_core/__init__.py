@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .auto import AutoConfig as AutoConfig
     from .auto import AutoModel as AutoModel
     from .auto import AutoModelForCausalLM as AutoModelForCausalLM
+    from .auto import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
+    from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
+    from .auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from .auto import AutoProcessor as AutoProcessor
     from .auto import AutoTokenizer as AutoTokenizer
     from .backends import DeviceBackend as DeviceBackend
@@ -51,6 +55,10 @@ _MODULES = {
     "AutoConfig": "auto",
     "AutoModel": "auto",
     "AutoModelForCausalLM": "auto",
+    "AutoModelForMaskedLM": "auto",
+    "AutoModelForQuestionAnswering": "auto",
+    "AutoModelForSequenceClassification": "auto",
+    "AutoModelForTokenClassification": "auto",
     "AutoProcessor": "auto",
     "AutoTokenizer": "auto",
     "Callback": "trainer",

@@ -153,7 +153,8 @@ class AutoModel(_Auto):
         Raises:
             IntegrityError: A file is damaged; with ``verify``, also if a bit of its values has changed.
             UnsupportedError: ``verify``, and a file was written without a digest.
-            FileMissingError: There are no weights. Nothing is ever initialised at random instead.
+            FileMissingError: There are no weights. Nothing is initialised at random instead, but for a head that the
+                checkpoint lacks, with one warning that names its parameters.
             WeightsError: They do not fit.
         """
         checkpoint = locate(name_or_path, revision)
@@ -181,6 +182,30 @@ class AutoModelForCausalLM(AutoModel):
     """Models that predict the next token."""
 
     kind = "model:causal_lm"
+
+
+class AutoModelForMaskedLM(AutoModel):
+    """Models that predict the tokens behind a mask."""
+
+    kind = "model:masked_lm"
+
+
+class AutoModelForSequenceClassification(AutoModel):
+    """Models that classify texts. ``num_labels=`` or ``id2label=`` gives a new head its classes."""
+
+    kind = "model:sequence_classification"
+
+
+class AutoModelForTokenClassification(AutoModel):
+    """Models that classify each token. ``num_labels=`` or ``id2label=`` gives a new head its classes."""
+
+    kind = "model:token_classification"
+
+
+class AutoModelForQuestionAnswering(AutoModel):
+    """Models that find the answer to a question in a text."""
+
+    kind = "model:question_answering"
 
 
 class AutoTokenizer(_Auto):

@@ -53,6 +53,7 @@ def load_weights(
     heads: Iterable[str] = (),
     in_place: bool = False,
     spread: Spread | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Put a checkpoint's weights into a model, each file mapped.
 
@@ -67,6 +68,7 @@ def load_weights(
         in_place: Copy into the memory that the parameters have, for a model that compiled graphs have used: they do not
             see memory that takes its place.
         spread: How the model is spread over processes, each of which takes its pieces of the whole weights.
+        renamed: Regular expressions of names in old checkpoints -> what replaces them.
 
     Returns:
         Those of ``heads`` that the checkpoint lacks.
@@ -79,7 +81,8 @@ def load_weights(
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     if spread is not None:
         shapes = {name: place.shape for name, place in spread.places.items()}
-    stored = match_names(stored_weights(source), shapes, prefix, ignored)
+    named = {_rename(name, renamed or {}): tensor for name, tensor in stored_weights(source).items()}
+    stored = match_names(named, shapes, prefix, ignored)
     missing = {name for name in parameters if not any(re.search(pattern, name) for pattern in optional)}
     left_over = [tensor.name for name, tensor in stored.items() if name not in shapes]
     hint = "check that config.json and the weights are of one model (num_layers, model_type)"
@@ -102,6 +105,12 @@ def load_weights(
             why="its configuration and its weights may be of two models", hint="load it again",
         )  # fmt: skip
     return lacking
+
+
+def _rename(name: str, renamed: Mapping[str, str]) -> str:
+    for pattern, replacement in renamed.items():
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def match_names(

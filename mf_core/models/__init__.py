@@ -1,4 +1,4 @@
-"""What model families are built on: the base class, and decoders that follow from a declaration.
+"""What model families are built on: the base class, and decoders and encoders that follow from a declaration.
 
 Names are imported when first used: configurations and declarations without mindspore, models with it.
 """
@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from .decoder import DecoderForCausalLM as DecoderForCausalLM
     from .decoder_arrays import ArraysReader as ArraysReader
     from .decoder_layer import DecoderLayer as DecoderLayer
+    from .encoder import Encoder as Encoder
+    from .encoder import EncoderLayer as EncoderLayer
+    from .encoder import EncoderModel as EncoderModel
+    from .encoder_config import EncoderConfig as EncoderConfig
+    from .encoder_heads import EncoderForMaskedLM as EncoderForMaskedLM
+    from .encoder_heads import EncoderForQuestionAnswering as EncoderForQuestionAnswering
+    from .encoder_heads import EncoderForSequenceClassification as EncoderForSequenceClassification
+    from .encoder_heads import EncoderForTokenClassification as EncoderForTokenClassification
     from .experts import MixtureOfExperts as MixtureOfExperts
     from .experts import Router as Router
     from .feed_forward import FeedForward as FeedForward
+    from .labels import LabelledConfig as LabelledConfig
     from .layer_spec import AttentionSpec as AttentionSpec
     from .layer_spec import DecoderSpec as DecoderSpec
+    from .layer_spec import EncoderSpec as EncoderSpec
     from .layer_spec import ExpertsSpec as ExpertsSpec
     from .layer_spec import FeedForwardSpec as FeedForwardSpec
     from .layer_spec import LayerSpec as LayerSpec
@@ -38,9 +48,19 @@ _MODULES = {
     "DecoderForCausalLM": "decoder",
     "DecoderLayer": "decoder_layer",
     "DecoderSpec": "layer_spec",
+    "Encoder": "encoder",
+    "EncoderConfig": "encoder_config",
+    "EncoderForMaskedLM": "encoder_heads",
+    "EncoderForQuestionAnswering": "encoder_heads",
+    "EncoderForSequenceClassification": "encoder_heads",
+    "EncoderForTokenClassification": "encoder_heads",
+    "EncoderLayer": "encoder",
+    "EncoderModel": "encoder",
+    "EncoderSpec": "layer_spec",
     "ExpertsSpec": "layer_spec",
     "FeedForward": "feed_forward",
     "FeedForwardSpec": "layer_spec",
+    "LabelledConfig": "labels",
     "LayerSpec": "layer_spec",
     "MixtureOfExperts": "experts",
     "NormSpec": "layer_spec",
@@ -55,7 +75,7 @@ __all__ = sorted(_MODULES)
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        if _MODULES[name] not in ("config", "layer_spec"):
+        if _MODULES[name] not in ("config", "encoder_config", "labels", "layer_spec"):
             importlib.import_module(".base", __name__)  # first: it imports mindspore, or says why it cannot be
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

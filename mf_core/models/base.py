@@ -67,7 +67,9 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         config_class: The family's config class.
         checkpoint_prefix: What parameter names begin with in checkpoints of the whole model and lack in those of its
             body, such as ``"transformer."``.
-        ignored_keys: Regular expressions of names in checkpoints that are no weights.
+        ignored_keys: Regular expressions of names in checkpoints that are no weights of this model.
+        renamed_keys: Regular expressions of names in old checkpoints -> what replaces them.
+        is_body: Whether saved weights go by their names without ``checkpoint_prefix``.
         head_key: What checkpoints call the head that ``tie_word_embeddings`` makes the token embedding.
         embedding_key: Regular expression of the name of that embedding.
         attention_cells: What the attention of a block is called in it.
@@ -92,6 +94,8 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     config_class: ClassVar[type[PretrainedConfig]]
     checkpoint_prefix: ClassVar[str] = ""
     ignored_keys: ClassVar[tuple[str, ...]] = ()
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+    is_body: ClassVar[bool] = False
     head_key: ClassVar[str] = "lm_head.weight"
     embedding_key: ClassVar[str] = r"(^|\.)(wte|embed_tokens|embed_in|word_embeddings?)\.weight$"
     attention_cells: ClassVar[tuple[str, ...]] = ("attn", "attention", "self_attn")
@@ -273,7 +277,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
         self.initialized_cells = load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
-            heads=self.new_cells, in_place=in_place, spread=self.spread,
+            heads=self.new_cells, in_place=in_place, spread=self.spread, renamed=self.renamed_keys,
         )  # fmt: skip
         for name, parameter in self.parameters_and_names():
             if name.startswith(tuple(f"{cell}." for cell in self.initialized_cells)):
@@ -333,6 +337,8 @@ class PretrainedModel(GenerationMixin, nn.Cell):
                 hint="save_adapter(model, directory) writes them; merge_lora(model) folds them into the weights",
             )
         tensors: Mapping[str, Any] = dict(self.parameters_and_names()) if weights is None else weights
+        if self.is_body:
+            tensors = {name.removeprefix(self.checkpoint_prefix): tensor for name, tensor in tensors.items()}
         saved = dtype or next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
         with replace_files(directory, MODEL_STALE) as staging:
             save_weights(tensors, staging, dtype=dtype, shard_size=shard_size)

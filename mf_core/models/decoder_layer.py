@@ -54,7 +54,7 @@ class DecoderLayer(NamedParts):
         for role in ("feed_forward_norm", "feed_forward_output_norm"):
             if role in norms:
                 self.add_part(role, make_norm(spec.norm, spec.width, spec.param_dtype))
-        self.add_part("feed_forward", self.make_feed_forward(spec, dtype))
+        self.add_feed_forward_part(spec, dtype)
         self.add = ops.Add()
         self.norms, self.is_parallel = spec.norms, spec.norms in ("parallel", "parallel_shared")
         self.norms_inputs, self.norms_outputs = spec.norms in ("pre", "sandwich"), spec.norms in ("output", "sandwich")
@@ -65,6 +65,10 @@ class DecoderLayer(NamedParts):
     def make_attention(self, spec: LayerSpec, length: int, dtype: str) -> nn.Cell:
         """Return the layer's attention; for subclasses whose attention is of another kind."""
         return SelfAttention(spec, length, self.names, dtype)
+
+    def add_feed_forward_part(self, spec: LayerSpec, dtype: str) -> None:
+        """Add the feed-forward part under its name."""
+        self.add_part("feed_forward", self.make_feed_forward(spec, dtype))
 
     def make_feed_forward(self, spec: LayerSpec, dtype: str) -> nn.Cell:
         """Return the layer's feed-forward part: one layer, or experts."""

@@ -13,22 +13,15 @@ from .layer_spec import LayerSpec
 from .parts import NamedParts, Part
 
 
-class FeedForward(NamedParts):
-    """Two linear layers with an activation between, or three, one of them a gate (Shazeer, 2020).
-
-    Args:
-        spec: The layer's declaration.
-        names: See :class:`NamedParts`.
-        dtype: Type of the products.
-        inner: Width between the linear layers; None: the declaration's.
-    """
+class FeedForwardParts(NamedParts):
+    """Base of cells that have the linear layers of a feed-forward part among their children."""
 
     gate, up, gate_up, down = Part(), Part(), Part(), Part()
 
     operators: ClassVar[Operators] = {"multiply": ("rows - features", "rows - features"), "split": ("rows - features",)}
 
-    def __init__(self, spec: LayerSpec, names: Mapping[str, str], dtype: str, inner: int | None = None) -> None:
-        super().__init__(names)
+    def add_feed_forward(self, spec: LayerSpec, dtype: str, inner: int | None = None) -> None:
+        """Add the linear layers that the declaration has; see :class:`FeedForward` for the arguments."""
         feed_forward, inner = spec.feed_forward, inner or spec.feed_forward.inner
         common: dict[str, Any] = {
             "bias": feed_forward.bias, "param_dtype": spec.param_dtype, "dtype": dtype,
@@ -46,7 +39,7 @@ class FeedForward(NamedParts):
         self.split: Any = ops.Split(-1, 2) if self.is_fused else None
         self.dropout = Dropout(spec.dropout)
 
-    def construct(self, x: Tensor) -> Tensor:
+    def apply_feed_forward(self, x: Tensor) -> Tensor:
         """``(…, E)`` to the same."""
         if self.is_fused:
             gate, up = self.split(self.gate_up(x))
@@ -56,6 +49,25 @@ class FeedForward(NamedParts):
         else:
             inner = self.act(self.up(x))
         return self.dropout(self.down(inner))
+
+
+class FeedForward(FeedForwardParts):
+    """Two linear layers with an activation between, or three, one of them a gate (Shazeer, 2020).
+
+    Args:
+        spec: The layer's declaration.
+        names: See :class:`NamedParts`.
+        dtype: Type of the products.
+        inner: Width between the linear layers; None: the declaration's.
+    """
+
+    def __init__(self, spec: LayerSpec, names: Mapping[str, str], dtype: str, inner: int | None = None) -> None:
+        super().__init__(names)
+        self.add_feed_forward(spec, dtype, inner)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """``(…, E)`` to the same."""
+        return self.apply_feed_forward(x)
 
 
 def make_activation(name: str) -> nn.Cell:

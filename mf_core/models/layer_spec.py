@@ -1,4 +1,4 @@
-"""What a decoder is made of, as data: the declaration that its cells, its kernels and its plan follow from.
+"""What decoders and encoders are made of, as data: the declaration that cells, kernels and plans follow from.
 
 Importing this module imports neither mindspore nor numpy.
 """
@@ -40,6 +40,36 @@ NAMES: Mapping[str, str] = {
     "experts": "experts",
     "shared_expert": "shared_expert",
     "shared_expert_gate": "shared_expert_gate",
+}
+
+
+#: The same for encoders, as BERT's have it. Where the feed-forward part has no name (``""``), its linear layers are
+#: children of the layer.
+ENCODER_NAMES: Mapping[str, str] = {
+    **NAMES,
+    "encoder": "bert",
+    "embedding": "embeddings.word_embeddings",
+    "position_embedding": "embeddings.position_embeddings",
+    "token_type_embedding": "embeddings.token_type_embeddings",
+    "embedding_norm": "embeddings.LayerNorm",
+    "layers": "encoder.layer",
+    "attention": "attention",
+    "query": "self.query",
+    "key": "self.key",
+    "value": "self.value",
+    "output": "output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward": "",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+    "pooler": "bert.pooler.dense",
+    "transform": "cls.predictions.transform.dense",
+    "transform_norm": "cls.predictions.transform.LayerNorm",
+    "output_embedding": "cls.predictions.decoder",
+    "output_bias": "cls.predictions.bias",
+    "classifier": "classifier",
+    "spans": "qa_outputs",
 }
 
 
@@ -230,3 +260,31 @@ class DecoderSpec:
     std: float = 0.02
     param_dtype: str = "float32"
     names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder's body: embeddings and layers, in which tokens attend to each other in both directions.
+
+    Attributes:
+        vocabulary, width, length: Entries, width of a hidden state, rows of the table of positions.
+        layers: In order.
+        embedding_norm: Of the sum of the embeddings; None: there is none.
+        token_types: Rows of the table of segments; 0: there is none.
+        position_offset: Row of the first position (RoBERTa: 2); positions are then counted without padding.
+        embedding_dropout: In training.
+        last_norm: After the layers; None: there is none.
+        std, param_dtype: Of the embeddings' weights.
+    """
+
+    vocabulary: int
+    width: int
+    length: int
+    layers: tuple[LayerSpec, ...]
+    embedding_norm: NormSpec | None
+    token_types: int = 0
+    position_offset: int = 0
+    embedding_dropout: float = 0.0
+    last_norm: NormSpec | None = None
+    std: float = 0.02
+    param_dtype: str = "float32"

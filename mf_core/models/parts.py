@@ -11,6 +11,10 @@ from ..nn import LayerNorm, RMSNorm
 from .layer_spec import NAMES, NormSpec
 
 
+class Group(nn.Cell):
+    """Cells with a common beginning of their names; it is never called."""
+
+
 class Part:
     """A child cell or parameter, found under the name that the cell's table has for the attribute.
 
@@ -24,9 +28,14 @@ class Part:
     def __get__(self, cell: NamedParts | None, owner: type | None = None) -> Any:
         if cell is None:
             return self
-        name = cell.names[self.role]
-        found = cell._cells.get(name)
-        return cell._params.get(name) if found is None else found
+        *path, name = cell.names[self.role].split(".")
+        parent: Any = cell
+        for step in path:
+            parent = parent._cells.get(step)
+            if parent is None:
+                return None
+        found = parent._cells.get(name)
+        return parent._params.get(name) if found is None or isinstance(found, Group) else found
 
 
 class python_property:
@@ -46,8 +55,11 @@ class NamedParts(nn.Cell):
     """Base of cells with :class:`Part` attributes.
 
     Args:
-        names: Role -> name, where they differ from :data:`mf_core.models.layer_spec.NAMES`.
+        names: Role -> name, where they differ from :data:`mf_core.models.layer_spec.NAMES`. A name with dots, such as
+            BERT's ``output.dense``, is a path through groups of cells.
     """
+
+    names: Mapping[str, str]
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -55,10 +67,41 @@ class NamedParts(nn.Cell):
 
     def add_part(self, role: str, part: nn.Cell | Parameter) -> None:
         """Add a child under the name that the family has for its role."""
-        name = self.names[role]
-        # First: MindSpore refuses the name of another attribute, which a role's may be.
-        (self._cells if isinstance(part, nn.Cell) else self._params)[name] = part
-        setattr(self, name, part)
+        *path, name = self.names[role].split(".")
+        owner: nn.Cell = self
+        for step in path:
+            if step not in owner._cells:
+                _attach(owner, step, Group())
+            owner = owner._cells[step]
+        before = owner._cells.get(name)
+        _attach(owner, name, part)
+        if path:
+            _prefix(part, ".".join(path))
+        if isinstance(before, Group):  # parts with longer names were added first
+            _merge(before, part)
+
+
+def _attach(owner: nn.Cell, name: str, part: nn.Cell | Parameter) -> None:
+    # First: MindSpore refuses the name of another attribute, which a role's may be.
+    (owner._cells if isinstance(part, nn.Cell) else owner._params)[name] = part
+    setattr(owner, name, part)
+
+
+def _merge(group: nn.Cell, into: nn.Cell) -> None:
+    """Move the cells of a group into a cell of the same name."""
+    for key, cell in group._cells.items():
+        if key in into._cells:
+            _merge(cell, into._cells[key])
+        else:
+            into._cells[key] = cell
+
+
+def _prefix(part: nn.Cell | Parameter, path: str) -> None:
+    """Put the path of groups before the names of parameters, which attaching to the innermost group leaves out."""
+    if isinstance(part, nn.Cell):
+        part.update_parameters_name(f"{path}.")
+    else:
+        part.name = f"{path}.{part.name}"
 
 
 def make_norm(spec: NormSpec, size: int, param_dtype: str = "float32") -> nn.Cell:

@@ -279,6 +279,29 @@ class CausalBias(nn.Cell):
         return self.masked(self.hidden(1.0, ops.cast(visible, mstype.float32)), MASKED)
 
 
+class PaddingBias(nn.Cell):
+    """The bias of scores by which tokens attend to all tokens, and never to padding."""
+
+    operators: ClassVar[Operators] = {"hidden": ("", "mask - - -"), "masked": ("mask - - -", "")}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.masked = ops.Sub(), ops.Mul()
+
+    def construct(self, attention_mask: Tensor | None, length: int) -> Tensor:
+        """Return the bias, ``(B or 1, 1, length, length)`` fp32.
+
+        Args:
+            attention_mask: ``(B, length)``, 1 for tokens and 0 for padding; None: no padding.
+            length: S.
+        """
+        if attention_mask is None:
+            return ops.zeros((1, 1, length, length), mstype.float32)
+        shape = (attention_mask.shape[0], 1, length, length)
+        hidden = self.hidden(1.0, ops.cast(attention_mask != 0, mstype.float32)).reshape((-1, 1, 1, length))
+        return ops.broadcast_to(self.masked(hidden, MASKED), shape)
+
+
 class WindowBias(nn.Cell):
     """Restricts a bias to the ``window`` last keys of each query, its own included (Beltagy et al., 2020)."""
 

@@ -15,6 +15,7 @@ from ..errors import (
     ConfigError,
     FileMissingError,
     InputTooLongError,
+    UnsupportedError,
     check_options,
 )
 from ..utils.commit import replace_files
@@ -264,6 +265,7 @@ class PretrainedTokenizer(ChatTemplates, ABC):
     def __call__(
         self,
         text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
         *,
         add_special_tokens: bool = True,
         padding: bool | Literal["max_length", "longest"] = False,
@@ -276,6 +278,8 @@ class PretrainedTokenizer(ChatTemplates, ABC):
 
         Args:
             text: One text, which gives flat lists, or several, which give a list of lists.
+            text_pair: A second text to go with it, or one for each of several; ``token_type_ids`` is 1 for it where the
+                family tells the two apart. ``truncation=True`` then cuts the longer of the two.
             add_special_tokens: Put BOS and EOS around the ids, as ``add_bos_token`` and ``add_eos_token`` say.
             padding: ``True`` or ``"longest"``: to the longest of the list; ``"max_length"``: to ``max_length``.
             truncation: Cut to ``max_length`` (default: ``model_max_length``), special tokens included.
@@ -285,14 +289,16 @@ class PretrainedTokenizer(ChatTemplates, ABC):
                 special tokens.
 
         Returns:
-            ``input_ids``, ``token_type_ids`` (zeros) and ``attention_mask`` (0 on padding).
+            ``input_ids``, ``token_type_ids`` (zeros, but for pairs) and ``attention_mask`` (0 on padding).
 
         Raises:
             ArgumentTypeError: ``text`` is neither a string nor a list of strings.
+            UnsupportedError: The tokenizer makes no pairs.
             ArgumentError: The options contradict each other, or rows of unequal length, or none, are to make a tensor.
             InputTooLongError: A text exceeds ``max_length`` and ``truncation`` is off.
         """
         texts = [text] if isinstance(text, str) else self._texts(text)
+        pairs = None if text_pair is None else self._pairs(text, text_pair)
         if return_tensors not in (None, "np", "ms"):
             raise ArgumentError(
                 f"return_tensors={return_tensors!r} is not one of None, 'np', 'ms'", value=return_tensors
@@ -307,7 +313,11 @@ class PretrainedTokenizer(ChatTemplates, ABC):
                 hint="texts are cut to max_length on the tokenizer's truncation_side",
             )
         limit = self._limit(max_length, truncation, padding)
-        rows = [self._row(item, add_special_tokens, limit if truncation else None) for item in texts]
+        room = limit if truncation else None
+        if pairs is None:
+            rows = [self._row(item, add_special_tokens, room) for item in texts]
+        else:
+            rows = [self.encode_pair(*both, add_special_tokens, room) for both in zip(texts, pairs, strict=True)]
         width = max((len(row.ids) for row in rows), default=0)
         if limit is not None and width > limit and (padding == "max_length" or max_length is not None):
             raise InputTooLongError(
@@ -320,6 +330,28 @@ class PretrainedTokenizer(ChatTemplates, ABC):
         if return_tensors is not None:
             return {name: as_tensor(column, return_tensors) for name, column in result.items()}
         return {name: column[0] for name, column in result.items()} if isinstance(text, str) else result
+
+    def _pairs(self, text: str | Sequence[str], second: str | Sequence[str]) -> list[str]:
+        """Return the second texts; raise where they are not as many as the first."""
+        if isinstance(text, str) != isinstance(second, str):
+            raise ArgumentTypeError("text and text_pair are two strings, or two lists of them", value=second)
+        pairs = self._texts([second] if isinstance(second, str) else second)
+        if not isinstance(text, str) and len(pairs) != len(text):
+            raise ArgumentError(f"{len(text)} texts have {len(pairs)} in text_pair", value=len(pairs))
+        return pairs
+
+    def encode_pair(self, text: str, second: str, special: bool, limit: int | None) -> Row:
+        """Return the ids of two texts in one row.
+
+        Args:
+            text, second: The texts.
+            special: Whether to put special tokens around them.
+            limit: Most ids; the longer text is cut. None: they are not cut.
+
+        Raises:
+            UnsupportedError: The tokenizer makes no pairs.
+        """
+        raise UnsupportedError(f"{type(self).__name__} makes no pairs of texts", hint="join the texts into one")
 
     @public
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
@@ -406,6 +438,11 @@ class PretrainedTokenizer(ChatTemplates, ABC):
         return list(text)
 
     def _row(self, text: str, special: bool, limit: int | None) -> Row:
+        self._check_unicode(text)
+        return self._encode(text, special, limit)
+
+    @staticmethod
+    def _check_unicode(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -413,7 +450,6 @@ class PretrainedTokenizer(ChatTemplates, ABC):
                 f"the text holds a lone surrogate at character {error.start}, which is no Unicode text",
                 value=text[error.start], hint="decode the bytes it came from as UTF-8",
             ) from error
-        return self._encode(text, special, limit)
 
     def _encode(self, text: str, special: bool, limit: int | None) -> Row:
         before, after = self.special_ids() if special else ([], [])

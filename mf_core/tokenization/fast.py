@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..errors import ConfigError, FileMissingError, IntegrityError
+from ..errors import ArgumentError, ConfigError, FileMissingError, IntegrityError, UnsupportedError
 from ..utils.files import write_text
 from .base import PretrainedTokenizer
 from .files import SPECIAL_TOKENS, AddedToken, read_tokenizer_files
@@ -146,6 +146,50 @@ class FastTokenizer(PretrainedTokenizer):
             encoding = self.backend.post_process(encoding, None, True)
         return Row(encoding.ids, encoding.offsets, encoding.type_ids)
 
+    def encode_pair(self, text: str, second: str, special: bool, limit: int | None) -> Row:
+        """See the base class."""
+        first, other = self._encode_alone(text), self._encode_alone(second)
+        if limit is not None:
+            room = self._room(limit, self.backend.num_special_tokens_to_add(True) if special else 0)
+            for encoding, kept in zip((first, other), share_room(len(first), len(other), room), strict=True):
+                if kept < len(encoding):
+                    encoding.truncate(kept, direction=self.truncation_side)
+        return self._joined(first, other, special)
+
+    def encode_windows(self, text: str, second: str, limit: int, stride: int) -> list[Row]:
+        """Return rows of a text with parts of a second one that follow each other, such as a question and a context.
+
+        Args:
+            text: In every row as a whole.
+            second: Cut into parts.
+            limit: Most ids of a row.
+            stride: Ids that a part has in common with the one before.
+
+        Raises:
+            ArgumentError: The first text leaves no more than ``stride`` ids for the second.
+        """
+        first, other = self._encode_alone(text), self._encode_alone(second)
+        room = limit - self.backend.num_special_tokens_to_add(True) - len(first)
+        if room <= stride:
+            raise ArgumentError(
+                f"{len(first)} tokens of the first text leave {max(room, 0)} for the second", value=limit,
+                why=f"a row has {limit}, and parts overlap by {stride}", hint="give a shorter text or a smaller stride",
+            )  # fmt: skip
+        if len(other) <= room:
+            return [self._joined(first, other, True)]
+        other.truncate(room, stride=stride, direction="right")
+        return [self._joined(first, part, True) for part in (other, *other.overflowing)]
+
+    def _encode_alone(self, text: str) -> tokenizers.Encoding:
+        if self._calls is not None or type(self).encode_text is not FastTokenizer.encode_text:
+            raise UnsupportedError(f"{type(self).__name__} makes no pairs of texts", hint="join the texts into one")
+        self._check_unicode(text)
+        return self.backend.encode(text, add_special_tokens=False)
+
+    def _joined(self, first: tokenizers.Encoding, second: tokenizers.Encoding, special: bool) -> Row:
+        whole = self.backend.post_process(first, second, special)
+        return Row(whole.ids, whole.offsets, whole.type_ids, whole.sequence_ids)
+
     # Files ----------------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -245,6 +289,18 @@ class FastTokenizer(PretrainedTokenizer):
     def __len__(self) -> int:
         """See the base class."""
         return self.backend.get_vocab_size(with_added_tokens=True)
+
+
+def share_room(first: int, second: int, room: int) -> tuple[int, int]:
+    """Return how many ids two texts keep so that they have no more than ``room``: the longer is cut first."""
+    if first + second <= room:
+        return first, second
+    short, long = sorted((first, second))
+    long = max(short, room - short)
+    if short + long > room:
+        short = room // 2
+        long = room - short
+    return (short, long) if first <= second else (long, short)
 
 
 def read_tokenizer_json(path: Path) -> tokenizers.Tokenizer:

@@ -20,11 +20,13 @@ class Row:
         ids: Of its tokens, special ones included.
         spans: Each one's ``(start, end)`` in characters; ``(0, 0)`` for special tokens.
         types: Each one's segment; empty: all are of segment 0.
+        sources: Of a pair: 0 for a token of the first text, 1 for one of the second, None for special tokens.
     """
 
     ids: list[int]
     spans: list[Span]
     types: list[int] = field(default_factory=list)
+    sources: list[int | None] = field(default_factory=list)
 
 
 def pad_rows(rows: Sequence[Row], width: int | None, pad: int | None, side: Side, *, offsets: bool) -> dict[str, Any]:

@@ -47,7 +47,8 @@ class BuildingChecks(ModelSubject):
         """Training for a month ends in a file; what does not come back from it is lost."""
         from ...checkpoint.safetensors_reader import read_header
 
-        names = set(dict(self.model.parameters_and_names()))
+        start = self.model.checkpoint_prefix if self.model.is_body else ""
+        names = {name.removeprefix(start) for name, _ in self.model.parameters_and_names()}
         saved: set[str] = set()
         for file in self.saved.glob("*.safetensors"):
             saved |= read_header(file).tensors.keys()
@@ -143,7 +144,7 @@ class BuildingChecks(ModelSubject):
         """A classifier begins with the weights of a body that has no classifier; frozen or unsaved, it stays random."""
         from ...checkpoint.weights import save_weights
 
-        model, cells = self.model, self.model_class.new_cells
+        model, cells = self.model, self.model.new_cells
         if not cells:
             return  # every checkpoint is expected to have all weights
         weights = dict(model.parameters_and_names())
