@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import MFError, describe
 from ..contracts.default_subjects import presets_here
 from ..processes import probes
-from ..processes.run import across_spawn, in_fresh_process
+from ..processes.shared_process import in_other_process
 from .model_under_test import ModelSubject
 from .random_weights import digests, distance, set_weights
 
@@ -66,7 +66,7 @@ class BuildingChecks(ModelSubject):
         arguments = self.arguments(2)
         given = [None if tensor is None else (str(tensor.dtype), tensor.asnumpy().tolist())
                  for tensor in self.positional(arguments)]  # fmt: skip
-        seen = in_fresh_process(probes.model_outputs, str(self.saved), self.owner, self.the_head, given)
+        seen = in_other_process(probes.model_outputs, str(self.saved), self.owner, self.the_head, given)
         wrong = [name for name, digest in digests(self.model).items() if seen["digests"].get(name) != digest]
         self.expect(not wrong, f"weights differ in another process: {', '.join(wrong[:3])}")
         for here, there in zip(self.outputs(arguments), seen["outputs"], strict=True):
@@ -76,7 +76,7 @@ class BuildingChecks(ModelSubject):
 
     def test_config_and_class_cross_to_another_process(self) -> None:
         """Data loaders and launchers start processes, and pickle what they give them."""
-        back, name = across_spawn(_there, self.make_config(), self.model_class)
+        back, name = in_other_process(probes.config_and_class, self.make_config(), self.model_class)
         self.expect(back.to_dict() == self.make_config().to_dict(), "the config is not the same in another process")
         self.expect(name == self.model_class.__name__, f"the class is {name} there")
 
@@ -200,9 +200,3 @@ class BuildingChecks(ModelSubject):
                        "size tables of positions by config.seq_length")  # fmt: skip
         for output in outputs:
             self.expect(np.isfinite(output).all(), f"outputs for a row of {context} tokens hold what is not a number")
-
-
-def _there(config: Any, model_class: type) -> tuple[Any, str]:
-    return config, model_class.__name__
-
-

@@ -151,6 +151,11 @@ def model_outputs(folder: str, distribution: str, head: str, given: list[Any]) -
     return {"digests": digests(model), "outputs": outputs}
 
 
+def config_and_class(config: Any, model_class: type) -> tuple[Any, str]:
+    """Return a config as it was received, and the name of the class."""
+    return config, model_class.__name__
+
+
 def backend_probe(name: str) -> dict[str, Any]:
     """Probe a backend twice; return what it says, and what that did to the process."""
     _prepare()
@@ -198,5 +203,3 @@ def _call_hooks(module: Any) -> None:
 
 def _packages() -> set[str]:
     return {name.partition(".")[0] for name in sys.modules}
-
-
