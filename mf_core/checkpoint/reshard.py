@@ -18,7 +18,7 @@ from .consolidate import whole_tensors
 from .locate import locate
 from .sharded import OPTIMIZER_FILE, SHARDS, Index, Kind, is_sharded, shard_file
 from .shards import SHARD_SIZE, LazyTensor, add_digest, bytes_of, file_header, write_file, write_shards
-from .tensor_shards import ShardedTensor, piece_of, state_entries, writers
+from .tensor_shards import ShardedTensor, shard_of, state_entries, writers
 
 OnTensor = Callable[[LazyTensor], None]
 
@@ -150,7 +150,7 @@ def _write_pieces(
         for rank in ranks[tensor.name]:
             with (folder / shard_file(rank, kind)).open("r+b") as file:  # not all open at once: ranks may be many
                 file.seek(offsets[rank][tensor.name])
-                file.write(bytes_of(piece_of(whole, entries[tensor.name], layout.at(rank))))
+                file.write(bytes_of(shard_of(whole, entries[tensor.name], layout.at(rank))))
         del whole
         if on_tensor is not None:
             on_tensor(tensor)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..parallel.device_mesh import Layout
-from ..parallel.plan import Place, Split
+from ..parallel.plan import ShardSpec, Split
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class ShardedTensor:
     flat: bool = False
 
     @classmethod
-    def at(cls, place: Place, dtype: str, *, flat: bool = False) -> ShardedTensor:
-        """Return the entry of a tensor that is distributed as ``place`` says."""
-        return cls(place.shape, dtype, place.split, place.stages, place.expert, flat)
+    def at(cls, spec: ShardSpec, dtype: str, *, flat: bool = False) -> ShardedTensor:
+        """Return the entry of a tensor that is distributed as ``spec`` says."""
+        return cls(spec.shape, dtype, spec.split, spec.stages, spec.expert, flat)
 
     @property
-    def place(self) -> Place:
+    def spec(self) -> ShardSpec:
         """Which processes have it, and how it is split."""
-        return Place(self.shape, self.split, self.stages, self.expert)
+        return ShardSpec(self.shape, self.split, self.stages, self.expert)
 
     def piece_shape(self, layout: Layout) -> tuple[int, ...]:
         """Return the shape of each shard."""
-        local = self.place.local_shape(layout)
+        local = self.spec.local_shape(layout)
         return (-(-math.prod(local) // layout.data),) if self.flat else local
 
 
@@ -62,7 +62,7 @@ def writes(entry: ShardedTensor, layout: Layout) -> bool:
     return any(layout.rank in ranks for ranks in writers(entry, layout))
 
 
-def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndarray:
+def shard_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndarray:
     """Return the shard of a tensor that the process at ``layout.rank`` has, as a view where that is possible.
 
     Raises:
@@ -70,13 +70,13 @@ def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndar
     """
     if whole.shape != entry.shape:
         raise ArgumentError(f"a tensor of {whole.shape} is no whole of {entry.shape}", value=whole.shape)
-    if not entry.place.is_on(layout):
+    if not entry.spec.is_on(layout):
         raise ArgumentError(
             f"the process {layout.rank} has no piece of the tensor", value=layout.rank,
             why=f"it is of the stage {layout.stage} and the copy {layout.data_rank}; the tensor is on the stages "
             f"{entry.stages}, with the experts {entry.expert}",
         )  # fmt: skip
-    piece = entry.place.piece(whole, layout)
+    piece = entry.spec.shard(whole, layout)
     if not entry.flat:
         return piece
     (each,) = entry.piece_shape(layout)
@@ -86,7 +86,7 @@ def piece_of(whole: np.ndarray, entry: ShardedTensor, layout: Layout) -> np.ndar
 
 def whole_of(pieces: Iterable[list[np.ndarray]], entry: ShardedTensor, layout: Layout) -> np.ndarray:
     """Join the shards of a tensor, in the order of :func:`writers`; each is released as early as possible."""
-    local = entry.place.local_shape(layout)
+    local = entry.spec.local_shape(layout)
     parts = [np.concatenate(flat)[: math.prod(local)].reshape(local) if entry.flat else flat[0] for flat in pieces]
     return parts[0] if entry.split is None else entry.split.join(parts)
 
@@ -118,7 +118,7 @@ def state_entries(
             entries[name] = ShardedTensor(shape, dtype, None, owner.stages, owner.expert)
         else:
             flat = optimizer_shard and layout.data > 1 and owner.expert is None
-            entries[name] = ShardedTensor.at(owner.place, dtype, flat=flat)
+            entries[name] = ShardedTensor.at(owner.spec, dtype, flat=flat)
     return entries
 
 

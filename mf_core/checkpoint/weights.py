@@ -20,7 +20,7 @@ from .shards import LazyTensor, cast, check_dtype, write_shards
 if TYPE_CHECKING:
     from ..hub import Source
     from ..models.base import PretrainedModel
-    from ..parallel.shard_model import Spread
+    from ..parallel.shard_model import ShardedState
 
 #: Types that weights are read from, as safetensors has them.
 _WEIGHT_KINDS = ("F64", "F32", "F16", "BF16")
@@ -52,7 +52,7 @@ def load_weights(
     optional: tuple[str, ...] = (),
     heads: Iterable[str] = (),
     in_place: bool = False,
-    spread: Spread | None = None,
+    sharding: ShardedState | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Put a checkpoint's weights into a model, each file mapped.
@@ -67,7 +67,7 @@ def load_weights(
         heads: Names of cells that stay as they are where the checkpoint has none of their parameters.
         in_place: Copy into the memory that the parameters have, for a model that compiled graphs have used: they do not
             see memory that takes its place.
-        spread: How the model is spread over processes, each of which takes its pieces of the whole weights.
+        sharding: How the model is sharded over processes, each of which takes its pieces of the whole weights.
         renamed: Regular expressions of names in old checkpoints -> what replaces them.
 
     Returns:
@@ -79,8 +79,8 @@ def load_weights(
     """
     parameters = dict(model.parameters_and_names())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    if spread is not None:
-        shapes = {name: place.shape for name, place in spread.places.items()}
+    if sharding is not None:
+        shapes = {name: spec.shape for name, spec in sharding.specs.items()}
     named = {_rename(name, renamed or {}): tensor for name, tensor in stored_weights(source).items()}
     stored = match_names(named, shapes, prefix, ignored)
     missing = {name for name in parameters if not any(re.search(pattern, name) for pattern in optional)}
@@ -96,8 +96,8 @@ def load_weights(
         mapped = map_file(path)
         for name, tensor in tensors:
             array = tensor.raw(mapped)
-            if spread is not None:
-                array = spread.places[name].piece(array, spread.layout)
+            if sharding is not None:
+                array = sharding.specs[name].shard(array, sharding.layout)
             _put(parameters[name], widen(array, tensor.kind), tensor.name, in_place)
     if source.changed():
         raise IntegrityError(
@@ -132,7 +132,7 @@ def match_names(
 
 
 def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], where: str) -> None:
-    """Put whole tensors into a model, spread or not, in the memory that its parameters have.
+    """Put whole tensors into a model, sharded or not, in the memory that its parameters have.
 
     Args:
         model: The tensors' names are its own.
@@ -142,18 +142,18 @@ def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], wh
     Raises:
         WeightsError: A parameter is missing, left over, or of another shape.
     """
-    parameters, spread = dict(model.parameters_and_names()), model.spread
-    known = parameters if spread is None else spread.places
+    parameters, sharding = dict(model.parameters_and_names()), model.sharding
+    known = parameters if sharding is None else sharding.specs
     found = set()
     for tensor in tensors:
         found.add(tensor.name)
         if tensor.name in parameters:
             parameter = parameters[tensor.name]
-            shape = tuple(parameter.shape) if spread is None else spread.places[tensor.name].shape
+            shape = tuple(parameter.shape) if sharding is None else sharding.specs[tensor.name].shape
             _check_shape(tensor.shape, shape, tensor.dtype, tensor.name, where)
             array = tensor.read()
-            if spread is not None:
-                array = spread.places[tensor.name].piece(array, spread.layout)
+            if sharding is not None:
+                array = sharding.specs[tensor.name].shard(array, sharding.layout)
             _put(parameter, array, tensor.name, True)
     hint = "go on with the model that the checkpoint is of"
     check_all_there(where, type(model).__name__, set(known) - found, sorted(found - set(known)), hint)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ..hub import Source
     from ..lora import LoraConfig
     from ..nn.decoder_pass import Decoder as DecoderArrays
-    from ..parallel.shard_model import Spread
+    from ..parallel.shard_model import ShardedState
 
 M = TypeVar("M", bound="PretrainedModel")
 
@@ -87,7 +87,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         lora_config: Settings of the LoRA adapters that the model has; None if there are none.
         initialized_cells: Those of ``new_cells`` that the checkpoint lacked.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
-        spread: How the model is spread over processes; None: it is whole.
+        sharding: How the model is sharded over processes; None: it is whole.
         weight_dtype: What the weights of its large layers are held in where that is less than what was loaded.
     """
 
@@ -107,7 +107,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     lora_config: LoraConfig | None = None
     initialized_cells: tuple[str, ...] = ()
     has_auxiliary_loss: bool = False
-    spread: Spread | None = None
+    sharding: ShardedState | None = None
     weight_dtype: str | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -211,7 +211,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
 
         Raises:
             ArgumentError: ``weight_dtype`` is another.
-            UnsupportedError: The weights are so held already, or the model has adapters, or is spread over processes.
+            UnsupportedError: The weights are so held already, or the model has adapters, or is sharded over processes.
         """
         self._hold_weights(weight_dtype)
         ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
@@ -224,8 +224,8 @@ class PretrainedModel(GenerationMixin, nn.Cell):
             why = "the model has adapters: fold them into its weights first, with merge_lora(model)"
         elif self.weight_dtype is not None:
             why = f"they are held in {self.weight_dtype} already"
-        elif self.spread is not None:
-            why = "the model is spread over processes"
+        elif self.sharding is not None:
+            why = "the model is sharded over processes"
         if why is not None:
             raise UnsupportedError(f"weights cannot be held in {weight_dtype}", value=weight_dtype, why=why)
         backend = get_backend()
@@ -277,7 +277,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
         self.initialized_cells = load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
-            heads=self.new_cells, in_place=in_place, spread=self.spread, renamed=self.renamed_keys,
+            heads=self.new_cells, in_place=in_place, sharding=self.sharding, renamed=self.renamed_keys,
         )  # fmt: skip
         for name, parameter in self.parameters_and_names():
             if name.startswith(tuple(f"{cell}." for cell in self.initialized_cells)):
@@ -319,11 +319,11 @@ class PretrainedModel(GenerationMixin, nn.Cell):
             weights: What to write in place of the model's weights as they are now, such as an earlier copy of them.
 
         Raises:
-            UnsupportedError: The model has LoRA adapters, or is spread over processes.
+            UnsupportedError: The model has LoRA adapters, or is sharded over processes.
         """
-        if self.spread is not None and not self.spread.is_whole:
+        if self.sharding is not None and not self.sharding.is_whole:
             raise UnsupportedError(
-                "this process has a part of the model only", value=self.spread.layout.rank,
+                "this process has a part of the model only", value=self.sharding.layout.rank,
                 hint="Trainer.save_pretrained(directory), called in every process, puts the parts together",
             )  # fmt: skip
         if self.weight_dtype is not None:

@@ -1,7 +1,10 @@
-"""How a model is spread over devices, and which activations it computes anew."""
+"""How a model is sharded over devices, and which activations are recomputed."""
 
 from .config import ParallelConfig, RecomputeConfig
 from .device_mesh import Layout
-from .plan import ParallelPlan, Place, Split, places, plan_from_roles
+from .plan import ParallelPlan, ShardSpec, Split, plan_from_roles, shard_specs
 
-__all__ = ["Layout", "ParallelConfig", "ParallelPlan", "Place", "RecomputeConfig", "Split", "places", "plan_from_roles"]
+__all__ = [
+    "Layout", "ParallelConfig", "ParallelPlan", "RecomputeConfig", "ShardSpec", "Split", "plan_from_roles",
+    "shard_specs",
+]  # fmt: skip

@@ -18,7 +18,7 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class ParallelConfig(Settings):
-    """How a model is spread over devices.
+    """How a model is sharded over devices.
 
     Attributes:
         data_parallel: Copies of the model, each with its share of the rows.
@@ -57,7 +57,7 @@ class ParallelConfig(Settings):
         """Raise ArgumentError, with the numbers, where the devices or the model do not allow it.
 
         Args:
-            model: What is to be spread.
+            model: The model to shard.
             device_num: How many devices there are.
         """
         if self.device_num != device_num:
@@ -72,7 +72,7 @@ class ParallelConfig(Settings):
         if self.expert_parallel > self.data_parallel:
             raise ArgumentError(
                 f"expert_parallel={self.expert_parallel} is more than data_parallel={self.data_parallel}, over whose "
-                "devices the experts are spread", value=self.expert_parallel,
+                "devices the experts are sharded", value=self.expert_parallel,
             )  # fmt: skip
         shapes = {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
         vocabulary = self.model_parallel > 1 and not self.vocab_emb_dp

@@ -1,4 +1,4 @@
-"""How a model may be spread over devices: its parallel plan, as data."""
+"""How a model can be sharded over devices: its parallel plan, as data."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from .device_mesh import Layout
 
 @dataclass(frozen=True)
 class Split:
-    """How an array is cut into pieces.
+    """How an array is split into shards.
 
     Attributes:
-        axis: Along which axis.
-        fused: How many weights lie side by side along it (3 in a joint projection to query, key and value); each piece
-            has its share of each.
+        axis: The axis.
+        fused: How many weights lie side by side along it (3 in a joint projection to query, key and value); each shard
+            has its part of each.
     """
 
     axis: int
     fused: int = 1
 
     def shape(self, whole: Sequence[int], count: int) -> tuple[int, ...]:
-        """Return the shape of one of ``count`` pieces."""
+        """Return the shape of one of ``count`` shards."""
         return tuple(n // count if i == self.axis else n for i, n in enumerate(whole))
 
-    def piece(self, whole: np.ndarray, index: int, count: int) -> np.ndarray:
-        """Return piece ``index`` of ``count``: a view where the weights are not fused, else a copy."""
+    def shard(self, whole: np.ndarray, index: int, count: int) -> np.ndarray:
+        """Return shard ``index`` of ``count``: a view, or a copy where the weights are fused."""
         each = whole.shape[self.axis] // (self.fused * count)
         starts = [(i * count + index) * each for i in range(self.fused)]
         parts = [whole[(slice(None),) * self.axis + (slice(start, start + each),)] for start in starts]
         return parts[0] if self.fused == 1 else np.concatenate(parts, self.axis)
 
-    def join(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the whole of its pieces, in their order."""
-        parts = [np.split(piece, self.fused, self.axis) for piece in pieces]
+    def join(self, shards: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the whole array from its shards, in order."""
+        parts = [np.split(shard, self.fused, self.axis) for shard in shards]
         return np.concatenate([part[i] for i in range(self.fused) for part in parts], self.axis)
 
 
 @dataclass(frozen=True)
 class ParallelPlan:
-    """What of a model is split, and where it may be cut.
+    """How a model is split over the tensor, pipeline and expert axes.
 
-    Each name is the path of a cell in the model; ``*`` stands for anything in it, such as a layer's number.
+    Each name is the path of a cell in the model; ``*`` matches anything in it, such as a layer number.
 
     Attributes:
         columns: Linears whose outputs are split over the tensor axis -> how many weights are fused in each.
         rows: Linears whose inputs are: each follows column-parallel ones, and its results are summed.
         heads: Cells with a ``num_heads``, of which each device has its share.
         vocabulary: Embeddings that can be split by vocabulary; the model's head is tied to the first.
-        layers: The repeated layers, in order: where a pipeline may be cut.
-        first: Cells that the first stage of a pipeline needs, beside its layers.
-        last: Those that the last stage needs. A cell in both is tied: its gradients are summed over the two.
-        experts: Cells that hold one expert each, split over the expert axis by their number.
+        layers: The repeated layers, in order; a pipeline can be split between them.
+        first: Cells that the first pipeline stage has besides its layers.
+        last: Those that the last stage has. A cell in both is tied: its gradients are summed over the two.
+        experts: Cells with one expert each, split over the expert axis by index.
         by_head: Parameters with an entry, or as many entries, for each head: split along their first axis.
         partial: Parameters that every device holds whole and uses for its own part of a layer alone, beside those of
             cells in ``heads``, which are found by themselves: their gradients are summed over the tensor axis.
@@ -105,14 +105,14 @@ class ParallelPlan:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a parameter is in a layout.
+class ShardSpec:
+    """How a parameter is sharded in a layout.
 
     Attributes:
         shape: Its shape when whole.
-        split: How it is cut over the tensor axis; None: it is whole.
-        stages: The stages of the pipeline that have it; two for a tied one.
-        expert: Which place of the expert axis has it; None: every copy of the model has it.
+        split: How it is split over the tensor axis; None: it is not.
+        stages: The pipeline stages that have it; two for a tied weight.
+        expert: Its index along the expert axis; None: every copy of the model has it.
     """
 
     shape: tuple[int, ...]
@@ -121,22 +121,22 @@ class Place:
     expert: int | None = None
 
     def is_on(self, layout: Layout) -> bool:
-        """Tell whether the process at ``layout.rank`` has the parameter, or its piece of it."""
+        """Return whether the process at ``layout.rank`` has the parameter or a shard of it."""
         return layout.stage in self.stages and self.expert in (None, layout.data_rank % layout.expert)
 
     def local_shape(self, layout: Layout) -> tuple[int, ...]:
-        """Return the shape of each piece."""
+        """Return the shape of one shard."""
         return self.shape if self.split is None else self.split.shape(self.shape, layout.tensor)
 
-    def piece(self, whole: np.ndarray, layout: Layout) -> np.ndarray:
-        """Return the piece of the process at ``layout.rank``."""
-        return whole if self.split is None else self.split.piece(whole, layout.tensor_rank, layout.tensor)
+    def shard(self, whole: np.ndarray, layout: Layout) -> np.ndarray:
+        """Return the shard of the process at ``layout.rank``."""
+        return whole if self.split is None else self.split.shard(whole, layout.tensor_rank, layout.tensor)
 
 
-def places(
+def shard_specs(
     plan: ParallelPlan, shapes: Mapping[str, tuple[int, ...]], layout: Layout, *, vocabulary: bool = False
-) -> dict[str, Place]:
-    """Return where each of a model's parameters is.
+) -> dict[str, ShardSpec]:
+    """Return how each of a model's parameters is sharded.
 
     Args:
         plan: The model's.
@@ -160,12 +160,12 @@ def places(
         else:
             ends = (0, plan.first), (layout.pipeline - 1, plan.last)
             stages = tuple(stage for stage, cells in ends if matches(name.rpartition(".")[0], cells))
-        place = None
+        expert = None
         if name in experts and layout.expert > 1:
             siblings, _, number = experts[name].rpartition(".")
-            place = int(number) // (counts[siblings] // layout.expert)
+            expert = int(number) // (counts[siblings] // layout.expert)
         split = plan.split(name, vocabulary=vocabulary) if layout.tensor > 1 else None
-        result[name] = Place(tuple(shape), split, stages, place)
+        result[name] = ShardSpec(tuple(shape), split, stages, expert)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Spreading a model over processes: each keeps its pieces of the weights, and its layers talk to the others'."""
+"""Sharding of a model over processes: each keeps its shards of the weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..nn.parallel import (
 )
 from .config import ParallelConfig
 from .device_mesh import Axis, Layout
-from .plan import ParallelPlan, Place, matches, places, prefix
+from .plan import ParallelPlan, ShardSpec, matches, prefix, shard_specs
 from .validate import plan_of
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How a model is spread, as one process sees it.
+class ShardedState:
+    """How a model is sharded, from the view of one process.
 
     Attributes:
         config: The settings.
-        layout: The grid of processes, and this one's place in it.
-        places: Where each of the whole model's parameters is, by name; those that are not trained included.
+        layout: The grid of processes, and this process's rank.
+        specs: Parameter of the whole model, trained or not -> how it is sharded.
         partial: Parameters of which each process of the tensor axis computes a part of the gradient, since it uses
             them for its own heads alone, or since activations are split by position there.
         trained: Those of the whole model that are trained.
@@ -50,7 +50,7 @@ class Spread:
 
     config: ParallelConfig
     layout: Layout
-    places: dict[str, Place]
+    specs: dict[str, ShardSpec]
     partial: frozenset[str] = frozenset()
     trained: frozenset[str] = frozenset()
     _groups: dict[str, Collectives] = field(default_factory=dict, repr=False)
@@ -73,26 +73,26 @@ class Spread:
         return self.group("tensor") if split else None
 
     @cached_property
-    def own(self) -> dict[str, Place]:
-        """The places of the parameters that this process has, or a piece of."""
-        return {name: place for name, place in self.places.items() if place.is_on(self.layout)}
+    def own(self) -> dict[str, ShardSpec]:
+        """The specs of the parameters that this process has, whole or a shard of."""
+        return {name: spec for name, spec in self.specs.items() if spec.is_on(self.layout)}
 
     def copies(self, name: str) -> int:
         """Return how many processes hold the same piece of a parameter."""
-        place, layout = self.places[name], self.layout
-        copies = layout.data if place.expert is None else layout.data // layout.expert
-        return copies * len(place.stages) * (1 if place.split is not None else layout.tensor)
+        spec, layout = self.specs[name], self.layout
+        copies = layout.data if spec.expert is None else layout.data // layout.expert
+        return copies * len(spec.stages) * (1 if spec.split is not None else layout.tensor)
 
     def take(self, name: str, whole: np.ndarray) -> np.ndarray | None:
         """Return this process's piece of a parameter; None: it has none."""
-        place = self.own.get(name)
-        return None if place is None else place.piece(whole, self.layout)
+        spec = self.own.get(name)
+        return None if spec is None else spec.shard(whole, self.layout)
 
 
-def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
-    """Spread a whole model over the cluster: every process calls this, and keeps its part of the weights.
+def shard_model(model: PretrainedModel, config: ParallelConfig, rank: int) -> ShardedState:
+    """Shard a whole model over the cluster: every process calls this, and keeps its shards of the weights.
 
-    Where the weights come from no checkpoint, those of the first process are given to all.
+    Randomly initialised weights are broadcast from the first process.
 
     Args:
         model: The same in each process. It is changed.
@@ -100,22 +100,22 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
         rank: This process's rank.
 
     Raises:
-        UnsupportedError: The model does not say how it may be spread.
+        UnsupportedError: The model has no parallel plan.
     """
     layout = config.layout(rank)
     plan = plan_of(model, layout)
     parameters = dict(model.parameters_and_names())
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
-    where = places(plan, shapes, layout, vocabulary=not config.vocab_emb_dp)
+    specs = shard_specs(plan, shapes, layout, vocabulary=not config.vocab_emb_dp)
     cells = dict(model.cells_and_names())
     sequence = config.use_seq_parallel and layout.tensor > 1
     embeddings = {path for path, cell in cells.items() if isinstance(cell, Embedding)}
     partial = frozenset(
-        name for name, place in where.items() if layout.tensor > 1 and place.split is None
+        name for name, spec in specs.items() if layout.tensor > 1 and spec.split is None
         and (plan.is_partial(name) or (sequence and name.rpartition(".")[0] not in embeddings))
     )  # fmt: skip
     trained = frozenset(name for name, parameter in parameters.items() if parameter.requires_grad)
-    result = Spread(config, layout, where, partial, trained)
+    result = ShardedState(config, layout, specs, partial, trained)
     _agree_on_weights(model, parameters, result.group("world"))
     for name, parameter in parameters.items():
         _keep_piece(cells, name, parameter, result)
@@ -125,7 +125,7 @@ def spread(model: PretrainedModel, config: ParallelConfig, rank: int) -> Spread:
     if layout.pipeline > 1:
         model.set_stage(layout.layers_of(len(model.blocks)), is_last=layout.is_last)
     _share_experts(cells, plan, result, sequence)
-    model.spread = result
+    model.sharding = result
     ms.ms_memory_recycle()  # graphs of the whole model would go on with the weights that it had
     return result
 
@@ -141,19 +141,19 @@ def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], 
             parameter.set_data(world.broadcast(Tensor(parameter.asnumpy()), 0))
 
 
-def _keep_piece(cells: dict[str, nn.Cell], name: str, parameter: Parameter, spread: Spread) -> None:
+def _keep_piece(cells: dict[str, nn.Cell], name: str, parameter: Parameter, sharding: ShardedState) -> None:
     path, _, kind = name.rpartition(".")
-    if name not in spread.own:
+    if name not in sharding.own:
         delattr(cells[path], kind)
-    elif spread.places[name].split is not None:
-        piece = np.ascontiguousarray(spread.take(name, parameter.asnumpy()))
+    elif sharding.specs[name].split is not None:
+        piece = np.ascontiguousarray(sharding.take(name, parameter.asnumpy()))
         tensor = Tensor(piece, dtype=parameter.dtype)
         setattr(cells[path], kind, Parameter(tensor, name=parameter.name, requires_grad=parameter.requires_grad))
 
 
-def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequence: bool) -> None:
+def _split_cell(path: str, cell: Any, plan: ParallelPlan, sharding: ShardedState, sequence: bool) -> None:
     """Tell a cell that it has a part of a layer."""
-    group = spread.group("tensor")
+    group = sharding.group("tensor")
     index, size = group.index, group.size
     if isinstance(cell, Linear) and any(matches(path, (pattern,)) for pattern in plan.columns):
         cell.out_features //= size
@@ -162,9 +162,9 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequen
         cell.in_features //= size
         cell.leave = ScatterPositions(group) if sequence else Sum(group)
     elif isinstance(cell, Embedding):
-        split = matches(path, plan.vocabulary) and not spread.config.vocab_emb_dp
+        split = matches(path, plan.vocabulary) and not sharding.config.vocab_emb_dp
         if split:
-            cell.start = index * (spread.places[f"{path}.weight"].shape[0] // size)
+            cell.start = index * (sharding.specs[f"{path}.weight"].shape[0] // size)
             cell.gather = GatherColumns(group)
             cell.leave = ScatterPositions(group) if sequence else Sum(group)
             cell.enter = GatherPositions(group) if sequence else Copy(group)
@@ -180,23 +180,23 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, spread: Spread, sequen
         cell.set_part(index, size, heads=within, positions=sequence)
 
 
-def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, spread: Spread, sequence: bool) -> None:
+def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, sharding: ShardedState, sequence: bool) -> None:
     """Tell mixtures of experts which are theirs, and whom they share a batch with."""
-    layout = spread.layout
+    layout = sharding.layout
     lists = {path.rpartition(".")[0] for path in cells for pattern in plan.experts if prefix(path, pattern) == path}
     for path in lists:
         mixture: Any = cells[path.rpartition(".")[0]]
         count = len(mixture.experts) // layout.expert
         first = layout.data_rank % layout.expert * count
-        group = spread.group("expert")
-        totals: list[nn.Cell] = [Sum(spread.group("tensor"))] if sequence else []
+        group = sharding.group("expert")
+        totals: list[nn.Cell] = [Sum(sharding.group("tensor"))] if sequence else []
         if layout.data > 1:
-            totals.append(SumBoth(spread.group("data")))
+            totals.append(SumBoth(sharding.group("data")))
         shared = layout.expert > 1
         mixture.share(
             range(first, first + count),
             gather=GatherRows(group) if shared else None,
             scatter=ScatterRows(group) if shared else None,
-            positions=OwnPositions(spread.group("tensor")) if sequence else None,
+            positions=OwnPositions(sharding.group("tensor")) if sequence else None,
             totals=tuple(totals),
         )

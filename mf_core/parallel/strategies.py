@@ -63,7 +63,7 @@ def strategies(
 
     Raises:
         ArgumentError: The settings do not fit the model, or the batch.
-        UnsupportedError: The model has no plan; experts are to be spread; or a cell does not say how one of its
+        UnsupportedError: The model has no plan; experts are to be sharded; or a cell does not say how one of its
             operators may be split, and the error names both.
     """
     model, start = find_model(network)
@@ -86,14 +86,14 @@ def find_model(network: nn.Cell) -> tuple[PretrainedModel, str]:
 
 
 def _check(model: PretrainedModel, config: ParallelConfig, rows: int, positions: int) -> None:
-    if model.spread is not None:
+    if model.sharding is not None:
         raise UnsupportedError(
-            "the model is spread over processes already, and MindSpore's compiler takes whole ones",
-            value=model.spread.layout, hint="make the model anew, and do not give it to a Trainer before",
+            "the model is sharded over processes already, and MindSpore's compiler takes whole ones",
+            value=model.sharding.layout, hint="create a new model, and do not pass it to a Trainer first",
         )  # fmt: skip
     if config.expert_parallel > 1:
         raise UnsupportedError(
-            "MindSpore's compiler cannot spread these experts over devices", value=config.expert_parallel,
+            "MindSpore's compiler cannot shard these experts over devices", value=config.expert_parallel,
             why="it runs one program on all devices, and each expert is a cell of its own",
             hint="set expert_parallel=1; model_parallel splits the weights of each expert",
         )  # fmt: skip

@@ -8,14 +8,14 @@ from typing import Any
 
 from ..errors import ArgumentError, UnsupportedError
 from .device_mesh import Layout
-from .plan import ParallelPlan, Place, matches, places, prefix
+from .plan import ParallelPlan, ShardSpec, matches, prefix, shard_specs
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def fit(
     model: Any, config: Any, shapes: Shapes, layout: Layout, *, vocabulary: bool
-) -> tuple[dict[str, str], dict[str, Place]]:
+) -> tuple[dict[str, str], dict[str, ShardSpec]]:
     """Return the parameters that a checkpoint's weights belong to, and where each parameter is in a layout.
 
     Args:
@@ -26,7 +26,7 @@ def fit(
         vocabulary: Whether embeddings are split by vocabulary.
 
     Returns:
-        Name in the checkpoint -> parameter, without what is no weight; parameter -> place.
+        Name in the checkpoint -> parameter, without what is no weight; parameter -> spec.
 
     Raises:
         ArgumentError: Numbers do not divide.
@@ -41,7 +41,7 @@ def fit(
 
 def check_fit(
     model: str, plan: ParallelPlan | None, shapes: Shapes, layout: Layout, config: Any, *, vocabulary: bool
-) -> dict[str, Place]:
+) -> dict[str, ShardSpec]:
     """Return where each parameter of a model is in a layout, when all numbers divide.
 
     Args:
@@ -58,10 +58,10 @@ def check_fit(
     """
     plan = _needed(model, plan, layout)
     _check_counts(model, plan, shapes, layout, config)
-    where = places(plan, shapes, layout, vocabulary=vocabulary)
-    for parameter, place in where.items():
-        _check_place(model, parameter, place, layout, plan)
-    return where
+    specs = shard_specs(plan, shapes, layout, vocabulary=vocabulary)
+    for parameter, spec in specs.items():
+        _check_shape(model, parameter, spec, layout, plan)
+    return specs
 
 
 def _names(model: Any, shapes: Shapes) -> dict[str, str]:
@@ -106,24 +106,24 @@ def _check_counts(name: str, plan: ParallelPlan, known: Iterable[str], layout: L
         _divides(f"experts of {siblings!r}", count, "expert_parallel", layout.expert)
 
 
-def _check_place(name: str, parameter: str, place: Place, layout: Layout, plan: ParallelPlan) -> None:
-    if not place.stages:
+def _check_shape(name: str, parameter: str, spec: ShardSpec, layout: Layout, plan: ParallelPlan) -> None:
+    if not spec.stages:
         raise UnsupportedError(
             f"{name} does not say which stage of a pipeline has {parameter!r}", value=parameter,
             hint="leave pipeline_stage at 1",
         )  # fmt: skip
-    if place.split is not None:
-        axis, fused = place.split.axis, place.split.fused
-        if axis >= len(place.shape) or place.shape[axis] % fused:
+    if spec.split is not None:
+        axis, fused = spec.split.axis, spec.split.fused
+        if axis >= len(spec.shape) or spec.shape[axis] % fused:
             raise ArgumentError(
-                f"{parameter!r} is {place.shape}, and its axis {axis} is not of {fused} weights", value=place.shape,
+                f"{parameter!r} is {spec.shape}, and its axis {axis} is not of {fused} weights", value=spec.shape,
                 hint="check that config.json and the weights are of one model",
             )  # fmt: skip
         if matches(parameter.rpartition(".")[0], plan.vocabulary):
             what = f"vocabulary entries of {name}"
         else:
             what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {fused}," if fused > 1 else "")
-        _divides(what, place.shape[axis] // fused, "model_parallel", layout.tensor)
+        _divides(what, spec.shape[axis] // fused, "model_parallel", layout.tensor)
 
 
 def _divides(what: str, count: int, setting: str, parts: int) -> None:

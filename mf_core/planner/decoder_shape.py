@@ -81,11 +81,11 @@ class Decoder:
 
 
 def whole_shapes(model: Any) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of a model's, or an outline's, parameters; of a spread model, of the whole one's."""
+    """Return the shapes of a model's, or an outline's, parameters; of a sharded model, of the whole one's."""
     if getattr(model, "shapes", None) is not None:
         return model.shapes  # type: ignore[no-any-return]
-    if model.spread is not None:
-        return {name: place.shape for name, place in model.spread.places.items()}
+    if model.sharding is not None:
+        return {name: spec.shape for name, spec in model.sharding.specs.items()}
     return {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
 
 

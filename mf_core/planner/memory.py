@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass, field
 from ..optim.table import optimizer_spec
 from ..parallel.config import ParallelConfig, RecomputeConfig
 from ..parallel.device_mesh import Layout
-from ..parallel.plan import Place
+from ..parallel.plan import ShardSpec
 from .decoder_shape import Decoder
 from .overhead import GraphSize, buffers
 
@@ -59,7 +59,7 @@ class Step:
         compute_size: Bytes of the type computed in: 4 or 2. Weights, gradients and states are of 4.
         optim: The optimizer.
         accumulation: Batches of a step.
-        parallel: How the model is spread.
+        parallel: How the model is sharded.
         recompute: What is computed anew.
         on_host: Whether devices are processes on CPU, whose graphs and tables are in the same memory.
         kernels: Those of the backend's that are in use; see :mod:`mf_core.nn.kernels`.
@@ -120,11 +120,11 @@ class Memory:
 
 
 class Estimate:
-    """The memory of a step on the device at a place of the grid.
+    """The memory of a step on the device at one rank of the grid.
 
     Args:
         decoder: The model's sizes.
-        places: Where its parameters are; see :func:`mf_core.parallel.places`.
+        specs: How its parameters are sharded; see :func:`mf_core.parallel.shard_specs`.
         step: What is computed.
         layout: The grid, seen from the device.
         layers: Layers of the whole model.
@@ -134,7 +134,7 @@ class Estimate:
     def __init__(
         self,
         decoder: Decoder,
-        places: Mapping[str, Place],
+        specs: Mapping[str, ShardSpec],
         step: Step,
         layout: Layout,
         layers: int,
@@ -142,7 +142,7 @@ class Estimate:
     ) -> None:
         self.decoder, self.step, self.layout = decoder, step, layout
         self.layers = layers // layout.pipeline
-        sizes = {name: math.prod(p.local_shape(layout)) for name, p in places.items() if p.is_on(layout)}
+        sizes = {name: math.prod(p.local_shape(layout)) for name, p in specs.items() if p.is_on(layout)}
         chosen = set(sizes) if trained is None else set(trained)
         self.count = sum(sizes.values())
         self.trained = sum(size for name, size in sizes.items() if name in chosen)

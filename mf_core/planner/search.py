@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..errors import ArgumentError, MFError, UnsupportedError
 from ..parallel.config import ParallelConfig
 from ..parallel.device_mesh import Layout
-from ..parallel.plan import Place
+from ..parallel.plan import ShardSpec
 from ..parallel.validate import check_fit
 from .decoder_shape import Decoder
 from .memory import Estimate, Memory, Step
@@ -129,14 +129,14 @@ def candidates(
             })  # fmt: skip
             try:
                 _check(parallel, rows, global_rows, step.length)
-                where = check_fit(
+                specs = check_fit(
                     model.model_class.__name__, model.parallel_plan, model.shapes, parallel.layout(0), model.config,
                     vocabulary=tensor > 1 and not parallel.vocab_emb_dp,
                 )  # fmt: skip
             except MFError as error:
                 refused.append(Refusal(parallel, error.what))
                 continue
-            found.append(_candidate(decoder, where, replace(step, rows=rows, parallel=parallel), layers, machine))
+            found.append(_candidate(decoder, specs, replace(step, rows=rows, parallel=parallel), layers, machine))
     limit = LARGEST_DEVICE if machine.memory is None else machine.memory
     found.sort(key=lambda item: (item.memory.total > limit, -item.tokens_per_second, item.memory.total))
     return found, refused
@@ -166,14 +166,16 @@ def _check(parallel: ParallelConfig, rows: int, global_rows: int | None, length:
         raise ArgumentError(f"rows of {length} positions cannot be split by model_parallel={tensor}", value=tensor)
 
 
-def _candidate(decoder: Decoder, where: Mapping[str, Place], step: Step, layers: int, machine: Machine) -> Candidate:
+def _candidate(
+    decoder: Decoder, specs: Mapping[str, ShardSpec], step: Step, layers: int, machine: Machine
+) -> Candidate:
     parallel, grid = step.parallel, step.parallel.layout(0)
     stages = [grid.at(grid.rank_of(stage, 0, 0)) for stage in range(grid.pipeline)]
-    memories = [Estimate(decoder, where, step, layout, layers).memory() for layout in stages]
+    memories = [Estimate(decoder, specs, step, layout, layers).memory() for layout in stages]
     if step.on_host:
         memories = [replace(memory, other=memory.other + PROCESS) for memory in memories]
     worst = max(range(grid.pipeline), key=lambda stage: memories[stage].total)
-    sent = max((traffic(decoder, where, step, layout, layers) for layout in stages), key=lambda t: t.total)
+    sent = max((traffic(decoder, specs, step, layout, layers) for layout in stages), key=lambda t: t.total)
     work = max(stage_flops(decoder, step, layout, layers) for layout in stages)
     waits = (grid.pipeline - 1) / parallel.micro_batch_num
     compute = work * (1 + waits) / machine.flops

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from ..parallel.device_mesh import Layout
-from ..parallel.plan import Place
+from ..parallel.plan import ShardSpec
 from .decoder_shape import Decoder
 from .memory import Step
 
@@ -42,18 +42,18 @@ class Traffic:
         return asdict(self)
 
 
-def traffic(decoder: Decoder, places: Mapping[str, Place], step: Step, layout: Layout, layers: int) -> Traffic:
-    """Return what the device at a place of the grid sends.
+def traffic(decoder: Decoder, specs: Mapping[str, ShardSpec], step: Step, layout: Layout, layers: int) -> Traffic:
+    """Return what the device at one rank of the grid sends.
 
     Args:
         decoder: The model's sizes.
-        places: Where its parameters are.
+        specs: How its parameters are sharded.
         step: What is computed.
         layout: The grid, seen from the device.
         layers: Layers of the whole model.
     """
-    here = {name: place for name, place in places.items() if place.is_on(layout)}
-    sizes = {name: 4 * math.prod(place.local_shape(layout)) for name, place in here.items()}
+    here = {name: spec for name, spec in specs.items() if spec.is_on(layout)}
+    sizes = {name: 4 * math.prod(spec.local_shape(layout)) for name, spec in here.items()}
     tied = sum(size for name, size in sizes.items() if len(here[name].stages) > 1)
     weights, parallel = sum(sizes.values()), step.parallel
     part = _part(layout.data)

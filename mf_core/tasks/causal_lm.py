@@ -181,9 +181,9 @@ class CausalLMRecipe(TrainingRecipe):
     def hidden_like(self, batch: tuple[Tensor, ...]) -> Tensor:
         """See the base class: ``(B, S, E)``."""
         rows, positions = batch[1].shape
-        spread = self.model.spread
-        if spread is not None and spread.config.use_seq_parallel:
-            positions //= spread.layout.tensor
+        sharding = self.model.sharding
+        if sharding is not None and sharding.config.use_seq_parallel:
+            positions //= sharding.layout.tensor
         return ops.zeros((rows, positions, self.model.config.hidden_size), getattr(ms, self.model.activation_dtype))
 
     def metrics(self, loss: float) -> Mapping[str, float]:
@@ -214,9 +214,9 @@ class CausalLMLoss(nn.Cell):
     def __init__(self, model: PretrainedModel) -> None:
         super().__init__(auto_prefix=False)
         self.model = model
-        spread = model.spread
-        self.is_last = spread is None or spread.layout.is_last
-        split = None if spread is None else spread.vocabulary
+        sharding = model.sharding
+        self.is_last = sharding is None or sharding.layout.is_last
+        split = None if sharding is None else sharding.vocabulary
         self.cross_entropy = CrossEntropy() if split is None else SplitCrossEntropy(split)
         self.part, self.count, self.total = ops.StridedSlice(), ops.Mul(), ops.ReduceSum()
         self.visible = _Visible()

@@ -11,7 +11,7 @@ from ..backends.base import get_backend
 from ..errors import OutOfMemoryError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..nn.kernels import in_use
-from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, places
+from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, shard_specs
 from ..planner.decoder_shape import Decoder
 from ..planner.memory import Estimate, Step
 from .arguments import TrainingArguments
@@ -23,31 +23,31 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
     """Return about how many bytes a step takes in this process, by what for; see :mod:`mf_core.planner.memory`.
 
     Args:
-        model: The model, whole or spread.
+        model: The model, whole or sharded.
         args: Optimizer, accumulation, recomputation.
         rows: Rows of a batch.
         length: Positions of a row.
     """
-    spread = model.spread
-    layout = Layout() if spread is None else spread.layout
+    sharding = model.sharding
+    layout = Layout() if sharding is None else sharding.layout
     step = Step(
         rows, length, 4 if model.activation_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
-        parallel=ParallelConfig() if spread is None else spread.config,
+        parallel=ParallelConfig() if sharding is None else sharding.config,
         recompute=RecomputeConfig(recompute=args.recompute), on_host=get_backend().name == "cpu",
         kernels=in_use(),
     )  # fmt: skip
     trained = {name for name, parameter in model.parameters_and_names() if parameter.requires_grad}
-    if spread is not None:
-        where = spread.places
+    if sharding is not None:
+        specs = sharding.specs
     else:
         shapes = {name: tuple(p.shape) for name, p in model.parameters_and_names()}
-        where = places(model.parallel_plan or ParallelPlan(), shapes, layout)
+        specs = shard_specs(model.parallel_plan or ParallelPlan(), shapes, layout)
     try:
         decoder: Decoder | None = Decoder.of(model)
     except UnsupportedError:
         decoder = None
     sizes = decoder or Decoder(0, 0, 0, 0)
-    parts = Estimate(sizes, where, step, layout, max(1, len(model.blocks)), trained).memory().as_dict()
+    parts = Estimate(sizes, specs, step, layout, max(1, len(model.blocks)), trained).memory().as_dict()
     return parts if decoder else {name: size for name, size in parts.items() if name != "activations"}
 
 

@@ -17,7 +17,7 @@ from ..errors import ArgumentError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..optim.table import optimizer_spec
 from ..parallel import ParallelConfig, RecomputeConfig
-from ..parallel.shard_model import Spread, spread
+from ..parallel.shard_model import ShardedState, shard_model
 from .arguments import TrainingArguments
 from .recipe import TrainingRecipe
 
@@ -26,7 +26,7 @@ class Session:
     """One process's view of the processes that train together.
 
     Args:
-        spread: How the model is sharded over them.
+        sharding: How the model is sharded over them.
 
     Attributes:
         layout: The grid of processes, with this process's coordinates.
@@ -34,9 +34,9 @@ class Session:
         token: A number that all of them share, and that differs between runs.
     """
 
-    def __init__(self, spread: Spread) -> None:
-        self.spread, self.layout = spread, spread.layout
-        self._world = spread.group("world")
+    def __init__(self, sharding: ShardedState) -> None:
+        self.sharding, self.layout = sharding, sharding.layout
+        self._world = sharding.group("world")
         self.is_first = self.layout.rank == 0
         self.token = int(self._world.broadcast(Tensor(np.array([os.getpid()], np.int32)), 0).asnumpy()[0])
 
@@ -60,7 +60,7 @@ class Session:
 
     def gather_rows(self, array: np.ndarray) -> np.ndarray:
         """Return the copies' arrays, ``(copies, …)``; whole numbers of 32 bits, or fp32."""
-        gathered: np.ndarray = self.spread.group("data").all_gather(Tensor(array[None])).asnumpy()
+        gathered: np.ndarray = self.sharding.group("data").all_gather(Tensor(array[None])).asnumpy()
         return gathered
 
     @contextmanager
@@ -109,7 +109,7 @@ def start_session(
             f"the Trainer shards the model by its plan; MindSpore's {here.parallel.parallel_mode} compiler is not "
             "used from now on", stacklevel=5,
         )  # fmt: skip
-    return Session(model.spread or spread(model, config, here.rank_id))
+    return Session(model.sharding or shard_model(model, config, here.rank_id))
 
 
 def _check_parallel(

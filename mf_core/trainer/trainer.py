@@ -152,7 +152,7 @@ class Trainer:
             ArgumentError: A setting is unknown, or does not suit the model or the number of devices.
         """
         config = ParallelConfig(**settings)
-        if self.model.spread is not None and config != self.model.spread.config:
+        if self.model.sharding is not None and config != self.model.sharding.config:
             hint = "call set_parallel_config before the first training or evaluation"
             raise ArgumentError("the model is sharded over the devices already", value=settings, hint=hint)
         config.check(self.model, context.current().device_num)
@@ -314,7 +314,7 @@ class Trainer:
         session = self._session()
         if session is not None and session.layout.size != session.layout.data:
             raise UnsupportedError(
-                "predict needs whole weights in each process", value=session.spread.config.to_dict(),
+                "predict needs whole weights in each process", value=session.sharding.config.to_dict(),
                 hint="save the model, and predict in one process",
             )  # fmt: skip
         if predict_checkpoint not in (None, False):
@@ -346,5 +346,5 @@ class Trainer:
                 optimizer=self._optimizer, train_dataset=self.train_dataset, adapters=bool(self._adapters.method),
             )  # fmt: skip
             if saves.session is not None:
-                self.parallel_config = saves.session.spread.config
+                self.parallel_config = saves.session.sharding.config
         return saves.session

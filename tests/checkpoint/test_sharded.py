@@ -15,7 +15,7 @@ from mf_core.checkpoint.consolidate import whole_tensors
 from mf_core.checkpoint.reshard import merge, split, write_whole
 from mf_core.checkpoint.sharded import Index, is_sharded, shard_file
 from mf_core.checkpoint.shards import LazyTensor, write_file
-from mf_core.checkpoint.tensor_shards import ShardedTensor, piece_of, state_entries, writes
+from mf_core.checkpoint.tensor_shards import ShardedTensor, shard_of, state_entries, writes
 from mf_core.errors import ArgumentError, CheckpointError, FileMissingError, IntegrityError, UnsupportedError
 from mf_core.parallel import Layout, Split
 
@@ -100,7 +100,7 @@ def test_what_processes_write_each_for_itself_is_the_same_checkpoint(of_pangu, t
     for rank in range(index.layout.size):
         layout = index.layout.at(rank)
         for kind, file in (("weights", "model"), ("optimizer", "optimizer")):
-            own = {name: piece_of(held[file][name], entry, layout).copy()
+            own = {name: shard_of(held[file][name], entry, layout).copy()
                    for name, entry in index.tensors(kind).items() if entry.place.is_on(layout)}  # fmt: skip
             assert all(own[name].shape == index.tensors(kind)[name].piece_shape(layout) for name in own)
             written = {name: array for name, array in own.items() if writes(index.tensors(kind)[name], layout)}
@@ -124,7 +124,7 @@ def test_each_number_is_written_once(layout):
     ):
         whole = np.arange(1, 1 + int(np.prod(entry.shape)), dtype=np.int32).reshape(entry.shape)
         places = [layout.at(rank) for rank in range(layout.size)]
-        pieces = [piece_of(whole, entry, place) for place in places if writes(entry, place)]
+        pieces = [shard_of(whole, entry, place) for place in places if writes(entry, place)]
         numbers = np.concatenate([np.ravel(piece) for piece in pieces])
         assert sorted(numbers[numbers > 0]) == list(range(1, whole.size + 1))
 
@@ -258,7 +258,7 @@ def test_a_merge_takes_memory_for_one_tensor(tmp_path):
         for kind in ("weights", "optimizer"):
             lazy = [
                 LazyTensor(name, entry.piece_shape(layout), "float32",
-                           lambda entry=entry, rank=rank: piece_of(whole, entry, layout.at(rank)))
+                           lambda entry=entry, rank=rank: shard_of(whole, entry, layout.at(rank)))
                 for name, entry in index.tensors(kind).items() if writes(entry, layout.at(rank))
             ]  # fmt: skip
             if lazy:
@@ -497,9 +497,9 @@ def test_nobody_gets_a_piece_that_is_not_theirs():
     entry = ShardedTensor((4, 3), "float32", Split(0), (1,), 0)
     whole = np.zeros((4, 3), np.float32)
     layout = Layout(2, 2, 2, 2)
-    assert piece_of(whole, entry, layout.at(4)).shape == (2, 3)
+    assert shard_of(whole, entry, layout.at(4)).shape == (2, 3)
     for rank in (0, 6):  # of the first stage; with the other experts
         with pytest.raises(ArgumentError, match=f"the process {rank} has no piece"):
-            piece_of(whole, entry, layout.at(rank))
+            shard_of(whole, entry, layout.at(rank))
     with pytest.raises(ArgumentError, match=r"\(4, 2\)"):
-        piece_of(whole[:, :2], entry, layout.at(4))
+        shard_of(whole[:, :2], entry, layout.at(4))

@@ -103,7 +103,7 @@ def test_llama_spread_over_processes_learns_as_in_one(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     scenario = {"name": "run", "model": LLAMA, "parallel": {"model_parallel": 2, "vocab_emb_dp": False}}
     alone, _ = run_scenarios(tmp_path / "one", 1, [{**scenario, "parallel": {}}])
-    spread, _ = run_scenarios(tmp_path / "two", 2, [scenario])
-    assert spread["run"]["losses"] == pytest.approx(alone["run"]["losses"], abs=2e-6)
+    sharded, _ = run_scenarios(tmp_path / "two", 2, [scenario])
+    assert sharded["run"]["losses"] == pytest.approx(alone["run"]["losses"], abs=2e-6)
     assert alone["run"]["losses"][-1] < alone["run"]["losses"][0]
-    assert spread["run"]["parameters"] < alone["run"]["parameters"] * 0.7
+    assert sharded["run"]["parameters"] < alone["run"]["parameters"] * 0.7

@@ -11,7 +11,7 @@ from mf_pangualpha.config import PanguAlphaConfig
 from mf_pangualpha.modeling import PanguAlphaHeadModel
 
 from mf_core.parallel import Layout
-from mf_core.parallel.plan import Place, Split, places
+from mf_core.parallel.plan import ShardSpec, Split, shard_specs
 
 GRIDS = [
     Layout(), Layout(data=4), Layout(tensor=3), Layout(pipeline=2), Layout(data=2, tensor=2, pipeline=2),
@@ -115,7 +115,7 @@ def test_stages_have_all_layers_once():
 def test_pieces_join_to_the_whole(shape, axis, fused, count):
     whole = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     split = Split(axis, fused)
-    pieces = [split.piece(whole, index, count) for index in range(count)]
+    pieces = [split.shard(whole, index, count) for index in range(count)]
     assert {piece.shape for piece in pieces} == {split.shape(shape, count)}
     assert np.array_equal(split.join(pieces), whole)
 
@@ -123,8 +123,8 @@ def test_pieces_join_to_the_whole(shape, axis, fused, count):
 def test_each_piece_of_a_joint_projection_has_its_share_of_each_weight():
     query, key, value = (np.arange(4) + start for start in (0, 10, 20))
     joint = np.concatenate((query, key, value))[None]
-    assert Split(1, 3).piece(joint, 1, 2).tolist() == [[2, 3, 12, 13, 22, 23]]
-    assert Split(1).piece(joint, 1, 2).tolist() == [[12, 13, 20, 21, 22, 23]]
+    assert Split(1, 3).shard(joint, 1, 2).tolist() == [[2, 3, 12, 13, 22, 23]]
+    assert Split(1).shard(joint, 1, 2).tolist() == [[12, 13, 20, 21, 22, 23]]
 
 
 # Models' plans ------------------------------------------------------------------------------------------------------
@@ -135,19 +135,19 @@ def test_each_piece_of_a_joint_projection_has_its_share_of_each_weight():
 @pytest.mark.parametrize("vocabulary", [False, True])
 def test_every_parameter_is_somewhere_and_its_pieces_make_the_whole(models, name, grid, vocabulary):
     plan, shapes = models[name]
-    where = places(plan, shapes, grid, vocabulary=vocabulary)
-    assert list(where) == list(shapes)
+    specs = shard_specs(plan, shapes, grid, vocabulary=vocabulary)
+    assert list(specs) == list(shapes)
     draw = np.random.default_rng(1)
-    for parameter, place in where.items():
-        assert place.stages, parameter
-        assert place.shape == shapes[parameter]
-        whole = draw.random(place.shape)
+    for parameter, spec in specs.items():
+        assert spec.stages, parameter
+        assert spec.shape == shapes[parameter]
+        whole = draw.random(spec.shape)
         for stage, data in product(range(grid.pipeline), range(grid.data)):
             holders = [grid.at(grid.rank_of(stage, data, t)) for t in range(grid.tensor)]
-            assert {place.is_on(holder) for holder in holders} == {stage in place.stages}
-            pieces = [place.piece(whole, holder) for holder in holders]
-            assert {piece.shape for piece in pieces} == {place.local_shape(grid)}
-            joined = pieces[0] if place.split is None else place.split.join(pieces)
+            assert {spec.is_on(holder) for holder in holders} == {stage in spec.stages}
+            pieces = [spec.shard(whole, holder) for holder in holders]
+            assert {piece.shape for piece in pieces} == {spec.local_shape(grid)}
+            joined = pieces[0] if spec.split is None else spec.split.join(pieces)
             assert np.array_equal(joined, whole), parameter
 
 
@@ -155,34 +155,34 @@ def test_every_parameter_is_somewhere_and_its_pieces_make_the_whole(models, name
 def test_stages_have_equal_numbers_of_layers_and_what_is_tied_is_at_both_ends(models, name):
     plan, shapes = models[name]
     grid = Layout(pipeline=4)
-    where = places(plan, shapes, grid)
-    counts = Counter(stage for place in where.values() for stage in place.stages)
+    specs = shard_specs(plan, shapes, grid)
+    counts = Counter(stage for spec in specs.values() for stage in spec.stages)
     assert set(counts) == set(range(4))
     words = {"gpt2": "transformer.wte.weight"}.get(name, "backbone.word_embedding.weight")
-    tied = {parameter for parameter, place in where.items() if len(place.stages) > 1}
+    tied = {parameter for parameter, spec in specs.items() if len(spec.stages) > 1}
     assert tied == {words}
-    assert where[words].stages == (0, 3)
+    assert specs[words].stages == (0, 3)
     stages = {}
-    for parameter, place in where.items():
+    for parameter, spec in specs.items():
         parts = parameter.split(".")
         layer = ".".join(parts[:3]) if parts[1] in ("h", "blocks") else ".".join(parts[:2])
         if parts[1] in ("h", "blocks", "top_query_layer"):
-            stages.setdefault(layer, set()).update(place.stages)
+            stages.setdefault(layer, set()).update(spec.stages)
     assert sorted(map(tuple, stages.values())) == [(0,), (1,), (2,), (3,)]
 
 
 def test_gpt2s_linears_are_split_and_its_norms_are_whole(models):
-    where = places(*models["gpt2"], Layout(tensor=2))
-    layer = {name.removeprefix("transformer.h.1."): place for name, place in where.items() if ".h.1." in name}
-    assert {name: place.split for name, place in layer.items() if place.split} == {
+    specs = shard_specs(*models["gpt2"], Layout(tensor=2))
+    layer = {name.removeprefix("transformer.h.1."): spec for name, spec in specs.items() if ".h.1." in name}
+    assert {name: spec.split for name, spec in layer.items() if spec.split} == {
         "attn.c_attn.weight": Split(1, 3), "attn.c_attn.bias": Split(0, 3), "attn.c_proj.weight": Split(0),
         "mlp.c_fc.weight": Split(1), "mlp.c_fc.bias": Split(0), "mlp.c_proj.weight": Split(0),
     }  # fmt: skip
-    assert {name for name, place in layer.items() if not place.split} == {
+    assert {name for name, spec in layer.items() if not spec.split} == {
         "ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias", "attn.c_proj.bias", "mlp.c_proj.bias",
     }  # fmt: skip
-    assert where["transformer.wte.weight"].split is None
-    by_words = places(*models["gpt2"], Layout(tensor=2), vocabulary=True)
+    assert specs["transformer.wte.weight"].split is None
+    by_words = shard_specs(*models["gpt2"], Layout(tensor=2), vocabulary=True)
     assert by_words["transformer.wte.weight"].split == Split(0)
     assert by_words["transformer.wpe.weight"].split is None
 
@@ -190,27 +190,27 @@ def test_gpt2s_linears_are_split_and_its_norms_are_whole(models):
 def test_of_a_mixture_each_expert_has_one_place(models):
     plan, shapes = models["experts"]
     grid = Layout(data=4, tensor=2, pipeline=2, expert=2)
-    where = places(plan, shapes, grid)
-    for parameter, place in where.items():
-        holders = [rank for rank in range(grid.size) if place.is_on(grid.at(rank))]
+    specs = shard_specs(plan, shapes, grid)
+    for parameter, spec in specs.items():
+        holders = [rank for rank in range(grid.size) if spec.is_on(grid.at(rank))]
         if ".experts." not in parameter:
-            assert place.expert is None
-            assert len(holders) == grid.data * grid.tensor * len(place.stages)
+            assert spec.expert is None
+            assert len(holders) == grid.data * grid.tensor * len(spec.stages)
             continue
         number = int(parameter.split(".experts.")[1].split(".")[0])
-        assert place.expert == number // 2
+        assert spec.expert == number // 2
         # Half of the copies, by turns, have it; so each group of copies that share experts has it once.
-        assert {grid.at(rank).data_rank for rank in holders} == {place.expert, place.expert + 2}
+        assert {grid.at(rank).data_rank for rank in holders} == {spec.expert, spec.expert + 2}
     for rank in range(grid.size):
-        held = {name.split(".experts.")[1].split(".")[0] for name, place in where.items()
-                if ".experts." in name and place.is_on(grid.at(rank))}  # fmt: skip
+        held = {name.split(".experts.")[1].split(".")[0] for name, spec in specs.items()
+                if ".experts." in name and spec.is_on(grid.at(rank))}  # fmt: skip
         assert len(held) == 2
-    without = places(plan, shapes, Layout(data=4))
-    assert {place.expert for place in without.values()} == {None}
+    without = shard_specs(plan, shapes, Layout(data=4))
+    assert {spec.expert for spec in without.values()} == {None}
 
 
 def test_a_whole_parameter_is_on_its_stages():
-    place = Place((3,), None, (1,))
+    spec = ShardSpec((3,), None, (1,))
     grid = Layout(tensor=2, pipeline=2)
-    assert [place.is_on(grid.at(rank)) for rank in range(4)] == [False, False, True, True]
-    assert place.local_shape(grid) == (3,)
+    assert [spec.is_on(grid.at(rank)) for rank in range(4)] == [False, False, True, True]
+    assert spec.local_shape(grid) == (3,)

@@ -15,7 +15,7 @@ from .model_under_test import ModelSubject
 from .random_weights import distance
 
 
-class SpreadingChecks(ModelSubject):
+class ShardingChecks(ModelSubject):
     """The checks of ``parallel_plan``, ``blocks`` and ``set_stage``. A model without a plan is spared them."""
 
     @property
@@ -84,7 +84,7 @@ class SpreadingChecks(ModelSubject):
             for name, place in where.items():
                 if place.split is not None:
                     whole = np.arange(np.prod(place.shape)).reshape(place.shape)
-                    pieces = [place.split.piece(whole, index, 2) for index in range(2)]
+                    pieces = [place.split.shard(whole, index, 2) for index in range(2)]
                     same = np.array_equal(place.split.join(pieces), whole)
                     self.expect(same, f"the pieces of {name}, put together, are not the whole")
 

@@ -50,17 +50,17 @@ def joined(folder: Path, target: str, config: Mapping[str, Any], **parallel: Any
         **parallel: The settings that they were given.
     """
     from mf_core.parallel.config import ParallelConfig
-    from mf_core.parallel.plan import places
+    from mf_core.parallel.plan import shard_specs
 
     settings = ParallelConfig(**parallel)
     layout = settings.layout(0)
     model = _make(target, config)
     shapes = {name: tuple(p.shape) for name, p in model.parameters_and_names()}
-    where = places(model.parallel_plan, shapes, layout, vocabulary=not settings.vocab_emb_dp)
+    specs = shard_specs(model.parallel_plan, shapes, layout, vocabulary=not settings.vocab_emb_dp)
     files = [np.load(folder / f"gradients-{rank}.npz") for rank in range(layout.tensor)]
     return {
-        name: files[0][name] if place.split is None else place.split.join([file[name] for file in files])
-        for name, place in where.items()
+        name: files[0][name] if spec.split is None else spec.split.join([file[name] for file in files])
+        for name, spec in specs.items()
     }
 
 
@@ -107,13 +107,13 @@ def main(folder: Path) -> None:
     """Compute this process's part of the step, and write it."""
     from mf_core.context import init_context
     from mf_core.parallel.config import ParallelConfig
-    from mf_core.parallel.shard_model import spread
+    from mf_core.parallel.shard_model import shard_model
     from mf_core.trainer.steps.grad_reducer import GradReducer
 
     rank, _ = init_context(use_parallel=True, parallel_config={"parallel_mode": "SEMI_AUTO_PARALLEL"})
     for name, settings in json.loads((folder / "parallel.json").read_text(encoding="utf-8")).items():
         model, ids = _load(folder)
-        sharded = spread(model, ParallelConfig(**settings), rank)
+        sharded = shard_model(model, ParallelConfig(**settings), rank)
         names, compute = _compute(model)
         reducer = GradReducer(sharded, {n: p for n, p in model.parameters_and_names() if p.requires_grad})
         gradients = reducer.reduce(compute(*_batch(ids)))

@@ -167,10 +167,10 @@ class Checkpointer:
         refuse_damaged(path)
         self.load(path, auto)
         states, session = step.state(), self.session
-        if session is None or session.spread.is_whole:
+        if session is None or session.sharding.is_whole:
             load_tensors(path, states)
         else:
-            index = ShardedCheckpoint(self._model, session.spread, integrated=True).index(states)
+            index = ShardedCheckpoint(self._model, session.sharding, integrated=True).index(states)
             load_tensors(path, states, index, session.layout)
         step.refresh()
         state = content.state()
@@ -187,8 +187,8 @@ class Checkpointer:
         """
         session = self.session
         writes: list[Callable[[Path], Any]] = []
-        if session is not None and not session.spread.is_whole:
-            writes.append(ShardedCheckpoint(self._model, session.spread, integrated=True).copy(states))
+        if session is not None and not session.sharding.is_whole:
+            writes.append(ShardedCheckpoint(self._model, session.sharding, integrated=True).copy(states))
         elif session is None or session.is_first:
             weights = self._adapters.copy()
             writes.append(lambda folder: self._adapters.save(folder, weights))
@@ -210,7 +210,7 @@ class Checkpointer:
         if session is None:
             return None
         whole = self._args.integrated_save if integrated is None else integrated
-        sharded = ShardedCheckpoint(self._model, session.spread, integrated=whole and not session.spread.is_whole)
+        sharded = ShardedCheckpoint(self._model, session.sharding, integrated=whole and not session.sharding.is_whole)
         return SaveCoordinator(session.layout.rank, session.layout.size, session.token, sharded.finish)
 
     def save_model(self, folder: Path, state: Mapping[str, Any] | None = None) -> None:
@@ -261,7 +261,7 @@ class Checkpointer:
         if session.is_first:
             folder = self.directory / "strategy"
             folder.mkdir(parents=True, exist_ok=True)
-            ShardedCheckpoint(self._model, session.spread, integrated=False).index(step.state()).write(folder)
+            ShardedCheckpoint(self._model, session.sharding, integrated=False).index(step.state()).write(folder)
         session.barrier()
 
     # Loading --------------------------------------------------------------------------------------------------------

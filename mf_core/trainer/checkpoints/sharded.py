@@ -1,4 +1,4 @@
-"""Checkpoints of a model that is spread over processes: what each writes, and what becomes of it."""
+"""Checkpoints of a model that is sharded over processes: what each writes, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ...checkpoint.shards import save_tensors
 from ...checkpoint.tensor_shards import ShardedTensor, state_entries, writes
 from ...checkpoint.weights import to_numpy
 from ...models.base import PretrainedModel
-from ...parallel.shard_model import Spread
+from ...parallel.shard_model import ShardedState
 
 
 class ShardedCheckpoint:
-    """One process's part in the checkpoints of a spread model.
+    """One process's part in the checkpoints of a sharded model.
 
     Args:
         model: The model.
-        spread: How it is spread.
+        sharding: How it is sharded.
         integrated: Whether the first process makes whole files of all pieces; else the sharded form is kept.
     """
 
-    def __init__(self, model: PretrainedModel, spread: Spread, *, integrated: bool) -> None:
-        self._model, self._spread, self._integrated = model, spread, integrated
+    def __init__(self, model: PretrainedModel, sharding: ShardedState, *, integrated: bool) -> None:
+        self._model, self._sharding, self._integrated = model, sharding, integrated
 
     def index(self, states: Mapping[str, Any]) -> Index:
         """Return how weights and optimizer states lie in the processes.
@@ -34,24 +34,24 @@ class ShardedCheckpoint:
         Args:
             states: This process's, by name; the others have the same kinds.
         """
-        spread = self._spread
+        sharding = self._sharding
         kinds = {name: _saved_dtype(p) for name, p in self._model.parameters_and_names()}
         first = next(iter(kinds.values()), "float32")  # of a stage's parameters, for those of other stages
         weights = {
-            name: ShardedTensor.at(place, kinds.get(name, first)) for name, place in spread.places.items()
+            name: ShardedTensor.at(spec, kinds.get(name, first)) for name, spec in sharding.specs.items()
         }  # fmt: skip
         found: dict[str, tuple[tuple[int, ...], str]] = {}
-        trained = [name for name in spread.places if name in spread.trained]  # a set has another order in each process
+        trained = [name for name in sharding.specs if name in sharding.trained]  # not the set: its order differs
         for state, parameter in states.items():
-            own = next((name for name in spread.own if state.endswith(f".{name}")), None)
+            own = next((name for name in sharding.own if state.endswith(f".{name}")), None)
             if own is None:
                 found[state] = (tuple(parameter.shape), _saved_dtype(parameter))
             else:
                 slot = state.removesuffix(own)
-                found.update({slot + name: (spread.places[name].shape, "float32") for name in trained})
-        shard = spread.config.optimizer_shard
+                found.update({slot + name: (sharding.specs[name].shape, "float32") for name in trained})
+        shard = sharding.config.optimizer_shard
         return Index(
-            spread.layout.at(0), weights, state_entries(found, weights, spread.layout, optimizer_shard=shard)
+            sharding.layout.at(0), weights, state_entries(found, weights, sharding.layout, optimizer_shard=shard)
         )
 
     def copy(self, states: Mapping[str, Any] | None) -> Callable[[Path], None]:
@@ -62,17 +62,17 @@ class ShardedCheckpoint:
         """
         index = self.index(states or {})
         weights = dict(self._model.parameters_and_names())
-        pieces = {"weights": _own(weights, index.weights, self._spread)}
+        pieces = {"weights": _own(weights, index.weights, self._sharding)}
         if states is not None:
-            pieces["optimizer"] = _own(states, index.optimizer, self._spread)
+            pieces["optimizer"] = _own(states, index.optimizer, self._sharding)
 
         def write(folder: Path) -> None:
             (folder / SHARDS).mkdir(exist_ok=True)
             kind: Kind
             for kind in pieces:  # type: ignore[assignment]
                 if pieces[kind]:
-                    save_tensors(folder / shard_file(self._spread.layout.rank, kind), pieces[kind])
-            if self._spread.layout.rank == 0:
+                    save_tensors(folder / shard_file(self._sharding.layout.rank, kind), pieces[kind])
+            if self._sharding.layout.rank == 0:
                 index.write(folder)
                 self._model.save_config(folder, dtype=next(iter(index.weights.values())).dtype)
 
@@ -86,9 +86,9 @@ class ShardedCheckpoint:
             (folder / LAYOUT_FILE).unlink()
 
 
-def _own(tensors: Mapping[str, Any], entries: Mapping[str, ShardedTensor], spread: Spread) -> dict[str, Any]:
+def _own(tensors: Mapping[str, Any], entries: Mapping[str, ShardedTensor], sharding: ShardedState) -> dict[str, Any]:
     """Return copies of those of which this process is the one that writes them."""
-    chosen = {name: p for name, p in tensors.items() if writes(entries[name], spread.layout)}
+    chosen = {name: p for name, p in tensors.items() if writes(entries[name], sharding.layout)}
     return {name: to_numpy(p).copy() for name, p in chosen.items()}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...checkpoint.consolidate import whole_tensors
 from ...checkpoint.sharded import OPTIMIZER_FILE, Index
-from ...checkpoint.tensor_shards import piece_of
+from ...checkpoint.tensor_shards import shard_of
 from ...errors import CheckpointError
 from ...parallel import Layout
 
@@ -50,7 +50,7 @@ def load_tensors(
         if index is not None and layout is not None:
             entry = index.optimizer[name]
             if array.shape == entry.shape:
-                array = piece_of(array, entry, layout)
+                array = shard_of(array, entry, layout)
         if array.shape != shape:
             raise CheckpointError(f"{name!r} in {where} is {array.shape}; this run's is {shape}", value=name)
         ops.assign(parameter, Tensor(np.require(array, requirements=["C", "A"])))

@@ -57,7 +57,7 @@ def _make(
         made = make_optimizer(model.trainable_params(), args, optimizer)
         return TrainStep(recipe.network(), made, args, scaled=scaled)
     weights = {name: p for name, p in model.parameters_and_names() if p.requires_grad}
-    reducer = GradReducer(session.spread, weights)
+    reducer = GradReducer(session.sharding, weights)
     made = make_optimizer(reducer.trained, args, optimizer, decays=reducer.decays)
     if session.layout.pipeline > 1:
         return PipelineStep(recipe, made, args, scaled=scaled, reducer=reducer)

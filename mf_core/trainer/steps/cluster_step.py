@@ -76,7 +76,7 @@ class ClusterStep(TrainStep):
             loss, targets, gradients = self.gradients(*parts[0].batch)
         loss, targets = self.reducer.totals(loss, targets)
         result = self.update(Tensor(rate, ms.float32), loss, targets, *self.reducer.reduce(gradients))
-        self.reducer.spread_weights()
+        self.reducer.broadcast_weights()
         return result  # type: ignore[no-any-return]
 
     def add_gradients(self, number: int, parts: Sequence[Part]) -> None:

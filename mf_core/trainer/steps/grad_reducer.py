@@ -11,7 +11,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, ops
 
 from ...errors import ArgumentError
 from ...optim.optimizers import PART
-from ...parallel.shard_model import Spread
+from ...parallel.shard_model import ShardedState
 
 
 class GradReducer:
@@ -24,7 +24,7 @@ class GradReducer:
     mixture's experts that are themselves sharded over the copies are left out of it.
 
     Args:
-        spread: How the model is sharded.
+        sharding: How the model is sharded.
         weights: The parameters, of those that this process has, that are trained: name -> parameter.
 
     Attributes:
@@ -34,29 +34,29 @@ class GradReducer:
         micro_batches: Parts that a batch is taken in.
     """
 
-    def __init__(self, spread: Spread, weights: dict[str, Parameter]) -> None:
-        self.layout, config = spread.layout, spread.config
+    def __init__(self, sharding: ShardedState, weights: dict[str, Parameter]) -> None:
+        self.layout, config = sharding.layout, sharding.config
         self.micro_batches = config.micro_batch_num
         self.weights = ParameterTuple(weights.values())
         self.count = len(self.weights)
-        self.world = spread.group("world")
-        where = [spread.places[name] for name in weights]
-        experts = [place.expert is not None for place in where]
+        self.world = sharding.group("world")
+        specs = [sharding.specs[name] for name in weights]
+        experts = [spec.expert is not None for spec in specs]
         self.is_split = tuple(config.optimizer_shard and self.layout.data > 1 and not expert for expert in experts)
         data = self.layout.data
-        self.copies = spread.group("data")
-        self.expert_copies = spread.group("expert_copies") if any(experts) else self.copies
+        self.copies = sharding.group("data")
+        self.expert_copies = sharding.group("expert_copies") if any(experts) else self.copies
         everywhere = [i for i, expert in enumerate(experts) if not expert]
         self.split_buckets = self._buckets([i for i in everywhere if self.is_split[i]], config)
         self.whole_buckets = self._buckets([i for i in everywhere if not self.is_split[i]], config)
         self.expert_buckets = self._buckets([i for i, expert in enumerate(experts) if expert], config)
-        self.partial = self._buckets([i for i, name in enumerate(weights) if name in spread.partial], config)
-        self.tensor, self.splits_positions = spread.group("tensor"), config.use_seq_parallel
-        tied = [i for i, place in enumerate(where) if len(place.stages) > 1]
+        self.partial = self._buckets([i for i, name in enumerate(weights) if name in sharding.partial], config)
+        self.tensor, self.splits_positions = sharding.group("tensor"), config.use_seq_parallel
+        tied = [i for i, spec in enumerate(specs) if len(spec.stages) > 1]
         self.tied = self._buckets(tied, config)
-        self.ends = spread.group("ends") if tied else self.world
+        self.ends = sharding.group("ends") if tied else self.world
         self.shares = tuple(
-            1.0 / (spread.copies(name) / (data if split else 1))
+            1.0 / (sharding.copies(name) / (data if split else 1))
             for name, split in zip(weights, self.is_split, strict=True)
         )
         self.decays = tuple(len(w.shape) > 1 for w in self.weights)
@@ -132,7 +132,7 @@ class GradReducer:
                 result[i] = part
         return result
 
-    def spread_weights(self) -> None:
+    def broadcast_weights(self) -> None:
         """Put each weight together from the parts that the copies have updated."""
         for bucket in self.split_buckets:
             rows = self.copies.all_gather(ops.concat([self.trained[i].value() for i in bucket]).reshape((1, -1)))
