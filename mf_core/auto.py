@@ -146,7 +146,7 @@ class AutoModel(_Auto):
             name_or_path: See :func:`mf_core.checkpoint.locate`.
             revision: Branch, tag or commit of a hub repository.
             weight_dtype: ``"int8"`` or ``"bfloat16"``: hold the weights in fewer bits, for text that comes faster; see
-                :meth:`mf_core.PretrainedModel.hold_weights`.
+                :meth:`mf_core.PretrainedModel.quantize_weights`.
             verify: Compare the weights' files with the digests that were written with them, which reads them once more.
             **overrides: Fields of the configuration to change.
 

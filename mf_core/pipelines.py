@@ -76,7 +76,7 @@ def pipeline(
         backend: ``"ms"``, MindSpore: the one there is. (MindFormers' keyword; the device is ``device_target``.)
         device_target: ``"cpu"``, ``"ascend"``, …; None: see :func:`mf_core.get_backend`.
         revision: Branch, tag or commit of a hub repository.
-        weight_dtype: Hold the model's weights in fewer bits; see :meth:`mf_core.PretrainedModel.hold_weights`.
+        weight_dtype: Hold the model's weights in fewer bits; see :meth:`mf_core.PretrainedModel.quantize_weights`.
         **options: Defaults of the calls; see the task's pipeline.
 
     Raises:
@@ -118,7 +118,7 @@ def _model(
         if weight_dtype is not None:
             raise ArgumentError(
                 "weight_dtype is for a model that is loaded here", value=weight_dtype,
-                hint=f"model.hold_weights({weight_dtype!r}) changes one that is there",
+                hint=f"model.quantize_weights({weight_dtype!r}) changes one that is there",
             )
         return given, None
     checkpoint = locate(given, revision)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..boundary import public
 from ..errors import ArgumentTypeError, BackendError, NotInstalledError, describe, shown
-from ..plugins.registry import Entry, registry
+from ..plugins.registry import RegistryEntry, registry
 from ..specs import ModelSpec, TaskSpec
 from .checks import Check
 from .interrupts import keep_python_handlers
@@ -246,11 +246,11 @@ def get_backend(name: str | None = None, device_id: int | None = None) -> Device
     return backend
 
 
-def load_class(entry: Entry) -> Any:
+def load_class(entry: RegistryEntry) -> Any:
     """Return the class of a registry entry; import MindSpore first, as the backend requires, where the class needs it.
 
     Raises:
-        TargetError, NotInstalledError: See :meth:`mf_core.plugins.registry.Entry.load`.
+        TargetError, NotInstalledError: See :meth:`mf_core.plugins.registry.RegistryEntry.load`.
     """
     if isinstance(entry.spec, (ModelSpec, TaskSpec)):
         import_mindspore()

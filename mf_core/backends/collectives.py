@@ -30,7 +30,7 @@ class Collectives(nn.Cell):
 
     Attributes:
         size: Number of processes in the group.
-        index: This process's place in it.
+        index: This process's index in it.
     """
 
     def __init__(self, ranks: Sequence[int], rank: int) -> None:
@@ -78,29 +78,29 @@ class Collectives(nn.Cell):
         return x if self.size == 1 else self.run_reduce_scatter(x)
 
     def broadcast(self, x: Tensor, root: int) -> Tensor:
-        """Return the array of the process at place ``root`` of the group; the others' tell its shape and type.
+        """Return the array of the process at index ``root`` of the group; the arrays of the others give shape and type.
 
         Raises:
-            ArgumentError: The group has no such place.
+            ArgumentError: The group has no such index.
         """
-        _check_place("broadcast from", root, self.ranks)
+        _check_member("broadcast from", root, self.ranks)
         return x if self.size == 1 else self.run_broadcast(x, root)
 
     def send(self, x: Tensor, to: int) -> None:
-        """Give an array to the process at place ``to``, which has to call :meth:`recv`. Not within graphs.
+        """Give an array to the process at index ``to``, which has to call :meth:`recv`. Not within graphs.
 
         Raises:
-            ArgumentError: The group has no such place, or it is this process's own.
+            ArgumentError: The group has no such index, or it is this process's own.
         """
         _check_other("send to", to, self.ranks, self.index)
         self.run_send(x, to)
 
     def recv(self, like: Tensor, source: int) -> Tensor:
-        """Return the array that the process at place ``source`` sends; ``like`` tells its shape and type. Not within
+        """Return the array that the process at index ``source`` sends; ``like`` gives its shape and type. Not within
         graphs.
 
         Raises:
-            ArgumentError: The group has no such place, or it is this process's own.
+            ArgumentError: The group has no such index, or it is this process's own.
         """
         _check_other("receive from", source, self.ranks, self.index)
         return self.run_recv(like, source)
@@ -178,15 +178,15 @@ def _check_rows(what: str, shape: tuple[int, ...], parts: int) -> None:
 
 
 @ops.constexpr
-def _check_place(what: str, place: int, ranks: tuple[int, ...]) -> None:
-    if not 0 <= place < len(ranks):
+def _check_member(what: str, index: int, ranks: tuple[int, ...]) -> None:
+    if not 0 <= index < len(ranks):
         raise ArgumentError(
-            f"{what} place {place}: the group {ranks} has {len(ranks)}", value=place,
-            why="it is the place within the group, not the rank", hint=f"0 to {len(ranks) - 1}",
+            f"{what} index {index}: the group {ranks} has {len(ranks)}", value=index,
+            why="this is the index within the group, not the rank", hint=f"0 to {len(ranks) - 1}",
         )  # fmt: skip
 
 
-def _check_other(what: str, place: int, ranks: tuple[int, ...], own: int) -> None:
-    _check_place(what, place, ranks)
-    if place == own:
-        raise ArgumentError(f"{what} place {place} of the group {ranks}: that is this process itself", value=place)
+def _check_other(what: str, index: int, ranks: tuple[int, ...], own: int) -> None:
+    _check_member(what, index, ranks)
+    if index == own:
+        raise ArgumentError(f"{what} index {index} of the group {ranks}: that is this process itself", value=index)

@@ -103,7 +103,7 @@ def _where(entry: ShardedTensor, layout: Layout) -> str:
         fused = f", {entry.split.fused} fused" if entry.split.fused > 1 else ""
         words.append(f"axis {entry.split.axis} in {layout.tensor}{fused}")
     if entry.expert is not None:
-        words.append(f"expert place {entry.expert}")
+        words.append(f"expert index {entry.expert}")
     if entry.flat:
         words.append(f"flat in {layout.data}")
     return "; ".join(words) or "whole"

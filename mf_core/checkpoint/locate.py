@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
-from ..plugins.registry import Entry, registry
+from ..plugins.registry import RegistryEntry, registry
 from ..utils.commit import finish
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
 from ..utils.paths import user_path
@@ -160,7 +160,7 @@ def _opened(source: Source, name: str) -> Checkpoint:
     return Checkpoint(name, {} if config_path is None else read_config_file(config_path), source, source)
 
 
-def _preset(entry: Entry, name: str, revision: str | None) -> Checkpoint:
+def _preset(entry: RegistryEntry, name: str, revision: str | None) -> Checkpoint:
     preset = entry.preset
     assert preset is not None
     tokenizer = _open(preset.tokenizer, sha256=preset.sha256) if preset.tokenizer else None

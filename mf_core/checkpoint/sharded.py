@@ -135,7 +135,7 @@ def _from_json(name: str, data: Any, layout: Layout) -> ShardedTensor:
     if not stages or sorted(set(stages)) != list(stages) or stages[-1] >= layout.pipeline:
         raise ValueError(f"{name!r} is in the stages {stages}, of {layout.pipeline}")
     if expert is not None and (expert >= layout.expert or data["flat"]):
-        raise ValueError(f"{name!r} is at the place {expert} of {layout.expert} on the expert axis, flat or not")
+        raise ValueError(f"{name!r} has the index {expert} of {layout.expert} on the expert axis, flat or not")
     if data["dtype"] not in KINDS or not isinstance(data["flat"], bool):
         raise ValueError(f"{name!r} is of the type {data['dtype']!r}, flat: {data['flat']!r}")
     return ShardedTensor(shape, data["dtype"], split, stages, expert, data["flat"])

@@ -16,7 +16,7 @@ from .table import print_json, print_table
 
 if TYPE_CHECKING:
     from ..planner.memory import Step
-    from ..planner.meta_model import Outline
+    from ..planner.meta_model import MetaModel
     from ..planner.search import Candidate, Machine, Refusal
 
 _UNITS = {"": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30,
@@ -83,7 +83,7 @@ def run_plan(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None:
             _positive(value, f"--{name.replace('_', '-')}")
-    model = _outline(options.model, options.settings)
+    model = _meta_model(options.model, options.settings)
     step = _step(options, model)
     shards = {"on": (True,), "off": (False,), "both": (False, True)}[options.optimizer_shard]
     found, refused = candidates(
@@ -97,20 +97,20 @@ def run_plan(options: argparse.Namespace) -> int:
     return 0 if any(item.fits is not False for item in found) else 1
 
 
-def _outline(name: str, settings: Sequence[str]) -> Outline:
+def _meta_model(name: str, settings: Sequence[str]) -> MetaModel:
     from ..backends.base import load_class
     from ..checkpoint.locate import locate
-    from ..planner.meta_model import outline
+    from ..planner.meta_model import build_meta_model
     from ..plugins.registry import registry
 
     checkpoint = locate(name)
     fields: dict[str, Any] = {}
     put_settings(fields, settings)
     model_class = load_class(registry.find("model:causal_lm", checkpoint.model_type, checkpoint.owner))
-    return outline(model_class, model_class.config_class.from_dict(checkpoint.config, **fields))
+    return build_meta_model(model_class, model_class.config_class.from_dict(checkpoint.config, **fields))
 
 
-def _step(options: argparse.Namespace, model: Outline) -> Step:
+def _step(options: argparse.Namespace, model: MetaModel) -> Step:
     from ..parallel.config import ParallelConfig, RecomputeConfig
     from ..planner.memory import Step
 
@@ -166,7 +166,7 @@ def _flops(text: str) -> float:
 
 def _show(
     options: argparse.Namespace,
-    model: Outline,
+    model: MetaModel,
     step: Step,
     machine: Machine,
     found: Sequence[Candidate],
@@ -261,7 +261,7 @@ def _advice(options: argparse.Namespace, found: Sequence[Candidate], refused: Se
 
 
 def _data(
-    model: Outline, step: Step, machine: Machine, found: Sequence[Candidate], refused: Sequence[Refusal]
+    model: MetaModel, step: Step, machine: Machine, found: Sequence[Candidate], refused: Sequence[Refusal]
 ) -> dict[str, Any]:
     return {
         "model": model.model_class.__name__, "parameters": model.num_parameters, "layers": len(model.blocks),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..backends.base import select_backend
 from ..errors import ArgumentError, FileMissingError, UnsupportedError
-from .machine import check_port, check_room, find_msrun, free_port, log_folder, thread_variables
+from .machine import check_port, check_resources, find_msrun, free_port, log_folder, thread_variables
 from .supervision import Supervisor, say
 
 
@@ -64,7 +64,7 @@ class Launch:
         probe = backend.probe()
         workers = self.workers or (2 if backend.name == "cpu" else max(1, probe.device_count))
         local = self.local_workers or workers
-        check_room(local, backend.name, probe)
+        check_resources(local, backend.name, probe)
         msrun = find_msrun()
         variables = thread_variables(local, probe)
         first = local * (self.node_rank or 0)

@@ -45,7 +45,7 @@ def find_msrun() -> Path:
     )  # fmt: skip
 
 
-def check_room(workers: int, backend: str, probe: Probe) -> None:
+def check_resources(workers: int, backend: str, probe: Probe) -> None:
     """Raise ArgumentError where the machine has not the devices or the memory for that many processes."""
     devices = probe.device_count
     if backend != "cpu" and workers > devices:  # processes share the one device of the cpu

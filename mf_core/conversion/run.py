@@ -13,7 +13,7 @@ from ..checkpoint.locate import locate
 from ..checkpoint.sharded import MODEL_STALE
 from ..checkpoint.shards import SHARD_SIZE, LazyTensor, cast, check_dtype, write_shards
 from ..errors import ArgumentError, FileMissingError, TargetError, UnsupportedError, WeightsError, close_names
-from ..plugins.registry import Entry, load_target, registry
+from ..plugins.registry import RegistryEntry, load_target, registry
 from ..specs import ModelSpec
 from ..utils.commit import replace_files
 from ..utils.files import CONFIG_FILE, write_json
@@ -139,7 +139,7 @@ def plan_conversion(
     return Conversion(path, converter.description, config, model_class.__name__, lazy, converter.ignored)
 
 
-def _recognise(path: Path, entry: Entry) -> Converter:
+def _recognise(path: Path, entry: RegistryEntry) -> Converter:
     target = entry.spec.converter if isinstance(entry.spec, ModelSpec) else None
     if target is None:
         raise UnsupportedError(

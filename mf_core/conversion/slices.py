@@ -25,7 +25,7 @@ from .wire import Damaged, Span, fields, numbers, text
 
 
 @dataclass(frozen=True)
-class Layout:
+class SliceLayout:
     """How a parameter is cut.
 
     Attributes:
@@ -42,7 +42,9 @@ class Layout:
 
 
 @lru_cache(maxsize=256)
-def places(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]:
+def slice_offsets(
+    layout: SliceLayout, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]:
     """Return the shape of a whole tensor, and the devices whose slices fill it, each with where its slice begins.
 
     Args:
@@ -68,7 +70,7 @@ def places(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tup
     return tuple(whole), tuple((rank, begin) for begin, rank in first.items())
 
 
-def read_layouts(path: Path) -> dict[str, Layout]:
+def read_layouts(path: Path) -> dict[str, SliceLayout]:
     """Return the layouts of a strategy file (``ParallelStrategyMap``) by the parameters' names.
 
     Raises:
@@ -110,7 +112,7 @@ def _span(value: int | Span, fault: Damaged) -> Span:
     return value
 
 
-def _layout(file: BinaryIO, parts: dict[int, list[int | Span]]) -> Layout:
+def _layout(file: BinaryIO, parts: dict[int, list[int | Span]]) -> SliceLayout:
     def rows(field: int) -> list[list[int]]:
         """Return the lists of numbers, each a message of its own, that are not empty."""
         spans = [_span(value, Damaged(file.tell(), "a list of numbers is expected")) for value in parts.get(field, [])]
@@ -123,28 +125,28 @@ def _layout(file: BinaryIO, parts: dict[int, list[int | Span]]) -> Layout:
 
     devices, axes = rows(1), rows(2)
     if len(devices) != 1 or len(axes) > 1:
-        return Layout((), (), problem="an axis of it is cut along several axes of devices")
+        return SliceLayout((), (), problem="an axis of it is cut along several axes of devices")
     if rows(3) or rows(4) or number(5):
-        return Layout((), (), problem="it is cut into uneven slices")
+        return SliceLayout((), (), problem="it is cut into uneven slices")
     shape, map_ = tuple(devices[0]), tuple(axes[0]) if axes else ()
     own = [axis for axis in map_ if axis >= 0]
     if min(shape) < 1 or max(own, default=0) >= len(shape) or len(set(own)) < len(own):
-        return Layout((), (), problem=f"{map_} are no axes of devices {shape}")
+        return SliceLayout((), (), problem=f"{map_} are no axes of devices {shape}")
     return _with_parts(shape, map_, step=number(6), size=number(7))
 
 
-def _with_parts(devices: tuple[int, ...], axes: tuple[int, ...], *, step: int, size: int) -> Layout:
+def _with_parts(devices: tuple[int, ...], axes: tuple[int, ...], *, step: int, size: int) -> SliceLayout:
     """Return a layout with ``size`` parts (-1: as many as can be) of each slice, on devices that are ``step`` apart."""
     used = {len(devices) - 1 - axis for axis in axes if axis >= 0}
     others = [axis for axis in range(len(devices)) if axis not in used and devices[axis] > 1]
     copies = math.prod(devices[axis] for axis in others)
     parts = copies if size == -1 else size
     if step == 0 or parts in (0, 1):
-        return Layout(devices, axes)
+        return SliceLayout(devices, axes)
     if copies % parts or step != math.prod(devices[others[-1] + 1 :]):
         problem = f"{parts} parts on each {step}th of the devices {devices} do not go with the axes {axes}"
-        return Layout(devices, axes, problem=problem)
-    return Layout(devices, axes, parts)
+        return SliceLayout(devices, axes, problem=problem)
+    return SliceLayout(devices, axes, parts)
 
 
 class SlicedCheckpoint:
@@ -196,7 +198,7 @@ class SlicedCheckpoint:
             raise WeightsError(
                 f"{one.origin} is {one.shape}; {self._strategy.name} has it with {len(layout.axes)} axes", value=name
             )
-        whole, found = places(layout, one.shape)
+        whole, found = slice_offsets(layout, one.shape)
         pieces = [(begin, self._slice(rank, name, one)) for rank, begin in found]
         first, last = self._files[self._first].name, self._files[max(self._files)].name
 

@@ -107,7 +107,7 @@ def entry_of(of: str, fill: Callable[[Path], dict[str, Any]]) -> CacheEntry:
         facts = fill(fresh)
         sizes = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
         (fresh / _META).write_text(json.dumps({"facts": facts, "sizes": sizes}), encoding="utf-8")
-        return _place(fresh, folder)
+        return _move_into_place(fresh, folder)
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(fresh: Path, folder: Path) -> CacheEntry:
+def _move_into_place(fresh: Path, folder: Path) -> CacheEntry:
     """Give a complete folder its name, unless a whole one has it by now."""
     while True:
         with suppress(OSError):

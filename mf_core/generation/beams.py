@@ -66,7 +66,7 @@ def run_beams(
                     search.finish()
                     running[group] = None
                     for row in range(group * beams, (group + 1) * beams):
-                        rows.held[row].clear()
+                        rows.cached[row].clear()
                 elif search is not None:
                     parents[group * beams : (group + 1) * beams] = [group * beams + beam for beam in search.parents]
             if not any(running):
@@ -85,9 +85,9 @@ def run_beams(
 def _admit(rows: CachedRows, entry: CachedRows, first: int, search: BeamSearch) -> BeamSearch:
     """Put a prompt into the first of its rows, and let its search take the first step; the others are copies."""
     ids = search.prompt
-    held = entry.held[0]
-    del held[min(shared_length(held, ids), len(ids) - 1) :]  # the last token's logits are wanted
-    logits = entry.put([ids[len(held) :]])[:, -1]
+    cached = entry.cached[0]
+    del cached[min(shared_length(cached, ids), len(ids) - 1) :]  # the last token's logits are wanted
+    logits = entry.put([ids[len(cached) :]])[:, -1]
     for beam in range(search.beams):
         rows.take(first + beam, entry)
     search.advance(np.broadcast_to(logits, (search.beams, logits.shape[-1])))

@@ -1,7 +1,7 @@
-"""Where tokens go in a static key-value cache, and what of it they may see; made on the host, once a pass.
+"""Slots of tokens in a static key-value cache, and the attention bias over them; computed on the host, once per pass.
 
-Each row of a batch has its own ``capacity`` places, and its n-th token stands in the n-th of them, so that a token's
-place is its position. The last place is nobody's: padding goes there, and nothing looks at it.
+Each row of a batch has ``capacity`` slots, and its n-th token is in the n-th slot, so that a token's slot is its
+position. The last slot takes the padding, and no token attends to it.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ from ..nn.attention import MASKED
 
 
 def prompt_bucket(length: int) -> int:
-    """Return the width that a pass over so many tokens of a prompt has: the next power of two from 8 on."""
+    """Return the padded width of a pass over ``length`` prompt tokens: the next power of two, at least 8."""
     return max(8, 1 << (length - 1).bit_length())
 
 
 def cache_bucket(length: int) -> int:
-    """Return the places of a cache for ``length`` tokens and the one for padding: the next power of two from 64 on."""
+    """Return the capacity of a cache for ``length`` tokens and the padding slot: the next power of two, at least 64."""
     return max(64, 1 << length.bit_length())
 
 
-def place_tokens(
+def align_tokens(
     tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, capacity: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay out tokens for a pass, padded on the left: a model gives the logits of the last ones.
+    """Align the new tokens of all rows for a pass, padded on the left, since a model returns the last tokens' logits.
 
     Args:
-        tokens: At most ``width`` ids for each row; none for a row that is only there.
-        starts: Place of each row's first.
+        tokens: At most ``width`` ids for each row; none for a row that this pass leaves unchanged.
+        starts: Slot of each row's first new token.
         width: S.
         capacity: C.
 
     Returns:
-        Ids, positions and places, each ``(B, width)`` int32. The position of padding is 0.
+        Ids, positions and slots, each ``(B, width)`` int32. The position of padding is 0.
     """
     shape = (len(tokens), width)
     ids, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    places = np.full(shape, capacity - 1, np.int32)
+    slots = np.full(shape, capacity - 1, np.int32)
     for row, (new, start) in enumerate(zip(tokens, starts, strict=True)):
         first = width - len(new)
         ids[row, first:] = new
-        positions[row, first:] = places[row, first:] = np.arange(start, start + len(new))
-    return ids, positions, places
+        positions[row, first:] = slots[row, first:] = np.arange(start, start + len(new))
+    return ids, positions, slots
 
 
 def cache_bias(positions: np.ndarray, capacity: int) -> np.ndarray:
-    """Return the bias for tokens at ``positions``, ``(B, S)``: each sees its own place and those before it.
+    """Return the bias for tokens at ``positions``, ``(B, S)``: each attends to its own slot and earlier ones.
 
     Returns:
-        ``(B, 1, S, capacity)`` fp32: 0 where a token may look, a large negative number elsewhere.
+        ``(B, 1, S, capacity)`` fp32: 0 where a token attends, a large negative number elsewhere.
     """
     visible = np.arange(capacity) <= positions[:, None, :, None]
     return np.where(visible, np.float32(0), np.float32(MASKED))
 
 
-def cache_slots(places: np.ndarray, heads: int, capacity: int) -> np.ndarray:
-    """Return where tokens for ``places``, ``(B, S)``, go in a flat cache of ``B * heads * capacity`` places.
+def cache_slots(slots: np.ndarray, heads: int, capacity: int) -> np.ndarray:
+    """Return the indices of ``slots``, ``(B, S)``, in a flat cache of ``B * heads * capacity`` rows.
 
     Returns:
         ``(B * heads * S,)`` int32.
     """
-    firsts = np.arange(len(places) * heads, dtype=np.int32).reshape(-1, heads, 1) * capacity
-    slots: np.ndarray = firsts + places[:, None].astype(np.int32)
-    return slots.reshape(-1)
+    offsets = np.arange(len(slots) * heads, dtype=np.int32).reshape(-1, heads, 1) * capacity
+    flat: np.ndarray = offsets + slots[:, None].astype(np.int32)
+    return flat.reshape(-1)

@@ -1,4 +1,4 @@
-"""Passes of a model over its cache by one kernel of the backend's, without a graph: nothing is compiled for a shape."""
+"""Passes of a model over its cache by a single kernel of the backend, without compiling graphs."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import numpy as np
 
 from ..backends.runtime import exclusive
 from ..nn.kernels import kernel
-from .cache import place_tokens
+from .cache import align_tokens
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
 
 class DirectStep:
-    """A model with a cache of fixed size; each call puts tokens into it and returns the last ones' logits.
+    """A model with a cache of fixed size; each call adds tokens and returns the last tokens' logits.
 
-    It does what :class:`mf_core.generation.steps.DecodeStep` does, for any number of tokens.
+    Has the interface of :class:`mf_core.generation.steps.DecodeStep`, for any number of tokens.
 
     Args:
         model: The model.
         run: From :func:`prepare`; it may be replaced when weights have changed.
         batch: Rows, B.
-        capacity: Slots of a row, C; the last of them takes padding.
+        capacity: Slots of a row, C; the last takes padding.
     """
 
     def __init__(self, model: PretrainedModel, run: Any, batch: int, capacity: int) -> None:
         self.model, self.run, self.batch, self.capacity = model, run, batch, capacity
         layers = run.spec.layers
 
-        def caches() -> list[np.ndarray]:  # the system gives memory to what is written
+        def caches() -> list[np.ndarray]:  # memory is allocated when it is written
             return [np.zeros((batch, layer.groups, capacity, layer.size), np.float32) for layer in layers]
 
         self.keys, self.values = caches(), caches()
 
     @staticmethod
     def width(longest: int, kept: int) -> int:
-        """Return what a pass over at most ``longest`` tokens of a row is padded to."""
+        """Return the padded width of a pass over at most ``longest`` tokens per row."""
         return max(longest, kept)
 
     def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
         """See :meth:`mf_core.generation.steps.DecodeStep.put`."""
-        ids, positions, slots = place_tokens(tokens, starts, width, self.capacity)
+        ids, positions, slots = align_tokens(tokens, starts, width, self.capacity)
         with exclusive():
             logits: np.ndarray = self.run(ids, positions, slots, self.keys, self.values, self.capacity, kept)
         return logits
@@ -63,7 +63,7 @@ class DirectStep:
 
 
 def prepare(model: PretrainedModel) -> Callable[..., np.ndarray] | None:
-    """Return what runs a model's passes without a graph, with its weights as they are now; None: nothing does."""
+    """Return a function that runs a model's passes without a graph, with its current weights; None if unsupported."""
     make = kernel("decoder_pass")
     arrays = None if make is None else model.decoder_arrays()
     return None if make is None or arrays is None else make(arrays)

@@ -87,7 +87,7 @@ class _Batch:
         self, rows: CachedRows, entry: CachedRows, queue: deque[Writer], proposer: Proposer | None
     ) -> None:
         self.rows, self.entry, self.queue, self.proposer = rows, entry, queue, proposer
-        self.writers: list[Writer | None] = [None] * len(rows.held)
+        self.writers: list[Writer | None] = [None] * len(rows.cached)
 
     def admit(self) -> bool:
         """Give free rows to prompts that wait, and each its first token; tell whether there were any."""
@@ -119,8 +119,8 @@ class _Batch:
         """Tell whether the next prompts take less in one pass, padded to the longest, than in one each."""
         prompts = [writer.sequence.ids for writer, _ in zip(self.queue, self.writers, strict=False)]
         together = _PASS_COST + len(self.writers) * prompt_bucket(max(map(len, prompts)))
-        before = [self.entry.held[0], *prompts]
-        new = [len(ids) - shared_length(held, ids) for held, ids in zip(before, prompts, strict=False)]
+        before = [self.entry.cached[0], *prompts]
+        new = [len(ids) - shared_length(cached, ids) for cached, ids in zip(before, prompts, strict=False)]
         return together < sum(_PASS_COST + prompt_bucket(max(1, count)) for count in new)
 
     def _admit_together(self) -> None:
@@ -135,9 +135,9 @@ class _Batch:
         writer = self.queue.popleft()
         ids = writer.sequence.ids
         self._reserve(writer)
-        held = self.entry.held[0]
-        del held[min(shared_length(held, ids), len(ids) - 1) :]  # the last token's logits are wanted
-        logits = self.entry.put([ids[len(held) :]])
+        cached = self.entry.cached[0]
+        del cached[min(shared_length(cached, ids), len(ids) - 1) :]  # the last token's logits are wanted
+        logits = self.entry.put([ids[len(cached) :]])
         if self.entry is not self.rows:
             self.rows.take(row, self.entry)
         self._extend(row, writer, logits[0])
@@ -148,14 +148,14 @@ class _Batch:
         for number, proposed in enumerate((*proposal, None)):
             if writer.extend(after[number]) != proposed or sequence.finished:
                 break
-        del self.rows.held[row][len(sequence.ids) - 1 :]
+        del self.rows.cached[row][len(sequence.ids) - 1 :]
         self.writers[row] = None if sequence.finished else writer
         if sequence.finished and self.entry is not self.rows:
-            self.rows.held[row].clear()
+            self.rows.cached[row].clear()
 
     def _reserve(self, *writers: Writer | None) -> None:
         """Make room for these sequences, and for what they may grow to next."""
         sequences = [writer.sequence for writer in writers if writer is not None]
-        if max(len(s.ids) for s in sequences) > self.rows.room:
+        if max(len(s.ids) for s in sequences) > self.rows.max_length:
             # The last token of all is never put into the cache.
             self.rows.reserve(max(min(len(s.ids) + _ROOM, s.limit - 1) for s in sequences))

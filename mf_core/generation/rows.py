@@ -1,4 +1,4 @@
-"""A batch over a model's cache, in which each row has its own place and comes and goes by itself."""
+"""A batch over a model's cache, whose rows start and end independently."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
     from ..models.base import PretrainedModel
 
-#: Most tokens of a row that one pass takes: attention over a longer prompt would need memory for all its pairs.
+#: Most tokens of a row in one pass: attention over a longer prompt needs memory for all pairs of tokens.
 MAX_WIDTH = 512
 
 
 class CachedRows:
-    """Rows of tokens whose keys and values a model has in its cache; to be used in a ``with`` statement.
+    """Rows of tokens whose keys and values are in a model's cache; a context manager.
 
     The cache grows as the rows do.
 
     Args:
-        model: Whose ``decode`` is called.
+        model: The model to run.
         count: Rows, B.
 
     Attributes:
-        held: The ids that each row has in the cache. A row may be cut by taking ids off its end.
+        cached: The ids of each row that are in the cache. Removing ids from its end truncates a row.
     """
 
     def __init__(self, model: PretrainedModel, count: int) -> None:
         self.model = model
-        self.held: list[list[int]] = [[] for _ in range(count)]
+        self.cached: list[list[int]] = [[] for _ in range(count)]
         self._step: Step | None = None
 
     def __enter__(self) -> CachedRows:
@@ -51,69 +51,69 @@ class CachedRows:
                 self._step = None
 
     @property
-    def room(self) -> int:
-        """The longest that a row may be before the cache grows."""
+    def max_length(self) -> int:
+        """The longest row that fits without growing the cache."""
         return 0 if self._step is None else self._step.capacity - 1
 
     def put(self, tokens: Sequence[Sequence[int]], kept: int = 1) -> np.ndarray:
         """Add tokens to the rows, in passes of bounded width.
 
         Args:
-            tokens: Ids for each row; none leaves it as it is.
-            kept: Number of last tokens whose logits are wanted; more than 1 is for models that can give them.
+            tokens: Ids for each row; none leaves a row unchanged.
+            kept: Number of last tokens to return logits for; more than 1 only for models that support it.
 
         Returns:
-            The logits, ``(B, kept, V)`` fp32, the last token's last; where a row has fewer, the first mean nothing.
+            The logits, ``(B, kept, V)`` fp32, the last token's last; undefined where a row has fewer tokens.
         """
         longest = max(map(len, tokens))
-        self.reserve(max(len(held) + len(new) for held, new in zip(self.held, tokens, strict=True)))
+        self.reserve(max(len(ids) + len(new) for ids, new in zip(self.cached, tokens, strict=True)))
         for left in range((longest - 1) // MAX_WIDTH * MAX_WIDTH, 0, -MAX_WIDTH):
             self._pass([new[max(0, len(new) - left - MAX_WIDTH) : max(0, len(new) - left)] for new in tokens], 1)
         return self._pass([new[-MAX_WIDTH:] for new in tokens], kept)
 
     def reserve(self, length: int) -> None:
-        """Make the cache at least so long, keeping what it has."""
-        if length <= self.room:
+        """Grow the cache to at least ``length`` tokens, with its content."""
+        if length <= self.max_length:
             return
         with exclusive():
             step = self._step
-            self._step = take_step(self.model, len(self.held), cache_bucket(length))
+            self._step = take_step(self.model, len(self.cached), cache_bucket(length))
             if step is not None:
-                kept = [row for row, held in enumerate(self.held) if held]
+                kept = [row for row, ids in enumerate(self.cached) if ids]
                 if kept:
-                    self._step.copy(step, {row: row for row in kept}, [len(self.held[row]) for row in kept])  # type: ignore[arg-type]
+                    self._step.copy(step, {row: row for row in kept}, [len(self.cached[row]) for row in kept])  # type: ignore[arg-type]
                 give_back(step)
 
     def take(self, row: int, source: CachedRows) -> None:
-        """Make a row the copy of another batch's first."""
-        ids = source.held[0]
+        """Replace a row by a copy of another batch's first row."""
+        ids = source.cached[0]
         self.reserve(len(ids))
         assert self._step is not None and source._step is not None
         self._step.copy(source._step, {0: row}, [len(ids)])  # type: ignore[arg-type]
-        self.held[row] = list(ids)
+        self.cached[row] = list(ids)
 
     def reorder(self, parents: Sequence[int]) -> None:
-        """Make each row the copy of another, which is given by its number.
+        """Replace each row by a copy of the row ``parents`` names.
 
-        Only what two rows have not in common is copied.
+        Only the tokens after the common prefix are copied.
         """
-        moved = [(parent, row) for row, parent in enumerate(parents) if self.held[row] != self.held[parent]]
+        moved = [(parent, row) for row, parent in enumerate(parents) if self.cached[row] != self.cached[parent]]
         if not moved:
             return
         assert self._step is not None
         spans = []
         for parent, row in moved:
-            shared = shared_length(self.held[parent], self.held[row])
-            spans.append((shared, len(self.held[parent])))
+            shared = shared_length(self.cached[parent], self.cached[row])
+            spans.append((shared, len(self.cached[parent])))
         self._step.copy_rows(moved, spans)
-        held = [list(ids) for ids in self.held]
+        before = [list(ids) for ids in self.cached]
         for parent, row in moved:
-            self.held[row] = list(held[parent])
+            self.cached[row] = list(before[parent])
 
     def _pass(self, tokens: Sequence[Sequence[int]], kept: int) -> np.ndarray:
         assert self._step is not None
         width = self._step.width(max(map(len, tokens)), kept)
-        logits = self._step.put(tokens, [len(held) for held in self.held], width, kept)
-        for held, new in zip(self.held, tokens, strict=True):
-            held += new
+        logits = self._step.put(tokens, [len(ids) for ids in self.cached], width, kept)
+        for ids, new in zip(self.cached, tokens, strict=True):
+            ids += new
         return logits

@@ -65,8 +65,8 @@ class Draft:
 
     def __init__(self, rows: CachedRows, most: int) -> None:
         self.rows, self.most = rows, most
-        self._counts = [most] * len(rows.held)
-        self._before: list[tuple[Writer, int, list[int]] | None] = [None] * len(rows.held)
+        self._counts = [most] * len(rows.cached)
+        self._before: list[tuple[Writer, int, list[int]] | None] = [None] * len(rows.cached)
 
     def propose(self, writers: Sequence[Writer | None]) -> list[list[int]]:
         """See :class:`Proposer`."""
@@ -107,9 +107,9 @@ class Draft:
         """Return what of a text the cache has not, the last token at least; take off the row what is another's."""
         if not text:
             return []
-        held = self.rows.held[row]
-        del held[min(shared_length(held, text), len(text) - 1) :]
-        return text[len(held) :]
+        cached = self.rows.cached[row]
+        del cached[min(shared_length(cached, text), len(text) - 1) :]
+        return text[len(cached) :]
 
 
 def look_up(ids: Sequence[int], most: int) -> list[int]:
@@ -118,12 +118,12 @@ def look_up(ids: Sequence[int], most: int) -> list[int]:
     for size in _NGRAMS:
         if len(text) <= size or most < 1:
             continue
-        places = np.lib.stride_tricks.sliding_window_view(text[:-1], size)
-        found = np.flatnonzero((places == text[-size:]).all(axis=1))
+        windows = np.lib.stride_tricks.sliding_window_view(text[:-1], size)
+        found = np.flatnonzero((windows == text[-size:]).all(axis=1))
         if len(found):
             following = list(ids)
-            for place in range(int(found[-1]) + size, int(found[-1]) + size + most):
-                following.append(following[place])  # a text that repeats itself goes on repeating itself
+            for position in range(int(found[-1]) + size, int(found[-1]) + size + most):
+                following.append(following[position])  # a repetition may continue into the tokens just added
             return following[len(ids) :]
     return []
 

@@ -10,7 +10,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..backends.runtime import exclusive
 from ..nn import LayerCache, ms_dtype
-from .cache import cache_bias, cache_slots, place_tokens, prompt_bucket
+from .cache import align_tokens, cache_bias, cache_slots, prompt_bucket
 from .direct import DirectStep, prepare
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from ..models.base import PretrainedModel
 
-#: How many steps, each with its graphs and its cache, a model keeps; the one that was used longest ago goes first.
+#: Most steps, each with its graphs and its cache, that a model keeps; the least recently used is dropped first.
 _KEPT_STEPS = 8
 
 
 class DecodeStep(nn.Cell):
-    """A model with a cache of fixed size; each call puts tokens into it and gives the last ones' logits.
+    """A model with a cache of fixed size; each call adds tokens and returns the last tokens' logits.
 
     Args:
         model: Whose ``decode`` is called.
         batch: Rows, B.
-        capacity: Places of a row, C; the last of them takes padding.
+        capacity: Slots of a row, C; the last takes padding.
     """
 
     def __init__(self, model: PretrainedModel, batch: int, capacity: int) -> None:
@@ -57,7 +57,7 @@ class DecodeStep(nn.Cell):
             input_ids, position_ids: ``(B, S)`` int32.
             bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
             slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
-            kept: Number of last tokens whose logits are wanted.
+            kept: Number of last tokens to return logits for.
         """
         cache: tuple[LayerCache, ...] = ()
         for layer in range(self.layers):
@@ -68,20 +68,20 @@ class DecodeStep(nn.Cell):
 
     @staticmethod
     def width(longest: int, kept: int) -> int:
-        """Return what a pass over at most ``longest`` tokens of a row is padded to: each width takes a graph."""
+        """Return the padded width of a pass over at most ``longest`` tokens per row; each width needs a graph."""
         return kept if longest <= kept else prompt_bucket(longest)
 
     def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
-        """Put each row's tokens into its places from ``starts`` on; return the last ones' logits, ``(B, kept, V)``.
+        """Write each row's tokens into its slots from ``starts`` on; return the last tokens' logits, ``(B, kept, V)``.
 
         Args:
-            tokens: Ids; a row may have none, and its logits then mean nothing.
-            starts: As many places.
-            width: What the rows are padded to.
-            kept: Number of last tokens whose logits are wanted.
+            tokens: Ids; the logits of a row that has none are undefined.
+            starts: The first slot of each row.
+            width: Width that the rows are padded to.
+            kept: Number of last tokens to return logits for.
         """
-        ids, positions, places = place_tokens(tokens, starts, width, self.capacity)
-        bias, slots = cache_bias(positions, self.capacity), cache_slots(places, self.heads, self.capacity)
+        ids, positions, row_slots = align_tokens(tokens, starts, width, self.capacity)
+        bias, slots = cache_bias(positions, self.capacity), cache_slots(row_slots, self.heads, self.capacity)
         with exclusive():
             was_training = self.model.training
             if was_training:
@@ -96,23 +96,23 @@ class DecodeStep(nn.Cell):
 
         Args:
             source: A step of the same model.
-            rows: For each row there that is copied, the row here that becomes it.
-            lengths: How many places of each are copied.
+            rows: Row of ``source`` -> row of this cache.
+            lengths: Number of slots to copy of each.
         """
-        taken = [source._slots(row, length) for row, length in zip(rows, lengths, strict=True)]
-        placed = [self._slots(row, length) for row, length in zip(rows.values(), lengths, strict=True)]
+        source_slots = [source._slots(row, length) for row, length in zip(rows, lengths, strict=True)]
+        target_slots = [self._slots(row, length) for row, length in zip(rows.values(), lengths, strict=True)]
         with exclusive():
-            taken_slots, placed_slots = Tensor(np.concatenate(taken)), Tensor(np.concatenate(placed))
+            sources, targets = Tensor(np.concatenate(source_slots)), Tensor(np.concatenate(target_slots))
             for old, new in zip((*source.keys, *source.values), (*self.keys, *self.values), strict=True):
-                # Outside of a graph: none is compiled for it, and those that use the cache see it.
-                ops.scatter_update(new, placed_slots, ops.gather(old, taken_slots, 0))
+                # Outside of a graph: nothing is compiled, and graphs that use the cache see the change.
+                ops.scatter_update(new, targets, ops.gather(old, sources, 0))
 
     def copy_rows(self, rows: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> None:
-        """Copy keys and values among this cache's own rows, all at once: a row may be both source and target.
+        """Copy keys and values between rows of this cache, all at once: a row may be both source and target.
 
         Args:
             rows: Pairs of a source and a target row.
-            spans: The first position that is copied for each pair, and the one after the last.
+            spans: For each pair, the first position to copy, and the one after the last.
         """
         def slots(which: int) -> np.ndarray | None:
             parts = [
@@ -122,37 +122,37 @@ class DecodeStep(nn.Cell):
             ]  # fmt: skip
             return np.concatenate(parts) if parts else None
 
-        taken, placed = slots(0), slots(1)
-        if taken is None:
+        source_slots, target_slots = slots(0), slots(1)
+        if source_slots is None:
             return
         with exclusive():
-            taken_slots, placed_slots = Tensor(taken), Tensor(placed)
+            sources, targets = Tensor(source_slots), Tensor(target_slots)
             for cache in (*self.keys, *self.values):
-                ops.scatter_update(cache, placed_slots, ops.gather(cache, taken_slots, 0))
+                ops.scatter_update(cache, targets, ops.gather(cache, sources, 0))
 
     def _slots(self, row: int, length: int) -> np.ndarray:
-        """Return where a row's first places are in the flat cache."""
-        places = np.broadcast_to(np.arange(length), (row + 1, length))
-        return cache_slots(places, self.heads, self.capacity)[-self.heads * length :]
+        """Return the indices of a row's first slots in the flat cache."""
+        row_slots = np.broadcast_to(np.arange(length), (row + 1, length))
+        return cache_slots(row_slots, self.heads, self.capacity)[-self.heads * length :]
 
 
 Step = DecodeStep | DirectStep
 
 
 def take_step(model: PretrainedModel, batch: int, capacity: int) -> Step:
-    """Lend a step to a run, until :func:`give_back`. Runs that overlap get steps, and so caches, of their own."""
+    """Lend a step to a run, until :func:`give_back`. Overlapping runs get separate steps, and so separate caches."""
     with exclusive():
         step, run = _kept(model).pop((batch, capacity), None), prepare(model)
         if run is None:
             return step if isinstance(step, DecodeStep) else DecodeStep(model, batch, capacity)
         if not isinstance(step, DirectStep):
             return DirectStep(model, run, batch, capacity)
-        step.run = run  # the weights may have been given other memory since
+        step.run = run  # the weights may be at other addresses by now
         return step
 
 
 def give_back(step: Step) -> None:
-    """Keep a step for the next run."""
+    """Return a step, for the next run to use."""
     with exclusive():
         steps = _kept(step.model)
         steps[step.batch, step.capacity] = step

@@ -39,7 +39,7 @@ from ..nn.dropout import number_sites  # noqa: E402
 from ..nn.init import Budget, initialize, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
-from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, hold_weights  # noqa: E402
+from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, quantize_weights  # noqa: E402
 from ..parallel.plan import ParallelPlan  # noqa: E402
 from ..utils.callers import callers_level  # noqa: E402
 from ..utils.commit import replace_files  # noqa: E402
@@ -190,7 +190,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
             fill(model, checkpoint.adapter)
         model._warn_of_new_cells("are initialised: train the model before you use it")
         if weight_dtype not in (None, "float32"):
-            model._hold_weights(weight_dtype)
+            model._quantize_weights(weight_dtype)
         return model
 
     def _load_gguf(self, source: GGUFSource, *, keep_blocks: bool) -> None:
@@ -200,7 +200,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         self.name_or_path = source.location
 
     @public
-    def hold_weights(self, weight_dtype: WeightDtype) -> None:
+    def quantize_weights(self, weight_dtype: WeightDtype) -> None:
         """Hold the weights of the linear layers and of the token embeddings in fewer bits from now on.
 
         Decoding reads all weights for each token, so it takes less time by about as much. The model can generate, and
@@ -213,10 +213,10 @@ class PretrainedModel(GenerationMixin, nn.Cell):
             ArgumentError: ``weight_dtype`` is another.
             UnsupportedError: The weights are so held already, or the model has adapters, or is sharded over processes.
         """
-        self._hold_weights(weight_dtype)
+        self._quantize_weights(weight_dtype)
         ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
 
-    def _hold_weights(self, weight_dtype: WeightDtype) -> None:
+    def _quantize_weights(self, weight_dtype: WeightDtype) -> None:
         """Do it for a model that no graph has used."""
         _check_weight_dtype(weight_dtype)
         why = None
@@ -237,7 +237,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
                 why="it computes with them in kernels of its own, in float32",
                 hint=f"`mf doctor --backend {backend.name}` says why there are none; weight_dtype='int8' works without",
             )
-        hold_weights(self, weight_dtype, int(self.config.vocab_size))
+        quantize_weights(self, weight_dtype, int(self.config.vocab_size))
         self.weight_dtype = weight_dtype
 
     @public

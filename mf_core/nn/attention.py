@@ -271,8 +271,8 @@ class CausalBias(nn.Cell):
         Returns:
             ``(B or 1, 1, length, length)`` fp32.
         """
-        places = ops.arange(length)
-        visible = self.earlier(places.reshape((1, -1)), places.reshape((-1, 1))).reshape((1, 1, length, length))
+        positions = ops.arange(length)
+        visible = self.earlier(positions.reshape((1, -1)), positions.reshape((-1, 1))).reshape((1, 1, length, length))
         if attention_mask is not None:
             shape = (-1, 1, 1, length) if attention_mask.ndim == 2 else (-1, 1, length, length)
             visible = self.both(visible, self.seen(attention_mask.reshape(shape), 0))

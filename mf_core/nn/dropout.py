@@ -99,15 +99,15 @@ class Dropout(nn.Cell):
         columns = x.shape[-1]
         rows = x.size // columns
         each = rows // x.shape[0]  # of each example
-        places = ops.cast(ops.arange(rows), ms.int32)
+        positions = ops.cast(ops.arange(rows), ms.int32)
         parts = self.heads if x.ndim == 4 else self.positions
         if parts > 1:
             examples = ops.cast(ops.arange(x.shape[0]), ms.int32).reshape((-1, 1))
             skipped = ops.broadcast_to(examples * (each * (parts - 1)), (x.shape[0], each)).reshape((-1,))
-            places = places + skipped + each * self.part
+            positions = positions + skipped + each * self.part
         # With a first axis of 1, which MindSpore's parallel compiler cannot split, each device makes all hashes itself.
         first = self.key[2] * (each * parts) + (self.key[0] + self.row_salt)
-        row = _mix(places.reshape((1, -1)) + first)
+        row = _mix(positions.reshape((1, -1)) + first)
         column = ops.cast(ops.arange(columns), ms.int32).reshape((1, -1))
         column = ops.bitwise_or(_mix(column + (self.key[1] + self.column_salt)), 1)
         if self.by_compiler:
@@ -120,7 +120,7 @@ class Dropout(nn.Cell):
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Spread the bits of int32 numbers (the multiply-and-shift rounds of MurmurHash3's finaliser)."""
+    """Mix the bits of int32 numbers (the multiply-and-shift rounds of MurmurHash3's finaliser)."""
     x = x * -1640531527
     x = ops.bitwise_xor(x, ops.bitwise_right_shift(x, Tensor(15, ms.int32)))
     x = x * -2048144789
@@ -134,7 +134,7 @@ class HeadDropout(Dropout):
 
 
 def number_sites(model: nn.Cell) -> None:
-    """Give each dropout of a model its number, by its place in the model."""
+    """Give each dropout of a model its number, by its order in the model."""
     found = [cell for _, cell in model.cells_and_names() if isinstance(cell, Dropout)]
     for number, cell in enumerate(found, 1):
         cell.set_site(number)

@@ -85,7 +85,7 @@ class AllPositions(_Edge):
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return this process's positions of the gradient."""
-        return (own_positions(self.group, dout),)
+        return (local_positions(self.group, dout),)
 
 
 class ScatterPositions(_Edge):
@@ -100,12 +100,12 @@ class ScatterPositions(_Edge):
         return (gather_positions(self.group, dout),)
 
 
-class OwnPositions(_Edge):
+class LocalPositions(_Edge):
     """This process's positions of what every process has, ``(B, S, E)`` to ``(B, S / n, E)``."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Return this process's positions."""
-        return own_positions(self.group, x)
+        return local_positions(self.group, x)
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         """Return all positions of the gradient."""
@@ -216,7 +216,7 @@ def scatter_positions(group: Collectives, x: Tensor) -> Tensor:
     return group.reduce_scatter(ops.concat(parts, 0))
 
 
-def own_positions(group: Collectives, x: Tensor) -> Tensor:
+def local_positions(group: Collectives, x: Tensor) -> Tensor:
     """``(B, S, E)`` to this process's ``(B, S / n, E)``."""
     rows, positions, width = x.shape[0], x.shape[1] // group.size, x.shape[2:]
     parts = x.reshape((rows, group.size, -1))

@@ -29,7 +29,7 @@ _LINE = 64
 _ROWS = 1024
 
 
-class Room:
+class WeightBuffer:
     """Memory for the weights of a model, all in one array: so much at a time is had in large pages, read faster.
 
     Args:
@@ -62,30 +62,30 @@ def quantize(weight: np.ndarray, values: np.ndarray) -> np.ndarray:
     return scales
 
 
-class _Held(nn.Cell):
+class _Quantized(nn.Cell):
     """A weight in fewer bits, ``(N, K)``, and products with it.
 
     Args:
         weight: In floats, ``(N, K)``.
         name: Of the parameter that it is from now on.
-        room: Where to hold it.
+        buffer: Where to hold it.
         bias: ``(N,)``; None: there is none.
         dtype: What products are computed in.
     """
 
     def __init__(
-        self, weight: np.ndarray, name: str, room: Room, bias: Parameter | None, dtype: mstype.Type
+        self, weight: np.ndarray, name: str, buffer: WeightBuffer, bias: Parameter | None, dtype: mstype.Type
     ) -> None:
         super().__init__()
-        values = room.array(weight.shape)
+        values = buffer.array(weight.shape)
         if values.dtype == np.int8:
             scale = quantize(weight, values)
         else:
             values[...] = weight
             scale = np.ones(len(weight), np.float32)
-        held = Parameter(Tensor.from_numpy(values))  # straight on, and named later: MindSpore copies what has a name
-        held.name, held.requires_grad = name, False
-        self.weight = held
+        stored = Parameter(Tensor.from_numpy(values))  # straight on, and named later: MindSpore copies what has a name
+        stored.name, stored.requires_grad = name, False
+        self.weight = stored
         self.scale = Parameter(
             Tensor(scale), name=f"{name.removesuffix('weight')}weight_scale", requires_grad=False
         )
@@ -111,24 +111,24 @@ class _Held(nn.Cell):
         return y.reshape(shape)
 
 
-class WeightOnlyLinear(_Held):
+class WeightOnlyLinear(_Quantized):
     """A :class:`mf_core.nn.Linear` made so; its weight is ``(out, in)``."""
 
-    def __init__(self, base: Linear, room: Room) -> None:
+    def __init__(self, base: Linear, buffer: WeightBuffer) -> None:
         weight = base.weight.asnumpy()
         weight = weight if base.outputs_first else weight.T
-        super().__init__(weight, base.weight.name, room, base.bias, base.dtype)
+        super().__init__(weight, base.weight.name, buffer, base.bias, base.dtype)
 
     def construct(self, x: Tensor) -> Tensor:
         """Return ``(…, out)`` for ``(…, in)``."""
         return self.product(x)
 
 
-class WeightOnlyEmbedding(_Held):
+class WeightOnlyEmbedding(_Quantized):
     """A :class:`mf_core.nn.Embedding` made so."""
 
-    def __init__(self, base: Embedding, room: Room) -> None:
-        super().__init__(base.weight.asnumpy(), base.weight.name, room, None, base.dtype)
+    def __init__(self, base: Embedding, buffer: WeightBuffer) -> None:
+        super().__init__(base.weight.asnumpy(), base.weight.name, buffer, None, base.dtype)
         self.look_up, self.rows_kernel = ops.Gather(), kernel("weight_only_rows")
 
     def construct(self, ids: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class WeightOnlyEmbedding(_Held):
         return ops.cast(self.product(x), mstype.float32)
 
 
-def hold_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> None:
+def quantize_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> None:
     """Hold the weights of a model's linear layers, and of its tables of tokens, in ``weight_dtype`` from now on.
 
     Args:
@@ -157,6 +157,6 @@ def hold_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> 
         for name, cell in model.cells_and_names()
         if isinstance(cell, Linear) or (isinstance(cell, Embedding) and cell.weight.shape[0] == vocabulary)
     }
-    room = Room(weight_dtype, sum(cell.weight.size for cell in cells.values()), len(cells))
+    buffer = WeightBuffer(weight_dtype, sum(cell.weight.size for cell in cells.values()), len(cells))
     for name, cell in cells.items():
-        replace_cell(model, name, (WeightOnlyLinear if isinstance(cell, Linear) else WeightOnlyEmbedding)(cell, room))
+        replace_cell(model, name, (WeightOnlyLinear if isinstance(cell, Linear) else WeightOnlyEmbedding)(cell, buffer))

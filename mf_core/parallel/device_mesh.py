@@ -1,4 +1,4 @@
-"""The grid of devices that a model is sharded over, and the rank of a process in it."""
+"""The grid of devices that a model is sharded over, and a process's rank."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Axis = Literal["data", "tensor", "pipeline", "model", "ends", "expert", "expert_
 
 @dataclass(frozen=True)
 class Layout:
-    """A grid of ``pipeline`` stages of ``data`` copies of ``tensor`` parts, and one process's place in it.
+    """A grid of ``pipeline`` stages of ``data`` copies of ``tensor`` parts, and one process's rank.
 
     Ranks count the parts first, then the copies, then the stages, as MindSpore's own pipelines do: processes that
     exchange most are neighbours.
@@ -60,7 +60,7 @@ class Layout:
         return self.stage == self.pipeline - 1
 
     def at(self, rank: int) -> Layout:
-        """Return the same grid, seen from another process."""
+        """Return the same grid for another rank."""
         return Layout(self.data, self.tensor, self.pipeline, self.expert, rank)
 
     def rank_of(self, stage: int, data_rank: int, tensor_rank: int) -> int:

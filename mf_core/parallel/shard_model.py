@@ -20,7 +20,7 @@ from ..nn.parallel import (
     GatherColumns,
     GatherPositions,
     GatherRows,
-    OwnPositions,
+    LocalPositions,
     ScatterPositions,
     ScatterRows,
     Sum,
@@ -169,7 +169,7 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, sharding: ShardedState
             cell.leave = ScatterPositions(group) if sequence else Sum(group)
             cell.enter = GatherPositions(group) if sequence else Copy(group)
         elif sequence:
-            cell.leave, cell.enter = OwnPositions(group), AllPositions(group)
+            cell.leave, cell.enter = LocalPositions(group), AllPositions(group)
     if matches(path, plan.heads):
         cell.num_heads //= size
         if hasattr(cell, "shard_heads"):
@@ -197,6 +197,6 @@ def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, sharding: Shar
             range(first, first + count),
             gather=GatherRows(group) if shared else None,
             scatter=ScatterRows(group) if shared else None,
-            positions=OwnPositions(sharding.group("tensor")) if sequence else None,
+            positions=LocalPositions(sharding.group("tensor")) if sequence else None,
             totals=tuple(totals),
         )

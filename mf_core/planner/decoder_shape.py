@@ -51,7 +51,7 @@ class Decoder:
         """Return the sizes of a model, or of its outline.
 
         Args:
-            model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.planner.meta_model.Outline`.
+            model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.planner.meta_model.MetaModel`.
 
         Raises:
             UnsupportedError: It is no decoder.

@@ -27,7 +27,7 @@ _FEW = 4
 
 
 @dataclass(frozen=True)
-class Outline:
+class MetaModel:
     """What is known of a model without its weights.
 
     Attributes:
@@ -57,7 +57,7 @@ class Outline:
         return tuple(dict.fromkeys(found))
 
 
-def outline(model_class: type[PretrainedModel], config: PretrainedConfig) -> Outline:
+def build_meta_model(model_class: type[PretrainedModel], config: PretrainedConfig) -> MetaModel:
     """Return the outline of ``model_class(config)``.
 
     Args:
@@ -74,7 +74,7 @@ def outline(model_class: type[PretrainedModel], config: PretrainedConfig) -> Out
         shapes = grown if grown is not None else _made(model_class, config)[0]
     layers, heads, width = model.cache_shape
     cache_shape = (count if isinstance(count, int) else layers, heads, width)
-    return Outline(model_class, config, shapes, cache_shape, model.parallel_plan)
+    return MetaModel(model_class, config, shapes, cache_shape, model.parallel_plan)
 
 
 def _made(model_class: type[PretrainedModel], config: PretrainedConfig) -> tuple[Shapes, Any]:

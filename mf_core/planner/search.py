@@ -12,7 +12,7 @@ from ..parallel.plan import ShardSpec
 from ..parallel.validate import check_fit
 from .decoder_shape import Decoder
 from .memory import Estimate, Memory, Step
-from .meta_model import Outline
+from .meta_model import MetaModel
 from .overhead import PROCESS
 from .traffic import Traffic, traffic
 
@@ -83,7 +83,7 @@ class Refusal:
 
 
 def candidates(
-    model: Outline,
+    model: MetaModel,
     step: Step,
     machine: Machine,
     *,

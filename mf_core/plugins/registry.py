@@ -43,7 +43,7 @@ RUNTIME = "(registered)"
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """One claim to a name.
 
     Attributes:
@@ -134,8 +134,8 @@ class Registry:
     def __init__(self, records: Sequence[PluginRecord] | None = None) -> None:
         self._lock = threading.RLock()
         self._records: list[PluginRecord] | None = None
-        self._entries: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-        self._runtime: dict[str, dict[str, Entry]] = defaultdict(dict)
+        self._entries: dict[str, dict[str, list[RegistryEntry]]] = defaultdict(lambda: defaultdict(list))
+        self._runtime: dict[str, dict[str, RegistryEntry]] = defaultdict(dict)
         if records is not None:
             self._take(records)
 
@@ -156,7 +156,7 @@ class Registry:
         self._load()
         return sorted({*self._entries[kind], *self._runtime[kind]})
 
-    def entries(self, kind: str) -> list[Entry]:
+    def entries(self, kind: str) -> list[RegistryEntry]:
         """Return every claim of a kind, sorted by name and owner."""
         return [entry for name in self.names(kind) for entry in self._claims(kind, name)]
 
@@ -166,11 +166,11 @@ class Registry:
         owner, bare = _split(name)
         return bool(self._claims(kind, bare, owner))
 
-    def find(self, kind: str, name: str, owner: str | None = None) -> Entry:
+    def find(self, kind: str, name: str, owner: str | None = None) -> RegistryEntry:
         """Return the claim to a name.
 
         Args:
-            kind: See :class:`Entry`.
+            kind: See :class:`RegistryEntry`.
             name: The name, or ``"distribution:name"``.
             owner: A distribution that is taken where several claim the name.
 
@@ -214,11 +214,11 @@ class Registry:
                 f"the {_label(kind)} {name!r} is already provided by {claims[0].owner}", value=name,
                 hint="choose another name, or pass exist_ok=True to put yours in its place",
             )
-        self._runtime[kind][name] = Entry(kind, name, RUNTIME, target)
+        self._runtime[kind][name] = RegistryEntry(kind, name, RUNTIME, target)
         if kind != "task":
-            self._runtime["export"][target.__name__] = Entry("export", target.__name__, RUNTIME, target)
+            self._runtime["export"][target.__name__] = RegistryEntry("export", target.__name__, RUNTIME, target)
 
-    def _claims(self, kind: str, name: str, owner: str | None = None) -> list[Entry]:
+    def _claims(self, kind: str, name: str, owner: str | None = None) -> list[RegistryEntry]:
         """Return the claims to a name: the user's own alone where there is one, or the named owner's."""
         runtime, claims = self._runtime[kind].get(name), self._entries[kind].get(name, [])
         if owner is not None:
@@ -256,10 +256,10 @@ class Registry:
         presets = {name: p for p in getattr(spec, "presets", ()) for name in (p.name, *p.aliases)}
         for kind, name in names_of(spec):
             preset = presets.get(name) if kind == "preset" else None
-            self._entries[kind][name].append(Entry(kind, name, owner, target, spec, preset))
+            self._entries[kind][name].append(RegistryEntry(kind, name, owner, target, spec, preset))
         export = target.partition(":")[2]
         if all(entry.owner != owner for entry in self._entries["export"][export]):
-            self._entries["export"][export].append(Entry("export", export, owner, target, spec))
+            self._entries["export"][export].append(RegistryEntry("export", export, owner, target, spec))
 
     def _unknown(self, kind: str, name: str) -> NotRegisteredError | NotInstalledError | PluginError:
         label = _label(kind)
@@ -299,7 +299,7 @@ class Registry:
             hint=f"installed: {', '.join(known)}" if known else "`mf models --installable` lists the project's",
         )
 
-    def _heads(self, family: str, owner: str | None) -> dict[str, Entry]:
+    def _heads(self, family: str, owner: str | None) -> dict[str, RegistryEntry]:
         """Return the heads of a family's models, with a claim to each."""
         kinds = [kind for kind in self.kinds() if kind.startswith("model:")]
         claims = {kind.partition(":")[2]: self._claims(kind, family, owner) for kind in kinds}

@@ -272,7 +272,7 @@ class _NextIds(nn.Cell):
 
 
 class _Visible(nn.Cell):
-    """Which place may look at which, ``(B, S, S)``: those of one segment."""
+    """The attention mask of packed rows, ``(B, S, S)``: positions attend within their segment."""
 
     operators: ClassVar[Operators] = {"equal": ("rows - -", "rows - -")}
 
@@ -292,9 +292,9 @@ class _Visible(nn.Cell):
 
 
 def _restarted(segments: np.ndarray) -> np.ndarray:
-    """Return each place's number within its own segment, from 0."""
-    places = np.arange(segments.shape[1], dtype=np.int32)[None]
+    """Return each position within its segment, from 0."""
+    positions = np.arange(segments.shape[1], dtype=np.int32)[None]
     begins = np.ones(segments.shape, bool)
     begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
-    restarted: np.ndarray = places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    restarted: np.ndarray = positions - np.maximum.accumulate(np.where(begins, positions, 0), axis=1)
     return restarted.astype(np.int32)

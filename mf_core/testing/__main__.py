@@ -19,7 +19,7 @@ def main(distribution: str, report: str, *pytest_options: str) -> int:
     import pytest
 
     from .contracts.plugin import records_of
-    from .reporting import Recorder
+    from .reporting import ResultRecorder
 
     packages = {record.module.partition(".")[0] for record in records_of(distribution)}
     path = Path(report).resolve()
@@ -28,7 +28,7 @@ def main(distribution: str, report: str, *pytest_options: str) -> int:
         Path("test_plugin.py").write_text(_TESTS.format(distribution=distribution), encoding="utf-8")
         Path("pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--tb=no", *pytest_options]
-        code = pytest.main([*options, "test_plugin.py"], plugins=[Recorder(path, packages)])
+        code = pytest.main([*options, "test_plugin.py"], plugins=[ResultRecorder(path, packages)])
         os.chdir(path.parent)
     return int(code)
 

@@ -12,7 +12,7 @@ from ..errors import MFError, describe
 from .contracts.contract import Fault, reason_of
 
 
-class Recorder:
+class ResultRecorder:
     """Writes events: ``start`` and ``end`` of each check, and ``done`` when all have been run.
 
     Args:

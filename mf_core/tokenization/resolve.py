@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checkpoint.locate import Checkpoint
 from ..errors import FileMissingError, IntegrityError, NotInstalledError, NotRegisteredError
-from ..plugins.registry import RUNTIME, Entry, registry
+from ..plugins.registry import RUNTIME, RegistryEntry, registry
 from .base import PretrainedTokenizer, read_class_name
 from .fast import TOKENIZER_FILE, FastTokenizer
 
@@ -33,7 +33,7 @@ def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
         return FastTokenizer.from_checkpoint(checkpoint, **options)
 
 
-def find_class(kind: str, base: type, checkpoint: Checkpoint) -> Entry:
+def find_class(kind: str, base: type, checkpoint: Checkpoint) -> RegistryEntry:
     """Find the tokenizer or processor class of a checkpoint: the one that its own file names, or its family's.
 
     Args:
@@ -55,7 +55,7 @@ def find_class(kind: str, base: type, checkpoint: Checkpoint) -> Entry:
     return entry
 
 
-def _of_another_family(kind: str, class_name: str, checkpoint: Checkpoint) -> Entry | None:
+def _of_another_family(kind: str, class_name: str, checkpoint: Checkpoint) -> RegistryEntry | None:
     """Return the class that a checkpoint's file names if exactly one plugin offers it, for another family.
 
     A model may have been trained with any tokenizer, such as one of a plugin that brings no models.

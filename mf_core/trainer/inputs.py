@@ -14,7 +14,7 @@ from ..checkpoint.locate import Checkpoint
 from ..errors import ArgumentTypeError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import ParallelConfig
-from ..plugins.registry import Entry, load_target
+from ..plugins.registry import RegistryEntry, load_target
 from ..utils.files import write_text
 from ..utils.settings import dump_yaml
 from .arguments import TrainingArguments
@@ -24,7 +24,7 @@ from .recipe import TrainingRecipe
 RUN_FILE = "run.yaml"
 
 
-def recipe_of(entry: Entry, task: str) -> type[TrainingRecipe]:
+def recipe_of(entry: RegistryEntry, task: str) -> type[TrainingRecipe]:
     """Return a task's recipe; raise UnsupportedError where it has none."""
     recipe = getattr(entry.spec, "recipe", None)
     if recipe is None:

@@ -26,13 +26,13 @@ def state_to_json(state: RandomState | None) -> Any:
     """Return the states as JSON has them."""
     if state is None:
         return None
-    (version, numbers, gauss), (kind, keys, place, has_gauss, cached) = state
-    return [[version, list(numbers), gauss], [kind, np.asarray(keys).tolist(), place, has_gauss, cached]]
+    (version, numbers, gauss), (kind, keys, position, has_gauss, cached) = state
+    return [[version, list(numbers), gauss], [kind, np.asarray(keys).tolist(), position, has_gauss, cached]]
 
 
 def state_from_json(data: Any) -> RandomState | None:
     """Return what :func:`state_to_json` was given."""
     if data is None:
         return None
-    (version, numbers, gauss), (kind, keys, place, has_gauss, cached) = data
-    return (version, tuple(numbers), gauss), (kind, np.array(keys, np.uint32), place, has_gauss, cached)
+    (version, numbers, gauss), (kind, keys, position, has_gauss, cached) = data
+    return (version, tuple(numbers), gauss), (kind, np.array(keys, np.uint32), position, has_gauss, cached)

@@ -107,6 +107,6 @@ def dump_yaml(data: Mapping[str, Any]) -> str:
 def explain(whose: str, error: ValidationError) -> tuple[str, Any]:
     """Return what is wrong first, as ``"Owner: field=value: reason"``, and the value; for pydantic's errors."""
     first = error.errors()[0]
-    place, value = ".".join(str(part) for part in first["loc"]), first.get("input")
+    path, value = ".".join(str(part) for part in first["loc"]), first.get("input")
     message = first["msg"].removeprefix("Value error, ")
-    return (f"{whose}: {place}={value!r}: {message}", value) if place else (f"{whose}: {message}", None)
+    return (f"{whose}: {path}={value!r}: {message}", value) if path else (f"{whose}: {message}", None)

@@ -83,13 +83,13 @@ def test_wrong_use_is_an_error_that_says_what_is_wrong(cluster):
     for rank, told in enumerate(cluster):
         errors = told["errors"]
         for name in ("root", "root in a graph"):
-            assert errors[name].startswith("ArgumentError [MF202] broadcast from place 2: the group (0, 1) has 2")
+            assert errors[name].startswith("ArgumentError [MF202] broadcast from index 2: the group (0, 1) has 2")
         assert "place -1" in errors["negative root"]
         for name in ("rows", "rows in a graph"):
             assert "reduce_scatter: the first axis of (3, 2) cannot be split over 2 processes" in errors[name]
         assert "all_gather of an array without axes" in errors["no axis"]
         assert f"send to place {rank} of the group (0, 1): that is this process itself" in errors["send to itself"]
-        assert "receive from place 5: the group (0, 1) has 2" in errors["recv from nobody"]
+        assert "receive from index 5: the group (0, 1) has 2" in errors["recv from nobody"]
         assert errors["int64"].startswith("ArgumentTypeError [MF203] collectives on CPU take no Int64")
 
 
@@ -104,9 +104,9 @@ def test_a_process_by_itself_keeps_its_arrays_and_has_nobody_to_send_to():
     alone.barrier()
     with pytest.raises(ArgumentError, match="this process itself"):
         alone.send(x, 0)
-    with pytest.raises(ArgumentError, match=r"receive from place 1: the group \(3,\) has 1"):
+    with pytest.raises(ArgumentError, match=r"receive from index 1: the group \(3,\) has 1"):
         alone.recv(x, 1)
     with pytest.raises(ArgumentError, match=r"exchange is between two processes; the group \(3,\) has 1"):
         alone.exchange(x)
-    with pytest.raises(ArgumentError, match="broadcast from place 3"):
+    with pytest.raises(ArgumentError, match="broadcast from index 3"):
         alone.broadcast(x, 3)

@@ -67,9 +67,9 @@ def test_the_cache_of_a_reordered_row_is_the_others(model):
     with CachedRows(model, 3) as rows:
         rows.put([[3, 4], [5, 6], [7, 8, 9]])
         rows.reorder([2, 0, 2])
-        assert rows.held == [[7, 8, 9], [3, 4], [7, 8, 9]]
+        assert rows.cached == [[7, 8, 9], [3, 4], [7, 8, 9]]
         rows.reorder([1, 1, 1])
         logits = rows.put([[1], [1], [2]])[:, -1]
-        assert rows.held == [[3, 4, 1], [3, 4, 1], [3, 4, 2]]
-    for row, ids in zip(logits, rows.held, strict=True):
+        assert rows.cached == [[3, 4, 1], [3, 4, 1], [3, 4, 2]]
+    for row, ids in zip(logits, rows.cached, strict=True):
         np.testing.assert_allclose(row, model(ms.Tensor([ids], ms.int32)).asnumpy()[0, -1], atol=2e-5)

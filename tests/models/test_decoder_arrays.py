@@ -56,7 +56,7 @@ def differ(model):
 def test_models_that_are(family, fields, weight_dtype):
     model = small(family, **fields)
     if weight_dtype is not None:
-        model.hold_weights(weight_dtype)
+        model.quantize_weights(weight_dtype)
     assert is_direct(model)
     apart, largest = differ(model)
     assert apart < 2e-5 * largest

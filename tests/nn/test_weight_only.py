@@ -120,7 +120,7 @@ def test_a_model_that_has_computed_changes_too(family, model):
     prompt = list(range(1, 9))
     made.generate(prompt, max_new_tokens=4, do_sample=False)
     before = logits(made, [prompt])
-    made.hold_weights("int8")
+    made.quantize_weights("int8")
     after = logits(made, [prompt])
     made.generate(prompt, max_new_tokens=4, do_sample=False)
     assert 0 < np.abs(after - before).max() < 0.1 * np.abs(before).max()
@@ -131,13 +131,13 @@ def test_a_model_that_has_computed_changes_too(family, model):
 
 def test_what_cannot_be_done_is_said(tmp_path):
     held = small()
-    held.hold_weights("int8")
+    held.quantize_weights("int8")
     with pytest.raises(UnsupportedError, match="held in int8 is not saved"):
         held.save_pretrained(tmp_path)
     with pytest.raises(UnsupportedError, match="gets no adapters"):
         add_lora(held)
     with pytest.raises(UnsupportedError, match="they are held in int8 already"):
-        held.hold_weights("bfloat16")
+        held.quantize_weights("bfloat16")
     trainer = Trainer(
         TrainingArguments(output_dir=str(tmp_path / "out"), max_steps=1, batch_size=1), task="text_generation",
         model=held, train_dataset=[np.arange(9, dtype=np.int32)],
@@ -148,13 +148,13 @@ def test_what_cannot_be_done_is_said(tmp_path):
     adapted = small()
     add_lora(adapted, LoraConfig(r=2))
     with pytest.raises(UnsupportedError, match="merge_lora"):
-        adapted.hold_weights("int8")
+        adapted.quantize_weights("int8")
 
 
 def test_another_type_is_refused_before_anything_is_loaded():
     with pytest.raises(ArgumentError, match="weight_dtype='int4' is none of 'int8', 'bfloat16'"):
         AutoModel.from_pretrained("gpt2_tiny", weight_dtype="int4")
     with pytest.raises(ArgumentError, match="weight_dtype='int4' is none of 'int8', 'bfloat16'"):
-        small().hold_weights("int4")
-    with pytest.raises(ArgumentError, match=r"model\.hold_weights\('int8'\)"):
+        small().quantize_weights("int4")
+    with pytest.raises(ArgumentError, match=r"model\.quantize_weights\('int8'\)"):
         pipeline("text_generation", AutoModel.from_pretrained("gpt2_tiny"), weight_dtype="int8")

@@ -15,7 +15,7 @@ from mf_core.cli import main
 from mf_core.errors import ArgumentError
 from mf_core.nn import skip_init
 from mf_core.parallel import ParallelConfig
-from mf_core.planner.meta_model import outline
+from mf_core.planner.meta_model import build_meta_model
 
 TINY = ("--model", "gpt2_tiny", "--dtype", "fp32")  # 4 layers, 4 heads
 
@@ -47,7 +47,7 @@ def made(model_class, config):
     [("gpt2", 124_439_808), ("gpt2_medium", 354_823_168), ("gpt2_large", 774_030_080), ("gpt2_xl", 1_557_611_200)],
 )
 def test_the_sizes_are_the_published_ones(name, published):
-    assert outline(GPT2LMHeadModel, AutoConfig.from_pretrained(name)).num_parameters == published
+    assert build_meta_model(GPT2LMHeadModel, AutoConfig.from_pretrained(name)).num_parameters == published
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_sizes_are_the_published_ones(name, published):
 )
 def test_an_outline_has_the_names_and_shapes_of_the_model_in_its_order(model_class, config):
     real = made(model_class, config)
-    found = outline(model_class, config)
+    found = build_meta_model(model_class, config)
     assert list(found.shapes.items()) == [(name, tuple(p.shape)) for name, p in real.parameters_and_names()]
     assert len(found.blocks) == len(real.blocks) and found.cache_shape == real.cache_shape
 
@@ -78,7 +78,8 @@ class Alternating(GPT2LMHeadModel):
 def test_layers_that_are_not_alike_are_not_taken_for_alike():
     config = GPT2Config(num_layers=7, hidden_size=32, num_heads=4)
     real = made(Alternating, config)
-    assert outline(Alternating, config).shapes == {name: tuple(p.shape) for name, p in real.parameters_and_names()}
+    expected = {name: tuple(p.shape) for name, p in real.parameters_and_names()}
+    assert build_meta_model(Alternating, config).shapes == expected
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory by Linux's means")

@@ -66,7 +66,7 @@ import importlib.util, json, shutil, sys
 from pathlib import Path
 import pytest
 from mf_core import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from mf_core.testing.reporting import Recorder
+from mf_core.testing.reporting import ResultRecorder
 file, suffixes, ids = json.loads(sys.argv[1])
 for suffix in suffixes:
     folder = f"{Path(file).parent}/model{suffix}"
@@ -77,7 +77,7 @@ for suffix in suffixes:
     AutoTokenizer.from_pretrained(f"letters{suffix}_tiny").save_pretrained(folder)
 report = Path(file).with_suffix(".jsonl")
 options = ["-q", "--tb=no", "-p", "no:cacheprovider", "--import-mode=importlib"]
-pytest.main([*options, *(f"{file}::{name}" for name in ids)], plugins=[Recorder(report, set())])
+pytest.main([*options, *(f"{file}::{name}" for name in ids)], plugins=[ResultRecorder(report, set())])
 ends = [event for event in map(json.loads, report.read_text().splitlines()) if event["event"] == "end"]
 print(json.dumps([[*event["id"].split("::")[1:], event["outcome"], event["what"]] for event in ends]))
 """

@@ -109,7 +109,7 @@ def write_mindrecord(
             writer.write_raw_data([_plain(row, names, count + i) for i, row in enumerate(chunk)])
             count += len(chunk)
         writer.commit()
-        _place(folder, target)
+        _move_into_place(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return count
@@ -134,7 +134,7 @@ def _plain(row: Mapping[str, np.ndarray], names: list[str], number: int) -> dict
     return {name: column.astype(np.int32) for name, column in columns.items()}
 
 
-def _place(folder: Path, target: Path) -> None:
+def _move_into_place(folder: Path, target: Path) -> None:
     """Move file and index to their places. The file comes last and goes first, so that where it is, both are whole."""
     umask = os.umask(0)
     os.umask(umask)

@@ -29,7 +29,7 @@ def load_tensors(
         folder: The checkpoint.
         parameters: This process's, by name.
         index: Where the states of all processes are; None: this one has all.
-        layout: This process's place among them.
+        layout: The grid and this process's rank.
 
     Raises:
         CheckpointError: A name or shape differs.

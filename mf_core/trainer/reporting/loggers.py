@@ -124,7 +124,7 @@ class TensorBoard:
         return self._writer
 
 
-class Recorder(Callback):
+class MetricsRecorder(Callback):
     """Writes log lines and evaluations to ``metrics.jsonl``, and to TensorBoard's files where ``report_to`` asks.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import TrainingArguments
-from .loggers import Recorder
+from .loggers import MetricsRecorder
 from .profiling import Profile
 from .progress import Progress
 
@@ -21,5 +21,5 @@ def reporters(directory: Path, args: TrainingArguments, summary: Any) -> list[An
     """
     progress = Progress()
     progress.say(f"data: {summary}")
-    found: list[Any] = [progress, Recorder(directory, args)]
+    found: list[Any] = [progress, MetricsRecorder(directory, args)]
     return [*found, Profile(directory / "profile")] if args.profile else found

@@ -18,16 +18,16 @@ from .train_step import TrainStep
 
 
 @dataclass(frozen=True)
-class Part:
+class MicroBatch:
     """A micro-batch.
 
     Attributes:
-        place: Number of the batch that it is of, within the step.
-        first_row: Its first row's place in that batch of all copies of the model.
+        number: Index of its batch within the step.
+        first_row: Index of its first row in the global batch, that of all model copies together.
         batch: Its arrays.
     """
 
-    place: int
+    number: int
     first_row: int
     batch: tuple[Tensor, ...]
 
@@ -79,24 +79,24 @@ class ClusterStep(TrainStep):
         self.reducer.broadcast_weights()
         return result  # type: ignore[no-any-return]
 
-    def add_gradients(self, number: int, parts: Sequence[Part]) -> None:
+    def add_gradients(self, number: int, parts: Sequence[MicroBatch]) -> None:
         """Add the gradients of micro-batches to the sums."""
         for part in parts:
             self.set_key(number, part)
             self.gather(*part.batch)
 
-    def set_key(self, number: int, part: Part) -> None:
+    def set_key(self, step: int, part: MicroBatch) -> None:
         """Set what dropout draws from: what one process would draw that took the batch of all copies."""
-        set_random_key(self.seed, number, part.place, first_row=part.first_row)
+        set_random_key(self.seed, step, part.number, first_row=part.first_row)
 
-    def _parts(self, batches: Sequence[Batch]) -> list[Part]:
+    def _parts(self, batches: Sequence[Batch]) -> list[MicroBatch]:
         parts = []
-        for place, batch in enumerate(batches):
+        for number, batch in enumerate(batches):
             rows, size = len(batch[0]), self.reducer.part_size(batch)
             before = self.reducer.layout.data_rank * rows
             for start in range(0, rows, size):
                 arrays = tuple(Tensor(array[start : start + size]) for array in batch)
-                parts.append(Part(place, before + start, arrays))
+                parts.append(MicroBatch(number, before + start, arrays))
         return parts
 
     @ms.jit

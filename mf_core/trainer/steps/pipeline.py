@@ -20,7 +20,7 @@ from ...optim.optimizers import Optimizer
 from ...parallel import Layout
 from ..arguments import TrainingArguments
 from ..recipe import TrainingRecipe
-from .cluster_step import ClusterStep, Part
+from .cluster_step import ClusterStep, MicroBatch
 from .grad_reducer import GradReducer
 
 
@@ -28,7 +28,7 @@ class Neighbours:
     """Speaks with the stages before and after this one.
 
     Args:
-        layout: The grid, and this process's place in it.
+        layout: The grid, and this process's rank.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -95,8 +95,8 @@ class PipelineStep(ClusterStep):
         self.is_first = layout.is_first
         objective = _StageObjective(network, self.scale if scaled else None, layout.is_last)
         # The gradient of what the stage before made comes first, but in the first stage.
-        place = None if self.is_first else 0
-        self.gradient = ms.value_and_grad(objective, place, weights=self.weights, has_aux=True)
+        argument = None if self.is_first else 0
+        self.gradient = ms.value_and_grad(objective, argument, weights=self.weights, has_aux=True)
         self.neighbours = Neighbours(layout)
         self.is_compiled = False
 
@@ -115,7 +115,7 @@ class PipelineStep(ClusterStep):
         self.target_sum.asnumpy()
         self.is_compiled = True
 
-    def add_gradients(self, number: int, parts: Sequence[Part]) -> None:
+    def add_gradients(self, number: int, parts: Sequence[MicroBatch]) -> None:
         """See the base class."""
         layout, talk = self.layout, self.neighbours
         like = self.recipe.hidden_like(parts[0].batch)
@@ -191,7 +191,7 @@ class PipelineEvaluation(nn.Cell):
 
     Args:
         recipe: Makes the stage's network.
-        layout: The grid, and this process's place in it.
+        layout: The grid, and this process's rank.
     """
 
     def __init__(self, recipe: TrainingRecipe, layout: Layout) -> None:

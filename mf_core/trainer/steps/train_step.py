@@ -85,8 +85,8 @@ class TrainStep(nn.Cell):
             Mean loss, number of targets, and the gradient's global norm before clipping, all on the device.
         """
         *earlier, last = batches
-        for place, batch in enumerate(earlier):
-            set_random_key(self.seed, number, place)
+        for index, batch in enumerate(earlier):
+            set_random_key(self.seed, number, index)
             self.gather(*map(Tensor, batch))
         set_random_key(self.seed, number, len(earlier))
         return self(Tensor(rate, ms.float32), *map(Tensor, last))  # type: ignore[no-any-return]
