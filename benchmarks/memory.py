@@ -134,22 +134,22 @@ def estimated(case, model):
     from mf_core import context
     from mf_core.nn.kernels import in_use
     from mf_core.parallel import ParallelConfig, ParallelPlan, RecomputeConfig, shard_specs
-    from mf_core.planner.decoder_shape import Decoder
-    from mf_core.planner.memory import Estimate, Step
+    from mf_core.planner.decoder_shape import DecoderShape
+    from mf_core.planner.memory import Estimate, StepShape
     from mf_core.planner.meta_model import build_meta_model
 
     parallel = ParallelConfig(**case["parallel"])
     layout = parallel.layout(context.current().rank_id if case["parallel"] else 0)
     whole = build_meta_model(type(model), model.config)
     size = 2 if case["dtype"] == "float16" else 4
-    step = Step(
+    step = StepShape(
         case["rows"], case["length"], size, case["optim"], case["accumulation"], parallel,
         RecomputeConfig(**case["recompute"]), kernels=in_use(),
     )  # fmt: skip
     specs = shard_specs(
         whole.parallel_plan or ParallelPlan(), whole.shapes, layout, vocabulary=not parallel.vocab_emb_dp
     )  # fmt: skip
-    memory = Estimate(Decoder.of(whole), specs, step, layout, len(whole.blocks)).memory()
+    memory = Estimate(DecoderShape.of(whole), specs, step, layout, len(whole.blocks)).memory()
     return {**memory.as_dict(), "total": memory.total}
 
 

@@ -287,13 +287,13 @@ def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         by_lower.setdefault(candidate.lower(), candidate)
     for cutoff, most in ((0.8, limit), (0.6, 1)):  # several that are very close, or the best of those that are a bit
         matches = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=cutoff)
-        alike = [match for match in matches if _may_be_a_slip(name.lower(), match)]
+        alike = [match for match in matches if _may_be_typo(name.lower(), match)]
         if alike:
             return [by_lower[match] for match in alike]
     return []
 
 
-def _may_be_a_slip(name: str, other: str) -> bool:
+def _may_be_typo(name: str, other: str) -> bool:
     """Tell whether each word of a name could be a slip of the other's: ``num_labels`` is none of ``num_layers``."""
     import difflib
 

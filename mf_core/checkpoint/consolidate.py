@@ -41,7 +41,7 @@ def whole_tensors(folder: str | Path, kind: Kind = "weights") -> list[LazyTensor
             stored = stored_tensors(path / OPTIMIZER_FILE) if (path / OPTIMIZER_FILE).is_file() else {}
         return [LazyTensor(name, tensor.shape, tensor.dtype, tensor.read) for name, tensor in stored.items()]
     index = Index.read(path)
-    pieces, faults = find_pieces(path, index, kind)
+    pieces, faults = find_shards(path, index, kind)
     if faults:
         raise faults[0]
     return [
@@ -55,7 +55,7 @@ def _join(name: str, entry: ShardedTensor, layout: Layout, kind: Kind, pieces: P
     return whole_of(parts, entry, layout)
 
 
-def find_pieces(folder: Path, index: Index, kind: Kind) -> tuple[Pieces, list[MFError]]:
+def find_shards(folder: Path, index: Index, kind: Kind) -> tuple[Pieces, list[MFError]]:
     """Return the shards of a sharded checkpoint that its index names, and the faults that were found."""
     entries = index.tensors(kind)
     wanted: dict[str, list[str]] = {}

@@ -14,7 +14,7 @@ from ..errors import FileMissingError, IntegrityError, MFError, describe
 from ..parallel.device_mesh import Layout
 from ..utils.commit import finish
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
-from .consolidate import find_pieces
+from .consolidate import find_shards
 from .safetensors_reader import StoredTensor, adapter_weights, stored_tensors, weights_of_folder
 from .sharded import OPTIMIZER_FILE, Index, Kind, is_sharded, shard_file
 from .tensor_shards import ShardedTensor, writers
@@ -82,7 +82,7 @@ def _read(path: Path, faults: list[MFError], *, needed: bool = False) -> Mapping
 
 
 def _sharded(folder: Path, index: Index, kind: Kind, faults: list[MFError]) -> dict[str, Any]:
-    pieces, wrong = find_pieces(folder, index, kind)
+    pieces, wrong = find_shards(folder, index, kind)
     faults.extend(wrong)
     entries = index.tensors(kind)
     ranks = {rank for entry in entries.values() for part in writers(entry, index.layout) for rank in part}

@@ -124,14 +124,14 @@ def split(
     index = Index(layout.at(0), entries, state_entries(kept, entries, layout, optimizer_shard=optimizer_shard))
     with new_folder(target, source, overwrite) as aside:
         (aside / SHARDS).mkdir()
-        _write_pieces(aside, index, "weights", weights, on_tensor)
-        _write_pieces(aside, index, "optimizer", states, on_tensor)
+        _write_shards(aside, index, "weights", weights, on_tensor)
+        _write_shards(aside, index, "optimizer", states, on_tensor)
         index.write(aside)
         copy_rest(source, aside)
     return index
 
 
-def _write_pieces(
+def _write_shards(
     folder: Path, index: Index, kind: Kind, tensors: list[LazyTensor], on_tensor: OnTensor | None
 ) -> None:
     """Write the files of all ranks side by side: each tensor is read once, and its shards go into their files."""

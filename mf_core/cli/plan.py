@@ -15,7 +15,7 @@ from .settings import add_set_option, put_settings
 from .table import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..planner.memory import Step
+    from ..planner.memory import StepShape
     from ..planner.meta_model import MetaModel
     from ..planner.search import Candidate, Machine, Refusal
 
@@ -110,9 +110,9 @@ def _meta_model(name: str, settings: Sequence[str]) -> MetaModel:
     return build_meta_model(model_class, model_class.config_class.from_dict(checkpoint.config, **fields))
 
 
-def _step(options: argparse.Namespace, model: MetaModel) -> Step:
+def _step(options: argparse.Namespace, model: MetaModel) -> StepShape:
     from ..parallel.config import ParallelConfig, RecomputeConfig
-    from ..planner.memory import Step
+    from ..planner.memory import StepShape
 
     length = options.seq_length or int(getattr(model.config, "seq_length", 0))
     longest = int(getattr(model.config, "seq_length", length))
@@ -121,7 +121,7 @@ def _step(options: argparse.Namespace, model: MetaModel) -> Step:
             f"--seq-length {length} is not from 1 to the model's {longest}", value=length,
             hint=f"--set seq_length={length} plans a model with more positions",
         )  # fmt: skip
-    return Step(
+    return StepShape(
         options.batch_size or 1, length, 2 if options.dtype == "fp16" else 4, options.optim,
         parallel=ParallelConfig(use_seq_parallel=options.seq_parallel, vocab_emb_dp=not options.split_vocabulary),
         recompute=RecomputeConfig(recompute=options.recompute, select_recompute=options.select_recompute),
@@ -167,7 +167,7 @@ def _flops(text: str) -> float:
 def _show(
     options: argparse.Namespace,
     model: MetaModel,
-    step: Step,
+    step: StepShape,
     machine: Machine,
     found: Sequence[Candidate],
     refused: Sequence[Refusal],
@@ -261,7 +261,7 @@ def _advice(options: argparse.Namespace, found: Sequence[Candidate], refused: Se
 
 
 def _data(
-    model: MetaModel, step: Step, machine: Machine, found: Sequence[Candidate], refused: Sequence[Refusal]
+    model: MetaModel, step: StepShape, machine: Machine, found: Sequence[Candidate], refused: Sequence[Refusal]
 ) -> dict[str, Any]:
     return {
         "model": model.model_class.__name__, "parameters": model.num_parameters, "layers": len(model.blocks),

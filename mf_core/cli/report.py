@@ -172,7 +172,7 @@ def draw(runs: Mapping[str, Records]) -> Figure:
     axes = figure.subplot_mosaic(rows, height_ratios=[3, 2][: len(rows)])
     colours = _colours(len(runs))
     for name, axis in axes.items():
-        _dress(axis, _PANELS.get(name, "loss (nats)"))
+        _style_axis(axis, _PANELS.get(name, "loss (nats)"))
         for colour, records in zip(colours, runs.values(), strict=True):
             _plot(axis, curve(records, name), color=colour, **_LINE)
             if name == "loss":
@@ -193,7 +193,7 @@ def _plot(axis: Axes, points: Mapping[int, float], **style: Any) -> None:
         axis.plot(list(points), list(points.values()), **style)
 
 
-def _dress(axis: Axes, label: str) -> None:
+def _style_axis(axis: Axes, label: str) -> None:
     axis.set_xlabel("step", fontsize=12)
     axis.set_ylabel(label, fontsize=12)
     axis.tick_params(labelsize=11)

@@ -16,7 +16,7 @@ _LOGGED = re.compile(r"\[(INFO|WARNING|ERROR|CRITICAL)\] [A-Z_]+\(\d+,")
 MOST, LAST = 100, 20
 
 
-def manner_of_death(code: int) -> str:
+def exit_reason(code: int) -> str:
     """Return in words how a process ended: ``"exited with code 3"``, ``"was killed by SIGKILL"``.
 
     Args:
@@ -32,12 +32,12 @@ def manner_of_death(code: int) -> str:
     return f"was killed by {name}{note}"
 
 
-def last_words(log: Path, code: int) -> list[str]:
+def log_excerpt(log: Path, code: int) -> list[str]:
     """Return the last traceback in a log, with those of its causes; without one, the last lines.
 
     Args:
         log: The file; one that is not there counts as empty.
-        code: As of :func:`manner_of_death`. What a signal kills has no traceback of its own.
+        code: As of :func:`exit_reason`. What a signal kills has no traceback of its own.
     """
     lines = [line for line in _tail(log) if not _LOGGED.match(line)]
     starts = [number for number, line in enumerate(lines) if line == _TRACEBACK]

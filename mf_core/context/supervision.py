@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..errors import BackendError
 from . import guard
-from .crash_report import last_words, manner_of_death
+from .crash_report import exit_reason, log_excerpt
 from .log_tee import Echo, abandon
 from .subreaper import Scratch, adopting, caught_signals, guarded
 
@@ -113,7 +113,7 @@ class Supervisor:
             tell_guard = stack.enter_context(guarded(arguments, (*scratch.pipes, self.lock)))
             stack.callback(self._end, [], 0)
             if not self._start(scratch):
-                return self._obey()
+                return self._handle_signal()
             tell_guard([worker.pid for worker in self.workers])
             scratch.open_gate()
             return self._watch()
@@ -139,9 +139,9 @@ class Supervisor:
             elif variables.get("MS_ROLE") == "MS_WORKER":
                 found[self.ranks[int(variables["DEVICE_ID"])]] = pid
         if msrun.returncode or len(found) != len(self.ranks):
-            words = last_words(said, msrun.returncode)
+            words = log_excerpt(said, msrun.returncode)
             raise BackendError(
-                f"msrun {manner_of_death(msrun.returncode)}, with {len(found)} of {len(self.ranks)} processes started",
+                f"msrun {exit_reason(msrun.returncode)}, with {len(found)} of {len(self.ranks)} processes started",
                 value=msrun.returncode, why=words[-1] if words else None,
             )  # fmt: skip
         self.workers = [
@@ -155,17 +155,17 @@ class Supervisor:
         while not self.asked:
             died = [worker for worker in self.workers if worker.look() and worker.code]
             if died:
-                return self._bury(died)
+                return self._handle_exit(died)
             if all(worker.code == 0 for worker in self.workers):
-                return self._wind_up()
+                return self._shut_down()
             if scheduler and scheduler.look() and scheduler.code:
                 limit = time.monotonic() + SCHEDULER_GRACE  # what it fails of may be what a worker fails of
             if scheduler and time.monotonic() > limit:
-                return self._bury([scheduler])
+                return self._handle_exit([scheduler])
             self._wait()
-        return self._obey()
+        return self._handle_signal()
 
-    def _wind_up(self) -> int:
+    def _shut_down(self) -> int:
         """Let the scheduler end by itself; what the workers have left running is ended."""
         limit = time.monotonic() + SCHEDULER_GRACE
         while self.scheduler and not self.asked and time.monotonic() < limit:
@@ -175,19 +175,19 @@ class Supervisor:
             self._wait()
         return 0
 
-    def _bury(self, died: Sequence[Process]) -> int:
+    def _handle_exit(self, died: Sequence[Process]) -> int:
         """End the others, and say who died of what. The first of ``died`` is the one that the others fell after."""
         first, *also = died
         others = [worker for worker in self.workers if worker.code is None]
         self._end([worker.pid for worker in others], GRACE)
         ended = f"; {_names(others)} {'was' if len(others) == 1 else 'were'} ended" if others else ""
-        say(f"{first.name} {manner_of_death(first.code or 0)}{ended}")
+        say(f"{first.name} {exit_reason(first.code or 0)}{ended}")
         for process in also:
-            say(f"{process.name} {manner_of_death(process.code or 0)} at the same time; see {process.log}")
+            say(f"{process.name} {exit_reason(process.code or 0)} at the same time; see {process.log}")
         self._quote(first)
         return _shell_code(first.code or 0)
 
-    def _obey(self) -> int:
+    def _handle_signal(self) -> int:
         """Pass a signal on, and return the launcher's exit code when all have ended."""
         number = self.asked[0]
         name = signal.Signals(number).name
@@ -200,12 +200,12 @@ class Supervisor:
             if worker.pid in killed:
                 say(f"{worker.name} did not end by itself, and was killed")
             elif worker.code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
-                say(f"{worker.name} {manner_of_death(worker.code or 0)}")
+                say(f"{worker.name} {exit_reason(worker.code or 0)}")
                 self._quote(worker)
         return 128 + number
 
     def _quote(self, process: Process) -> None:
-        words = last_words(process.log, process.code or 0)
+        words = log_excerpt(process.log, process.code or 0)
         say(f"from {process.log}:" if words else f"it has left no word in {process.log}", *words)
 
     def _end(self, workers: Iterable[int], grace: float) -> set[int]:

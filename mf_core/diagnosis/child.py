@@ -29,7 +29,7 @@ def _load(given: Mapping[str, Any]) -> dict[str, Any]:
     import traceback  # noqa: F401  # the loader's own need, which is not to be counted as the plugin's
 
     from ..plugins.loading import Loader
-    from ..plugins.traceback_origin import their_line  # noqa: F401
+    from ..plugins.traceback_origin import plugin_line  # noqa: F401
     from ..utils.process_state import changes, look, watching_files
 
     record = PluginRecord(**given)

@@ -45,10 +45,10 @@ def _of(examination: Examination) -> Iterator[Finding]:
     else:
         message = f"{record.version}, {len(record.specs)} specs in {record.load_ms:.1f} ms"
         yield Finding("ok", subject, message, code="plugin")
-        yield from _habits(examination, subject, without)
+        yield from _side_effects(examination, subject, without)
 
 
-def _habits(examination: Examination, subject: str, without: str) -> Iterator[Finding]:
+def _side_effects(examination: Examination, subject: str, without: str) -> Iterator[Finding]:
     record, answer = examination.record, examination.answer
     heavy = sorted(set(answer["packages"]) & _HEAVY)
     if record.load_ms > BUDGET_MS:

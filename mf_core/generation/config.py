@@ -17,7 +17,7 @@ from ..utils.callers import callers_level
 from ..utils.files import write_json
 from ..utils.paths import user_path
 from .constraints import Constraints
-from .options import Id, Ids, Rows, extra, option
+from .options import Id, Ids, RowLimits, extra, option
 from .penalties import Penalties
 from .truncation import Truncation
 
@@ -390,7 +390,7 @@ def build_processors(
         custom: Further ones, which come before those of sampling.
     """
     least = len(config.eos_ids) + 1 if config.num_beams > 1 else 1
-    rows = Rows(tuple(prompt_lengths), tuple(limits), max(2, least) if config.num_beams > 1 else 1)
+    rows = RowLimits(tuple(prompt_lengths), tuple(limits), max(2, least) if config.num_beams > 1 else 1)
 
     def made(table: Sequence[Any]) -> list[LogitsProcessor]:
         return [processor for build in table if (processor := build(config, rows)) is not None]

@@ -95,8 +95,8 @@ class _Batch:
         while self.queue and None in self.writers:
             admitted = True
             free = [row for row, writer in enumerate(self.writers) if writer is None]
-            if len(free) == len(self.writers) and self._together_is_less():
-                self._admit_together()
+            if len(free) == len(self.writers) and self._batching_is_cheaper():
+                self._admit_batch()
             else:
                 self._admit_one(free[0])
         return admitted
@@ -115,7 +115,7 @@ class _Batch:
             if writer is not None:
                 self._extend(row, writer, logits[row], proposals[row])
 
-    def _together_is_less(self) -> bool:
+    def _batching_is_cheaper(self) -> bool:
         """Tell whether the next prompts take less in one pass, padded to the longest, than in one each."""
         prompts = [writer.sequence.ids for writer, _ in zip(self.queue, self.writers, strict=False)]
         together = _PASS_COST + len(self.writers) * prompt_bucket(max(map(len, prompts)))
@@ -123,7 +123,7 @@ class _Batch:
         new = [len(ids) - shared_length(cached, ids) for cached, ids in zip(before, prompts, strict=False)]
         return together < sum(_PASS_COST + prompt_bucket(max(1, count)) for count in new)
 
-    def _admit_together(self) -> None:
+    def _admit_batch(self) -> None:
         new = [self.queue.popleft() if self.queue else None for _ in self.writers]
         self._reserve(*new)
         logits = self.rows.put([[] if writer is None else writer.sequence.ids for writer in new])

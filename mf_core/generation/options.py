@@ -74,7 +74,7 @@ IdSequences = Annotated[tuple[tuple[Id, ...], ...], BeforeValidator(_as_tuple)]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowLimits:
     """What processors are told of the rows that they are for.
 
     Attributes:
@@ -89,7 +89,7 @@ class Rows:
 
 
 #: Returns the processor that a configuration asks for; None where the option is off.
-Build = Callable[[Any, Rows], "LogitsProcessor | None"]
+Build = Callable[[Any, RowLimits], "LogitsProcessor | None"]
 
 
 class Options(Settings):

@@ -25,7 +25,7 @@ class CrossEntropy(nn.Cell):
         super().__init__()
         self.one_hot, self.operator = ops.OneHot(), ops.SoftmaxCrossEntropyWithLogits()
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
-        self.spared, self.kernel = _SparedCrossEntropy(), kernel("cross_entropy")
+        self.spared, self.kernel = _CrossEntropyWithGradient(), kernel("cross_entropy")
         self.by_compiler = False
 
     def construct(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class CrossEntropy(nn.Cell):
         return losses
 
 
-class _SparedCrossEntropy(nn.Cell):
+class _CrossEntropyWithGradient(nn.Cell):
     """The losses and, made along with them, their gradient, which is grown without a table."""
 
     def __init__(self) -> None:

@@ -118,7 +118,7 @@ def shard_model(model: PretrainedModel, config: ParallelConfig, rank: int) -> Sh
     result = ShardedState(config, layout, specs, partial, trained)
     _agree_on_weights(model, parameters, result.group("world"))
     for name, parameter in parameters.items():
-        _keep_piece(cells, name, parameter, result)
+        _keep_shard(cells, name, parameter, result)
     if layout.tensor > 1:
         for path, cell in cells.items():
             _split_cell(path, cell, plan, result, sequence)
@@ -141,7 +141,7 @@ def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], 
             parameter.set_data(world.broadcast(Tensor(parameter.asnumpy()), 0))
 
 
-def _keep_piece(cells: dict[str, nn.Cell], name: str, parameter: Parameter, sharding: ShardedState) -> None:
+def _keep_shard(cells: dict[str, nn.Cell], name: str, parameter: Parameter, sharding: ShardedState) -> None:
     path, _, kind = name.rpartition(".")
     if name not in sharding.own:
         delattr(cells[path], kind)

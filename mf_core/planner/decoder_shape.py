@@ -17,7 +17,7 @@ KEPT_BY_ACTIVATION = {
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderShape:
     """The sizes of a decoder.
 
     Attributes:
@@ -47,7 +47,7 @@ class Decoder:
     attention_dropout: bool = False
 
     @classmethod
-    def of(cls, model: Any) -> Decoder:
+    def of(cls, model: Any) -> DecoderShape:
         """Return the sizes of a model, or of its outline.
 
         Args:

@@ -33,7 +33,7 @@ from ..optim.table import optimizer_spec
 from ..parallel.config import ParallelConfig, RecomputeConfig
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import ShardSpec
-from .decoder_shape import Decoder
+from .decoder_shape import DecoderShape
 from .overhead import GraphSize, buffers
 
 #: Bytes an element of a table.
@@ -50,7 +50,7 @@ MISFIT_EXCHANGED = 0.33
 
 
 @dataclass(frozen=True)
-class Step:
+class StepShape:
     """A training step, as far as its memory goes.
 
     Attributes:
@@ -80,7 +80,7 @@ class Step:
         """Rows of a micro-batch."""
         return max(1, self.rows // self.parallel.micro_batch_num)
 
-    def fuses_attention(self, decoder: Decoder) -> bool:
+    def fuses_attention(self, decoder: DecoderShape) -> bool:
         """Tell whether one kernel makes all of attention."""
         plain = decoder.attention_dropout or self.compute_size != 4 or decoder.softmax_size == 2
         return "self_attention" in self.kernels and not plain
@@ -133,9 +133,9 @@ class Estimate:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: DecoderShape,
         specs: Mapping[str, ShardSpec],
-        step: Step,
+        step: StepShape,
         layout: Layout,
         layers: int,
         trained: Iterable[str] | None = None,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..optim.table import optimizer_spec
 from ..parallel.device_mesh import Axis, Layout
-from .decoder_shape import Decoder
+from .decoder_shape import DecoderShape
 
 if TYPE_CHECKING:
-    from .memory import Step
+    from .memory import StepShape
 
 #: Bytes of a process on CPU that has imported MindSpore and run a small graph.
 PROCESS = 460_000_000
@@ -51,7 +51,7 @@ class GraphSize:
     together: float = 0.3
     positions: float = 0.5
 
-    def of(self, decoder: Decoder, step: Step, layout: Layout, layers: int) -> int:
+    def of(self, decoder: DecoderShape, step: StepShape, layout: Layout, layers: int) -> int:
         """Return the bytes of a step's graphs.
 
         Args:

@@ -10,8 +10,8 @@ from ..parallel.config import ParallelConfig
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import ShardSpec
 from ..parallel.validate import check_fit
-from .decoder_shape import Decoder
-from .memory import Estimate, Memory, Step
+from .decoder_shape import DecoderShape
+from .memory import Estimate, Memory, StepShape
 from .meta_model import MetaModel
 from .overhead import PROCESS
 from .traffic import Traffic, traffic
@@ -84,7 +84,7 @@ class Refusal:
 
 def candidates(
     model: MetaModel,
-    step: Step,
+    step: StepShape,
     machine: Machine,
     *,
     global_rows: int | None = None,
@@ -111,7 +111,7 @@ def candidates(
     Raises:
         UnsupportedError: The model does not say how large it is.
     """
-    decoder, layers = Decoder.of(model), len(model.blocks)
+    decoder, layers = DecoderShape.of(model), len(model.blocks)
     if not decoder.vocabulary or not layers:
         raise UnsupportedError(
             f"{model.model_class.__name__} cannot be planned", value=model.model_class,
@@ -167,7 +167,7 @@ def _check(parallel: ParallelConfig, rows: int, global_rows: int | None, length:
 
 
 def _candidate(
-    decoder: Decoder, specs: Mapping[str, ShardSpec], step: Step, layers: int, machine: Machine
+    decoder: DecoderShape, specs: Mapping[str, ShardSpec], step: StepShape, layers: int, machine: Machine
 ) -> Candidate:
     parallel, grid = step.parallel, step.parallel.layout(0)
     stages = [grid.at(grid.rank_of(stage, 0, 0)) for stage in range(grid.pipeline)]
@@ -187,7 +187,7 @@ def _candidate(
     )  # fmt: skip
 
 
-def stage_flops(decoder: Decoder, step: Step, layout: Layout, layers: int) -> float:
+def stage_flops(decoder: DecoderShape, step: StepShape, layout: Layout, layers: int) -> float:
     """Return the floating-point operations of a device in a step.
 
     Two for each weight of a linear and position forward, four backward, and for attention's two products as many for

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 
 from ..parallel.device_mesh import Layout
 from ..parallel.plan import ShardSpec
-from .decoder_shape import Decoder
-from .memory import Step
+from .decoder_shape import DecoderShape
+from .memory import StepShape
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Traffic:
         return asdict(self)
 
 
-def traffic(decoder: Decoder, specs: Mapping[str, ShardSpec], step: Step, layout: Layout, layers: int) -> Traffic:
+def traffic(
+    decoder: DecoderShape, specs: Mapping[str, ShardSpec], step: StepShape, layout: Layout, layers: int
+) -> Traffic:
     """Return what the device at one rank of the grid sends.
 
     Args:
@@ -74,7 +76,7 @@ def _part(devices: int) -> float:
     return (devices - 1) / devices
 
 
-def _sums(decoder: Decoder, step: Step, layout: Layout, layers: int) -> int:
+def _sums(decoder: DecoderShape, step: StepShape, layout: Layout, layers: int) -> int:
     """Return how many sums of a layer's width the devices of the tensor axis take of each position.
 
     A layer has one forward after each of its two parts, and one backward before each linear that reads what they are

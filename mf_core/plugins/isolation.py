@@ -25,7 +25,7 @@ _STREAMS: Final = ("stdin", "stdout", "stderr")
 _LISTS: Final = ("path", "meta_path", "path_hooks")
 
 
-class Surroundings:
+class InterpreterState:
     """The process around the plugins, as it was before the first of them was loaded; to be closed after the last."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Surroundings:
         modules, limit, folder = dict(sys.modules), sys.getrecursionlimit(), _folder()
         lists = {name: (_sought(name), list(_sought(name))) for name in _LISTS}
         filters = list(warnings.filters)
-        printed = sys.stdout = cast(Any, _Printed(sys.stdout))
+        printed = sys.stdout = cast(Any, _CapturedStream(sys.stdout))
         streams = {name: getattr(sys, name, None) for name in _STREAMS}
         try:
             yield notes
@@ -100,7 +100,7 @@ class Surroundings:
                     yield f"closed or replaced the file descriptor {number}"
 
 
-class _Printed:
+class _CapturedStream:
     """Standard output while a plugin is loaded; what the loading thread writes goes to standard error.
 
     Whoever keeps it, as a handler of logging does, writes to standard output with it afterwards.

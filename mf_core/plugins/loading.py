@@ -23,7 +23,7 @@ from ..boundary import LIBRARY_PACKAGES
 from ..errors import PluginError, SpecError, describe, shown
 from ..specs import BackendSpec, ConfigSpec, ModelSpec, Preset, ProcessorSpec, TaskSpec, TokenizerSpec, exact
 from .discovery import PluginRecord, Spec
-from .isolation import Surroundings, raised_by_statement
+from .isolation import InterpreterState, raised_by_statement
 from .time_limit import TimeLimit
 
 #: Hook name -> the kind of spec it returns.
@@ -54,13 +54,13 @@ class Loader:
     def __init__(self) -> None:
         self._claims: dict[str, set[tuple[str, str]]] = {}  # what each distribution has claimed so far
         self._manager: pluggy.PluginManager | None = None
-        self._surroundings = Surroundings()
+        self._interpreter_state = InterpreterState()
         self._limit = TimeLimit(timeout())
 
     def close(self) -> None:
         """Give back what loading needed."""
         self._limit.close()
-        self._surroundings.close()
+        self._interpreter_state.close()
 
     def _import(self, record: PluginRecord) -> list[Spec]:
         manager, self._manager = self._manager or _make_manager(), None
@@ -72,7 +72,7 @@ class Loader:
         """Load a plugin and write into its record what became of it. Raises nothing but the user's own Ctrl-C."""
         start = time.perf_counter()
         failed: BaseException | None = None
-        with self._surroundings.kept() as notes:
+        with self._interpreter_state.kept() as notes:
             _here.loading = True
             try:
                 with self._limit.watched(f"loading the plugin {record.name!r} of {record.distribution}"):
@@ -152,10 +152,10 @@ def _import(record: PluginRecord, manager: pluggy.PluginManager) -> list[Spec]:
 def _record_failure(record: PluginRecord, error: BaseException) -> None:
     import traceback
 
-    from .traceback_origin import their_line
+    from .traceback_origin import plugin_line
 
     record.state, record.specs = "failed", ()
-    record.where = record.where or their_line(error, record.module)
+    record.where = record.where or plugin_line(error, record.module)
     record.traceback = "".join(traceback.format_exception(error))
     describe(error)  # shows that it can be told of
     record.error = error

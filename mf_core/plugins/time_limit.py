@@ -93,7 +93,7 @@ class TimeLimit:
             fired, thread = self._fired, self._block[1]
         if fired:
             time.sleep(0.05)  # what has been sent arrives here at the latest
-            _throw(thread, None)
+            _raise_in_thread(thread, None)
         return fired
 
     def _watch(self) -> None:
@@ -113,7 +113,7 @@ class TimeLimit:
         if self._signal is not None and thread == threading.main_thread().ident:
             signal.pthread_kill(thread, self._signal)
         else:
-            _throw(thread, _TimeUp)
+            _raise_in_thread(thread, _TimeUp)
 
 
 def _free_signal() -> int | None:
@@ -128,7 +128,7 @@ def _raise(*_: object) -> None:
     raise _TimeUp
 
 
-def _throw(thread: int, exception: type[BaseException] | None) -> None:
+def _raise_in_thread(thread: int, exception: type[BaseException] | None) -> None:
     """Have an exception raised in a thread at its next line, or none after all."""
     import ctypes  # not at the top: listing models costs no more for what is hardly ever needed
 

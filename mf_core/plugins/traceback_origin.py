@@ -17,7 +17,7 @@ from .. import errors
 from ..errors import printable
 
 
-def their_line(error: BaseException, module: str) -> str:
+def plugin_line(error: BaseException, module: str) -> str:
     """Return ``"file:line in function: source"`` of the last frame that is the plugin's; empty where there is none.
 
     Frames of Python's own library, of this package and of what calls the hooks are nobody's to mend. Where a frame in

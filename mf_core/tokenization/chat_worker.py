@@ -21,7 +21,7 @@ def main() -> None:
     """Answer requests until standard input ends."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints is no answer
-    _give_up_rights()
+    _drop_privileges()
     environment = _environment()
     templates: dict[str, Any] = {}
     while header := requests.read(_LENGTH.size):
@@ -145,7 +145,7 @@ def _environment() -> Any:
     return environment
 
 
-def _give_up_rights() -> None:
+def _drop_privileges() -> None:
     """No files, no processes and no dumps, whatever a template may find; systems differ in what they know."""
     try:
         import resource

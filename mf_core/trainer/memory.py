@@ -12,8 +12,8 @@ from ..errors import OutOfMemoryError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..nn.kernels import in_use
 from ..parallel import Layout, ParallelConfig, ParallelPlan, RecomputeConfig, shard_specs
-from ..planner.decoder_shape import Decoder
-from ..planner.memory import Estimate, Step
+from ..planner.decoder_shape import DecoderShape
+from ..planner.memory import Estimate, StepShape
 from .arguments import TrainingArguments
 
 _WORDS = re.compile(r"bad_alloc|out of memory|(not enough|insufficient) memory|memory not enough|alloc\w* .*fail", re.I)
@@ -30,7 +30,7 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
     """
     sharding = model.sharding
     layout = Layout() if sharding is None else sharding.layout
-    step = Step(
+    step = StepShape(
         rows, length, 4 if model.activation_dtype == "float32" else 2, args.optim, args.gradient_accumulation_steps,
         parallel=ParallelConfig() if sharding is None else sharding.config,
         recompute=RecomputeConfig(recompute=args.recompute), on_host=get_backend().name == "cpu",
@@ -43,10 +43,10 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
         shapes = {name: tuple(p.shape) for name, p in model.parameters_and_names()}
         specs = shard_specs(model.parallel_plan or ParallelPlan(), shapes, layout)
     try:
-        decoder: Decoder | None = Decoder.of(model)
+        decoder: DecoderShape | None = DecoderShape.of(model)
     except UnsupportedError:
         decoder = None
-    sizes = decoder or Decoder(0, 0, 0, 0)
+    sizes = decoder or DecoderShape(0, 0, 0, 0)
     parts = Estimate(sizes, specs, step, layout, max(1, len(model.blocks)), trained).memory().as_dict()
     return parts if decoder else {name: size for name, size in parts.items() if name != "activations"}
 

@@ -52,7 +52,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _PendingResult:
     """A step whose results are still on the device."""
 
     result: tuple[Any, Any, Any]
@@ -81,7 +81,7 @@ class StepResults:
         self, parts: Parts, args: TrainingArguments, state: TrainerState, rate: Callable[[int], float]
     ) -> None:
         self._parts, self._args, self._state, self._rate = parts, args, state, rate
-        self.pending: list[_Taken] = []
+        self.pending: list[_PendingResult] = []
         self.intact, self.targetless = True, 0
         self._first = state.global_step + 1
         self._norm, self._length = 0.0, 0
@@ -94,7 +94,7 @@ class StepResults:
 
     def add(self, result: tuple[Any, Any, Any], number: int, group: Group) -> None:
         """Add a step that has been started."""
-        self.pending.append(_Taken(result, number, group))
+        self.pending.append(_PendingResult(result, number, group))
         window = self._state.window
         window.positions += sum(map(self._parts.recipe.tokens, group.batches))
         self._length = group.batches[0][0].shape[-1]
@@ -172,7 +172,7 @@ class StepResults:
         self.intact = False
         return out_of_memory(self._parts.recipe.model, self._args, group.batches, error) or error
 
-    def _not_finite(self, taken: _Taken, loss: float, norm: float) -> TrainingError:
+    def _not_finite(self, taken: _PendingResult, loss: float, norm: float) -> TrainingError:
         what = f"the loss of step {taken.number} is {loss}" if not np.isfinite(loss) else (
             f"the gradient of step {taken.number} is {norm}")  # fmt: skip
         first, count = taken.group.first, len(taken.group.batches)

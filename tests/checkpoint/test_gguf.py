@@ -74,7 +74,7 @@ def test_sentence_piece_tokenizer():
         "tokenizer.ggml.token_type": types, "tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2,
         "tokenizer.ggml.unknown_token_id": 0, "general.architecture": "llama",
     }  # fmt: skip
-    header = type("Header", (), {"metadata": metadata, "architecture": "llama", "path": "x.gguf"})()
+    header = type("GGUFHeader", (), {"metadata": metadata, "architecture": "llama", "path": "x.gguf"})()
     tokenizer = Tokenizer.from_str(json.dumps(tokenizer_files(header)["tokenizer.json"]))
     encoded = tokenizer.encode("ab é")
     assert encoded.tokens == ["<s>", "▁ab", "▁", "<0xC3>", "<0xA9>"]

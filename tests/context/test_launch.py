@@ -14,7 +14,7 @@ import pytest
 from mf_core.cli import main
 from mf_core.context import machine
 from mf_core.context import subreaper as adoption
-from mf_core.context.crash_report import last_words, manner_of_death
+from mf_core.context.crash_report import exit_reason, log_excerpt
 from mf_core.context.launch import Launch
 from mf_core.context.log_tee import Echo
 
@@ -428,22 +428,22 @@ def test_mindspores_lines_of_information_are_kept_from_the_screen(tmp_path):
 
 def test_last_words(tmp_path):
     log = tmp_path / "log"
-    assert last_words(log, 1) == []
+    assert log_excerpt(log, 1) == []
     early = "Traceback (most recent call last):\n  early\nOSError: handled\nand on\n"
     cause = "Traceback (most recent call last):\n  a\nKeyError: 1\n\nDuring handling of the above exception, …\n\n"
     last = "Traceback (most recent call last):\n  b\nValueError: 2\n"
     noise = "[ERROR] ANALYZER(12,7f,python): text\n"
     log.write_text(early + cause + last + noise + "\n")
-    assert last_words(log, 1) == (cause + last).splitlines()
-    assert last_words(log, -11)[0] == early.splitlines()[0]
+    assert log_excerpt(log, 1) == (cause + last).splitlines()
+    assert log_excerpt(log, -11)[0] == early.splitlines()[0]
     log.write_text("Traceback (most recent call last):\n" + "  deep\n" * 500 + "RecursionError: too deep\n")
-    words = last_words(log, 1)
+    words = log_excerpt(log, 1)
     assert len(words) == 101
     assert words[50] == "… 402 lines …"
     assert (words[0], words[-1]) == ("Traceback (most recent call last):", "RecursionError: too deep")
     log.write_text("progress 1\rprogress 2\rprogress 3\ndone")
-    assert last_words(log, 3) == ["progress 3", "done"]
-    assert manner_of_death(-signal.SIGSEGV) == "was killed by SIGSEGV"
+    assert log_excerpt(log, 3) == ["progress 3", "done"]
+    assert exit_reason(-signal.SIGSEGV) == "was killed by SIGSEGV"
 
 
 def test_a_training_run_of_the_command_line(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import IntegrityError, UnsupportedError
-from .header import Header
+from .header import GGUFHeader
 
 #: Architecture -> model_type, for those whose names differ; others are the same.
 MODEL_TYPES: Final[Mapping[str, str]] = {
@@ -42,7 +42,7 @@ _TOKENS: Final = {
 }  # fmt: skip
 
 
-def model_type(header: Header) -> str:
+def model_type(header: GGUFHeader) -> str:
     """Return the family, by transformers' name."""
     architecture = header.architecture
     if architecture == "llama" and f"{architecture}.expert_count" in header.metadata:
@@ -50,7 +50,7 @@ def model_type(header: Header) -> str:
     return MODEL_TYPES.get(architecture, architecture)
 
 
-def config_of(header: Header) -> dict[str, Any]:
+def config_of(header: GGUFHeader) -> dict[str, Any]:
     """Return the contents of a ``config.json``.
 
     Raises:
@@ -88,7 +88,7 @@ def config_of(header: Header) -> dict[str, Any]:
     return config
 
 
-def _add_rope(header: Header, config: dict[str, Any]) -> None:
+def _add_rope(header: GGUFHeader, config: dict[str, Any]) -> None:
     """Add how rotary positions are scaled."""
     architecture, metadata = header.architecture, header.metadata
     kind = metadata.get(f"{architecture}.rope.scaling.type")
@@ -115,7 +115,7 @@ def _add_rope(header: Header, config: dict[str, Any]) -> None:
         config["partial_rotary_factor"] = turned / width
 
 
-def _llama3(header: Header, config: Mapping[str, Any], factors: list[float]) -> dict[str, Any]:
+def _llama3(header: GGUFHeader, config: Mapping[str, Any], factors: list[float]) -> dict[str, Any]:
     """Return the settings of Llama 3 whose division of the frequencies the factors are: files have these alone.
 
     Raises:

@@ -67,7 +67,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
-class Header:
+class GGUFHeader:
     """What a GGUF file says before its data.
 
     Attributes:
@@ -91,7 +91,7 @@ class Header:
         return value
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> GGUFHeader:
     """Read and check the header of a GGUF file; its data stays unread.
 
     Raises:
@@ -114,7 +114,7 @@ class _Reader:
     def __init__(self, path: Path, data: bytes, size: int) -> None:
         self.path, self.data, self.size, self.at = path, data, size, 0
 
-    def header(self) -> Header:
+    def header(self) -> GGUFHeader:
         if self.take(4) != MAGIC:
             what = f"{self.path} is not a GGUF file"
             raise IntegrityError(what, value=str(self.path), why="it has another magic number")
@@ -133,7 +133,7 @@ class _Reader:
             self.fail(f"general.alignment is {alignment!r}, not a power of two")
         entries = [self.entry() for _ in self.count(tensor_count, 24)]
         start = -(-self.at // alignment) * alignment
-        return Header(self.path, metadata, self.placed(entries, start, alignment), self.at)
+        return GGUFHeader(self.path, metadata, self.placed(entries, start, alignment), self.at)
 
     def entry(self) -> tuple[str, tuple[int, ...], TensorKind, int]:
         name, dimensions = self.string(), self.scalar("<I")

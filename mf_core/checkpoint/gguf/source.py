@@ -14,7 +14,7 @@ from ...hub.cache import cache_dir
 from ...hub.source import Source
 from ...utils.files import CONFIG_FILE, write_json
 from .config import config_of
-from .header import Header, read_header
+from .header import GGUFHeader, read_header
 from .tokenizer import tokenizer_files
 
 #: Changed whenever what is made of a header is.
@@ -34,7 +34,7 @@ class GGUFSource(Source):
         self.file = path
 
     @functools.cached_property
-    def header(self) -> Header:
+    def header(self) -> GGUFHeader:
         """The file's header."""
         return read_header(self.file)
 

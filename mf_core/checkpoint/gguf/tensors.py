@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...errors import UnsupportedError, WeightsError
-from .header import Header, StoredTensor
+from .header import GGUFHeader, StoredTensor
 from .quantization import dequantize, library
 
 #: Names of experts in Hugging Face's checkpoints; in GGUF those of a layer are one tensor, ``(experts, out, in)``.
@@ -65,7 +65,7 @@ class MappedTensor:
         return values if self.change is None else self.change(values)
 
 
-def map_tensors(header: Header, config: Mapping[str, Any], names: Iterable[str]) -> list[MappedTensor]:
+def map_tensors(header: GGUFHeader, config: Mapping[str, Any], names: Iterable[str]) -> list[MappedTensor]:
     """Return where the tensors of a model are in a file.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...errors import IntegrityError, UnsupportedError
 from . import pretokenizers
-from .header import Header
+from .header import GGUFHeader
 
 _PREFIX: Final = "tokenizer.ggml."
 _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 2, 3, 4, 6
@@ -19,7 +19,7 @@ _ROLES: Final = {
 }  # fmt: skip
 
 
-def tokenizer_files(header: Header) -> dict[str, Any]:
+def tokenizer_files(header: GGUFHeader) -> dict[str, Any]:
     """Return the contents of ``tokenizer.json`` and ``tokenizer_config.json``; empty for a file without a vocabulary.
 
     Raises:
@@ -71,7 +71,7 @@ def tokenizer_files(header: Header) -> dict[str, Any]:
     return {"tokenizer.json": contents, "tokenizer_config.json": config}
 
 
-def _byte_level(header: Header, data: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
+def _byte_level(header: GGUFHeader, data: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
     name = data.get("pre", "default")
     if not pretokenizers.known(name):
         raise UnsupportedError(
@@ -93,7 +93,7 @@ def _byte_level(header: Header, data: Mapping[str, Any], tokens: Sequence[str]) 
 
 
 def _sentence_piece(
-    header: Header, data: Mapping[str, Any], tokens: Sequence[str], types: Sequence[int]
+    header: GGUFHeader, data: Mapping[str, Any], tokens: Sequence[str], types: Sequence[int]
 ) -> dict[str, Any]:
     """SentencePiece's BPE: pieces that are joined by their scores, with bytes for what is no piece."""
     scores = data.get("scores")
@@ -164,7 +164,7 @@ def _chat_templates(metadata: Mapping[str, Any]) -> Any:
     return [{"name": name, "template": text} for name, text in named.items()] if named else default
 
 
-def _strings(header: Header, data: Mapping[str, Any], key: str) -> list[str]:
+def _strings(header: GGUFHeader, data: Mapping[str, Any], key: str) -> list[str]:
     value = data.get(key)
     if not isinstance(value, list) or not value or not isinstance(value[0], str):
         raise _broken(header, f"{_PREFIX}{key} is no list of strings")
@@ -185,5 +185,5 @@ def _is_id(value: Any, tokens: Sequence[str]) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(tokens)
 
 
-def _broken(header: Header, why: str) -> IntegrityError:
+def _broken(header: GGUFHeader, why: str) -> IntegrityError:
     return IntegrityError(f"the vocabulary in {header.path} is not whole", value=str(header.path), why=why)

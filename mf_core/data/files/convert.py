@@ -74,12 +74,12 @@ def _read(paths: Sequence[Path], kind: str, folder: Path) -> dict[str, Any]:
     path = paths[told["at"]]
     raise DataError(
         told.get("what") or f"{path} is truncated or corrupt", value=str(path),
-        why=told.get("why") or f"MindSpore ended its process: {_last_words(done.stderr)}",
+        why=told.get("why") or f"MindSpore ended its process: {_log_excerpt(done.stderr)}",
         hint=told.get("hint") or "write it again, or copy it again",
     )  # fmt: skip
 
 
-def _last_words(log: str) -> str:
+def _log_excerpt(log: str) -> str:
     """Return the message of the first error in MindSpore's log, or the end of what is there."""
     errors = [line for line in log.splitlines() if line.startswith(("[ERROR]", "[CRITICAL]"))]
     return errors[0].rpartition("] ")[2] if errors else log.strip()[-500:]

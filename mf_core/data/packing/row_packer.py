@@ -79,7 +79,7 @@ class RowPacker:
         Raises:
             DataError: The documents have less than two ids together, or no row has a target.
         """
-        make = {"join": self._join, "apart": self._apart, "none": self._alone}[self.mode]
+        make = {"join": self._join, "apart": self._best_fit, "none": self._alone}[self.mode]
         for row in make(self._counted(documents)):
             self.counts.rows += 1
             self.counts.untargeted += not has_targets(row)
@@ -135,7 +135,7 @@ class RowPacker:
         else:
             self.counts.left += left
 
-    def _apart(self, documents: Iterator[Document]) -> Iterator[Row]:
+    def _best_fit(self, documents: Iterator[Document]) -> Iterator[Row]:
         """Best fit: a piece goes into the row with the least room that is enough, of two such the older."""
         by_room: list[tuple[int, int]] = []
         pieces_of: dict[int, list[Document]] = {}

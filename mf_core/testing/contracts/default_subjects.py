@@ -21,7 +21,7 @@ _FILES = {
 }  # fmt: skip
 
 
-def presets_here(owner: str, model_type: str, what: Literal["weights", "tokenizer"]) -> list[str]:
+def local_presets(owner: str, model_type: str, what: Literal["weights", "tokenizer"]) -> list[str]:
     """Return the presets of a family whose files need no network.
 
     Those that the distribution ``owner`` offers come first, and of those the smallest configurations.
@@ -32,7 +32,7 @@ def presets_here(owner: str, model_type: str, what: Literal["weights", "tokenize
         if entry.model_type != model_type or preset is None or entry.name in preset.aliases:
             continue
         name = f"{entry.owner}:{entry.name}"
-        if _is_here(name, what):
+        if _is_local(name, what):
             found.append((entry.owner != owner, _size(preset.config), name))
     return [name for _, _, name in sorted(found)]
 
@@ -40,13 +40,13 @@ def presets_here(owner: str, model_type: str, what: Literal["weights", "tokenize
 def offline_preset(contract: PluginContract, what: Literal["weights", "tokenizer"]) -> str:
     """Return the family's first preset whose files are here; skip the check where there is none."""
     model_type = contract.model_type  # type: ignore[attr-defined]
-    names = presets_here(contract.owner, model_type, what)
+    names = local_presets(contract.owner, model_type, what)
     if not names:
         contract.skip(f"no preset of {model_type} has its {what} here, offline: set `source` to a folder that has")
     return names[0]
 
 
-def _is_here(name: str, what: Literal["weights", "tokenizer"]) -> bool:
+def _is_local(name: str, what: Literal["weights", "tokenizer"]) -> bool:
     try:
         source = getattr(locate(name), what)
     except MFError:

@@ -14,7 +14,7 @@ from ...specs import BackendSpec, ConfigSpec, ModelSpec, ProcessorSpec, TaskSpec
 from ..model_checks.model import ModelContract
 from .backend import BackendContract
 from .config import ConfigContract
-from .default_subjects import presets_here
+from .default_subjects import local_presets
 from .plugin import PluginContract, records_of
 from .processor import ProcessorContract
 from .task import TaskContract
@@ -138,7 +138,7 @@ def _task_model(spec: TaskSpec, specs: list[Any], owner: str) -> tuple[str | Non
     try:
         pipeline = load_target(spec.pipeline, owner)
         families = [s.model_type for s in specs if isinstance(s, ModelSpec) and pipeline.head in s.heads]
-        names = [name for family in families for name in presets_here(owner, family, "weights")]
+        names = [name for family in families for name in local_presets(owner, family, "weights")]
         name = next((name for name in names if name.startswith(f"{owner}:")), None)
         small = (_small_model(specs, family, pipeline.head, owner) for family in families)
         name = name or next(filter(None, small), None)
@@ -154,11 +154,11 @@ def _models_of_others(pipeline: Any) -> list[str]:
     default = pipeline.default_model
     if default:
         entry = registry.find("preset", default)
-        if f"{entry.owner}:{entry.name}" in presets_here(entry.owner, entry.model_type, "weights"):
+        if f"{entry.owner}:{entry.name}" in local_presets(entry.owner, entry.model_type, "weights"):
             found.append(f"{entry.owner}:{entry.name}")
     for entry in registry.entries("config"):
         models = [e for e in registry.entries(f"model:{pipeline.head}") if e.name == entry.name]
-        found += presets_here(entry.owner, entry.name, "weights") if models else []
+        found += local_presets(entry.owner, entry.name, "weights") if models else []
     return found
 
 
@@ -166,7 +166,7 @@ def _small_model(specs: list[Any], model_type: str, head: str, owner: str) -> st
     """Return the folder of a small model with random weights and the family's own tokenizer; None if it has none."""
     from ...auto import AutoTokenizer
 
-    presets = [name for name in presets_here(owner, model_type, "tokenizer") if name.startswith(f"{owner}:")]
+    presets = [name for name in local_presets(owner, model_type, "tokenizer") if name.startswith(f"{owner}:")]
     models = [s for s in specs if isinstance(s, ModelSpec) and s.model_type == model_type]
     model = next((s for s in models if head in s.heads), None)
     config = next((s for s in specs if isinstance(s, ConfigSpec) and s.model_type == model_type), None)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import MFError, describe
-from ..contracts.default_subjects import presets_here
+from ..contracts.default_subjects import local_presets
 from ..processes import probes
 from ..processes.shared_process import in_other_process
 from .model_under_test import ModelSubject
@@ -129,7 +129,7 @@ class BuildingChecks(ModelSubject):
         from ...auto import model_of
         from ...checkpoint.locate import locate
 
-        names = presets_here(self.owner, self.model_type, "weights")
+        names = local_presets(self.owner, self.model_type, "weights")
         own = [name for name in names if name.startswith(f"{self.owner}:")]
         if not own:
             self.skip(f"no preset of {self.model_type} has its weights here, offline")

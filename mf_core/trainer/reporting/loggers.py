@@ -52,7 +52,7 @@ class MetricsFile:
         line = json.dumps({"step": int(step), **{name: _plain(name, value) for name, value in values.items()}})
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _mend(self.path)
+            _repair(self.path)
             self._file = self.path.open("a", encoding="utf-8")
         self._file.write(line + "\n")
         self._file.flush()
@@ -229,7 +229,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _mend(path: Path) -> None:
+def _repair(path: Path) -> None:
     """Let the file end with a whole line."""
     if not path.exists():
         return

@@ -38,9 +38,9 @@ class Reference:
         scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + self.config.layernorm_epsilon)
         return scaled * self.arrays[f"{name}.weight"] + self.arrays[f"{name}.bias"]
 
-    def attention(self, name, asking, x, visible):
-        """One row: ``asking`` and ``x`` ``(S, E)``, ``visible`` ``(S, S)``."""
-        q, k, v = (self.linear(f"{name}.{part}", y) for part, y in (("query", asking), ("key", x), ("value", x)))
+    def attention(self, name, query_input, x, visible):
+        """One row: ``query_input`` and ``x`` ``(S, E)``, ``visible`` ``(S, S)``."""
+        q, k, v = (self.linear(f"{name}.{part}", y) for part, y in (("query", query_input), ("key", x), ("value", x)))
         size = self.config.hidden_size // self.config.num_heads
         heads = []
         for head in range(self.config.num_heads):
@@ -66,11 +66,11 @@ class Reference:
                 result[place] += chances[expert] / whole * self.mlp(f"{name}.experts.{expert}", row)
         return result, probabilities, picked
 
-    def layer(self, name, x, visible, asking=None, experts=False):
+    def layer(self, name, x, visible, query_input=None, experts=False):
         post = self.config.post_layernorm_residual
         normed = self.norm(f"{name}.layernorm1", x)
         x = (normed if post else x) + self.attention(
-            f"{name}.attention", normed if asking is None else asking, normed, visible
+            f"{name}.attention", normed if query_input is None else query_input, normed, visible
         )
         normed = self.norm(f"{name}.layernorm2", x)
         routed = None
@@ -100,8 +100,8 @@ class Reference:
                 x, route = self.layer(f"blocks.{number}", x, visible, experts=self.config.has_experts)
                 routed.append(route)
             x = self.norm("layernorm", x)
-            asking = self.arrays["top_query_embedding.weight"][at]
-            x, _ = self.layer("top_query_layer", x, visible, asking)
+            query_input = self.arrays["top_query_embedding.weight"][at]
+            x, _ = self.layer("top_query_layer", x, visible, query_input)
             logits.append(x @ self.arrays["word_embedding.weight"].T)
             routes.append(routed)
             counted.append(np.diagonal(own) != 0)
