@@ -1,6 +1,6 @@
-// Sums of products on the tiles of AMX, which multiply bfloat16 and sum in fp32. A weight in bfloat16 or int8 is one itself,
-// and so is what is rounded as it is read. The significant bits of a float are those of three, which add up to it exactly:
-// nothing is rounded but the sums. What is infinite becomes no number there.
+// Sums of products on AMX tiles, which multiply bfloat16 and sum in fp32. Weights in bfloat16 or int8 and activations
+// rounded on reading are one bfloat16 each; a float is split into three that add up to it exactly, so that only the sums
+// are rounded. Infinities become NaN.
 #pragma once
 
 #include <immintrin.h>
@@ -14,15 +14,15 @@ namespace mf {
 
 constexpr int64_t kTile = 16;              // rows of a tile, and words in each of them
 constexpr int64_t kWords = kTile * kTile;  // of a tile
-constexpr int64_t kPairs = 2 * kTile;      // numbers of the inner axis in a tile: a word is two of them
+constexpr int64_t kPairs = 2 * kTile;      // elements of the inner axis in a tile: two per word
 
 template <typename T>
 constexpr int kPieces = std::is_same_v<T, float> ? 3 : 1;
 
-// Has the compiler write what is there before an instruction on tiles, which it does not know to read it.
+// A compiler barrier: pending stores are written before a tile instruction, whose reads the compiler does not see.
 MF_INLINE void written(const void* data) { asm volatile("" : : "r"(data) : "memory"); }
 
-// The pieces of x, each in the upper half of its word; what the lower halves hold is of the next ones.
+// The bfloat16 parts of x, each in the upper half of its word; the lower halves belong to the next parts.
 template <int P>
 MF_INLINE void split(Floats x, Bits (&pieces)[P]) {
   MF_UNROLL for (int p = 0; p < P; p++) {
@@ -38,8 +38,8 @@ MF_INLINE Floats some(const T* p, int64_t count) {
   return v;
 }
 
-// One tile of each piece. A word is a number of the inner axis and the one kTile after it: both sides have that order.
-// `step` is the distance between rows of memory, along which numbers follow each other: those of the inner axis, if
+// One tile per part. A word has an element of the inner axis and the one kTile after it, in both operands.
+// `step` is the stride between rows of memory, whose elements are contiguous: those of the inner axis, if
 // kAlong. kTurned: the words of a row are then those of a column.
 template <bool kAlong, bool kTurned, bool kWhole, typename T>
 MF_INLINE void lay_tile(const T* x, int64_t step, int64_t count, int64_t deep, uint32_t* out) {
@@ -67,8 +67,8 @@ MF_INLINE void lay_tile(const T* x, int64_t step, int64_t count, int64_t deep, u
   }
 }
 
-// Sums of a left side of so many pieces and a right one of one, in four tiles. What a thread sets up before it works with
-// tiles is taken down after.
+// Sums of a left operand of several parts and a right one of one, in four tiles. A thread configures the tiles before
+// use and releases them after.
 template <int kLeft>
 class Tiles {
  public:
@@ -93,7 +93,7 @@ class Tiles {
   // Two tiles' rows or columns: tile by tile along the inner axis, and then the second ones. The words of a left tile
   // follow each other along the inner axis, those of a right one across.
   template <bool kRight, typename T>
-  static void lay(Side<T> x, int64_t count, int64_t deep, Cell* out) {
+  static void pack(Operand<T> x, int64_t count, int64_t deep, Cell* out) {
     for (int64_t i = 0; i < 2 * kTile; i += kTile)
       for (int64_t k = 0; k < deep; k += kPairs, out += kPieces<T> * kWords) {
         const T* from = x.at(i, k);

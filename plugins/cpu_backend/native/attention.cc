@@ -1,5 +1,5 @@
-// Attention in blocks of queries: the scores of one block at a time are all that is held of them. What the bias hides on
-// either side of a block is not computed. Keys and values are given beside each other, or put into a cache first.
+// Attention in blocks of queries: only the scores of one block are stored at a time. Keys that the bias masks on either
+// side of a block are skipped. Keys and values are arguments, or are written to a cache first.
 #include "attention.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ using namespace mf;
 
 constexpr int64_t kBlock = 32;      // queries
 constexpr int64_t kFewQueries = 8;  // are not worth packing keys for: these are read where they are
-constexpr int64_t kLeast = 32768;   // numbers that are worth another thread
+constexpr int64_t kLeast = 32768;   // elements that justify another thread
 
 struct Range {
   int64_t begin, end;
@@ -89,7 +89,7 @@ MF_INLINE float dot(const float* a, const float* b, int64_t size) {
   return sum(sums);
 }
 
-// What the heads begin … end, counted over the batch, see: for few queries.
+// Attention of the heads begin … end, counted over the batch, for few queries.
 void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
   std::vector<float> scores(a.keys);
   for (int64_t n = begin; n < end; n++) {
@@ -109,15 +109,15 @@ void forward_few(const Attention& a, const Heads<float>& out, int64_t begin, int
   }
 }
 
-// What a thread holds of one head.
+// A thread's scratch memory for one head.
 struct Scratch {
-  int64_t width, places, row = -1, end = 0;  // end: of the keys that any query attends to
+  int64_t width, columns, row = -1, end = 0;  // end: of the keys that any query attends to
   std::vector<float> key, value, query, scores, out;
   std::vector<Range> seen;  // by each block of queries in `row` of the batch
 
   Scratch(const Attention& a)
-      : width(padded(a.size, kWidth)), places(padded(a.keys, kPanel)), key(places * width), value(places * width),
-        query(kBlock * width), scores(kBlock * places), out(kBlock * width) {}
+      : width(padded(a.size, kWidth)), columns(padded(a.keys, kPanel)), key(columns * width), value(columns * width),
+        query(kBlock * width), scores(kBlock * columns), out(kBlock * width) {}
 
   void look(const Attention& a, int64_t b) {
     if (row == b) return;
@@ -130,22 +130,22 @@ struct Scratch {
   }
 };
 
-// The rows of a head in panels of kPanel rows each: (panels, size, kPanel). Rows that are none are zeros.
+// The rows of a head in panels of kPanel rows each: (panels, size, kPanel). Missing rows are zeros.
 void pack_panels(const float* x, int64_t x_row, int64_t rows, int64_t size, float* y) {
   static_assert(kPanel == Panels::kColumns, "");
   for (int64_t i = 0; i < rows; i += kPanel)
-    Panels::lay<true>(Side<float>{x + i * x_row, x_row, 1}, std::min(kPanel, rows - i), size, y + i * size);
+    Panels::pack<true>(Operand<float>{x + i * x_row, x_row, 1}, std::min(kPanel, rows - i), size, y + i * size);
 }
 
-// y (count, places) = rows (count, size) @ the packed columns; only the panels of the range.
-MF_INLINE void products(const Scratch& s, Side<float> rows, const float* columns, int64_t size, Range seen, int64_t count,
+// y (count, columns) = rows (count, size) @ the packed columns; only the panels of the range.
+MF_INLINE void products(const Scratch& s, Operand<float> rows, const float* columns, int64_t size, Range seen, int64_t count,
                         float* y) {
   for (int64_t c = seen.begin; c < seen.end; c += kPanel)
-    block_product(rows, columns + c * size, kPanel, y + c, s.places, count, size, kPanel, false);
+    block_product(rows, columns + c * size, kPanel, y + c, s.columns, count, size, kPanel, false);
 }
 
 // Scores by key, not by query.
-MF_INLINE Side<float> across(const float* scores, const Scratch& s) { return {scores, 1, s.places}; }
+MF_INLINE Operand<float> across(const float* scores, const Scratch& s) { return {scores, 1, s.columns}; }
 
 // Heads begin … end, counted over the batch.
 void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t end) {
@@ -167,8 +167,8 @@ void forward(const Attention& a, const Heads<float>& out, int64_t begin, int64_t
       products(s, {a.query.at(b, h, first), a.query.row, 1}, s.key.data(), a.size, seen, count, s.scores.data());
       float totals[kBlock];
       for (int64_t i = 0; i < count; i++)
-        totals[i] = weigh(a, b, h, first + i, seen, s.scores.data() + i * s.places + seen.begin);
-      const Side<float> weights = {s.scores.data() + seen.begin, s.places, 1};
+        totals[i] = weigh(a, b, h, first + i, seen, s.scores.data() + i * s.columns + seen.begin);
+      const Operand<float> weights = {s.scores.data() + seen.begin, s.columns, 1};
       block_product(weights, value + seen.begin * s.width, s.width, s.out.data(), s.width, count, seen.end - seen.begin,
                     s.width, false);
       for (int64_t i = 0; i < count; i++) {
@@ -186,7 +186,7 @@ struct Gradients {
   Heads<float> query, key, value;
 };
 
-// Heads of keys and values begin … end, counted over the batch. The weights are made again.
+// Heads of keys and values begin … end, counted over the batch. The attention weights are recomputed.
 void backward(const Attention& a, const Heads<const float>& dout, const Gradients& d, int64_t begin,
                         int64_t end) {
   Scratch s(a);
@@ -211,7 +211,7 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
         products(s, {given.data(), s.width, 1}, values.data(), a.size, seen, count, dscores.data());
         float *weights = s.scores.data() + seen.begin, *dweights = dscores.data() + seen.begin;
         for (int64_t i = 0; i < count; i++) {
-          float *p = weights + i * s.places, *dp = dweights + i * s.places;
+          float *p = weights + i * s.columns, *dp = dweights + i * s.columns;
           const float factor = 1 / weigh(a, b, h, first + i, seen, p);
           Floats sums = {};
           by_vector(0, wide, [&](int64_t c, int64_t some) MF_INLINED {
@@ -225,7 +225,7 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
           });
         }
         const int64_t place = seen.begin * s.width;
-        const Side<float> each = {dweights, s.places, 1};
+        const Operand<float> each = {dweights, s.columns, 1};
         block_product(across(weights, s), given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width, true);
         block_product(across(dweights, s), s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width, true);
         block_product(each, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width, false);
@@ -250,7 +250,7 @@ Heads<T> like(const Heads<const float>& other, const Array& x) {
   return {x.as<T>(), other.batch, other.head, other.row};
 }
 
-// Whether these are what attention among B rows takes, with heads of `size`, keys in `groups` heads, and a bias.
+// Whether the shapes fit attention with heads of `size`, `groups` key-value heads and a bias.
 bool fit(const Array& query, const Array& bias, int64_t size, int64_t groups, int64_t keys) {
   if (query.rank != 3 || bias.rank != 4 || size < 1 || groups < 1 || query.axis(2) % size != 0) return false;
   const int64_t heads = query.axis(2) / size;
@@ -352,17 +352,17 @@ MF_OPERATOR(mf_cached_attention) {
               scale = in[7], out = in[8];
   if (!are("float32", {query, key, value, bias, keys, values, scale, out}) || !slots.is("int32")) return 1;
   if (query.rank != 3 || key.rank != 3 || bias.rank != 4 || keys.rank != 2) return 1;
-  const int64_t batch = query.axis(0), length = query.axis(1), size = keys.axis(1), places = bias.axis(3);
+  const int64_t batch = query.axis(0), length = query.axis(1), size = keys.axis(1), capacity = bias.axis(3);
   const int64_t fresh = key.axis(1), groups = size ? key.axis(2) / size : 0;
-  if (!fit(query, bias, size, groups, places) || bias.axis(0) != batch || key.size() != batch * fresh * groups * size ||
+  if (!fit(query, bias, size, groups, capacity) || bias.axis(0) != batch || key.size() != batch * fresh * groups * size ||
       value.rank != 3 || value.size() != key.size() || slots.size() != batch * groups * fresh ||
-      keys.size() != batch * groups * places * size || values.size() != keys.size() || out.size() != query.size())
+      keys.size() != batch * groups * capacity * size || values.size() != keys.size() || out.size() != query.size())
     return 1;
   if (!put_rows(slots, beside<const float>(key, size), batch, groups, fresh, keys) ||
       !put_rows(slots, beside<const float>(value, size), batch, groups, fresh, values))
     return 1;
-  const Attention a = {beside<const float>(query, size), stacked(keys, groups, places), stacked(values, groups, places),
-                       bias.as<float>(), length * places, query.axis(2) / size, groups, size, length, places,
+  const Attention a = {beside<const float>(query, size), stacked(keys, groups, capacity), stacked(values, groups, capacity),
+                       bias.as<float>(), length * capacity, query.axis(2) / size, groups, size, length, capacity,
                        *scale.as<float>()};
   attend(a, batch, like<float>(a.query, out));
   return 0;

@@ -40,8 +40,8 @@ struct Attention {
 void attend(const Attention& a, int64_t batch, const Heads<float>& out);
 
 // Of (B * H * C, D).
-inline Heads<const float> stacked(const Array& x, int64_t heads, int64_t places) {
-  return {x.as<const float>(), heads * places * x.axis(1), places * x.axis(1), x.axis(1)};
+inline Heads<const float> stacked(const Array& x, int64_t heads, int64_t capacity) {
+  return {x.as<const float>(), heads * capacity * x.axis(1), capacity * x.axis(1), x.axis(1)};
 }
 
 // Of a cache (B, G, C, D).
@@ -53,7 +53,7 @@ inline Heads<const float> cached(const float* x, int64_t groups, int64_t capacit
 void write_rows(const int32_t* slots, const Heads<const float>& rows, int64_t batch, int64_t groups, int64_t count,
                 int64_t capacity, int64_t size, float* cache);
 
-// Puts the rows of each head into places of a cache; false where a place is none of it.
+// Writes the rows of each head to slots of a cache; returns false if a slot is out of range.
 bool put_rows(const Array& slots, const Heads<const float>& rows, int64_t batch, int64_t heads, int64_t count,
               const Array& cache);
 

@@ -10,7 +10,7 @@ constexpr int64_t kPanel = 2 * kWidth;        // columns of a product that are s
 constexpr int64_t kRows = kMany ? 8 : 4;      // and rows
 
 template <int R, int C>
-MF_INLINE void block_tile(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t inner, bool add) {
+MF_INLINE void block_tile(Operand<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t inner, bool add) {
   Floats sums[R][C];
   MF_UNROLL for (int r = 0; r < R; r++)
     MF_UNROLL for (int c = 0; c < C; c++) sums[r][c] = add ? load(y + r * y_row + c * kWidth) : Floats{};
@@ -27,7 +27,7 @@ MF_INLINE void block_tile(Side<float> a, const float* b, int64_t b_row, float* y
 }
 
 template <int C>
-MF_INLINE void block_columns(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
+MF_INLINE void block_columns(Operand<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, bool add) {
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) block_tile<kRows, C>(a.from(r, 0), b, b_row, y + r * y_row, y_row, inner, add);
@@ -35,7 +35,7 @@ MF_INLINE void block_columns(Side<float> a, const float* b, int64_t b_row, float
 }
 
 // y (rows, width) = a (rows, inner) @ b (inner, width), or that much more with `add`; width is of whole vectors.
-MF_INLINE void block_product(Side<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
+MF_INLINE void block_product(Operand<float> a, const float* b, int64_t b_row, float* y, int64_t y_row, int64_t rows,
                              int64_t inner, int64_t width, bool add) {
   int64_t n = 0;
   for (; n + kPanel <= width; n += kPanel) block_columns<2>(a, b + n, b_row, y + n, y_row, rows, inner, add);

@@ -1,5 +1,5 @@
-// A decoder, from the embeddings of its tokens to logits, in one call: its weights by pointers, its sizes as numbers, so that
-// any number of layers, tokens and cache slots is served without anything being compiled for it.
+// A decoder pass from token embeddings to logits in one call: weights are pointers and sizes are numbers, so that nothing
+// is compiled for a number of layers, tokens or cache slots.
 #pragma once
 
 #include "matrix.h"
@@ -11,7 +11,7 @@ enum mf_norm_kind : int32_t { MF_NO_NORM = 0, MF_RMS_NORM = 1, MF_LAYER_NORM = 2
 
 struct mf_norm {
   const float *weight, *bias;
-  int64_t width;  // of what is normalised together: the row, or a head
+  int64_t width;  // elements that are normalised together: a row, or a head
   float epsilon;
   int32_t kind;
 };
@@ -45,14 +45,14 @@ struct mf_experts {
 struct mf_layer {
   mf_norm stream_norm;  // of the hidden states, before all else
   mf_norm input_norm, query_norm, key_norm, feed_norm;
-  mf_norm attention_norm, output_norm;  // of what the sublayers give, or with norms_sums of the sums with the residuals
+  mf_norm attention_norm, output_norm;  // of the sublayers' outputs, or with norms_sums of their sums with the residuals
   mf_matrix inputs[3], output;
   mf_rotary rotary;
   mf_feed_forward feed;
   mf_experts experts;
   const float *slopes, *sinks;
   float *keys, *values;       // (B, G, C, D)
-  const float* query_input;   // (B, Q, E), what queries are made of instead; null: the normed input
+  const float* query_input;   // (B, Q, E), the input of the query projection; null: the normed input
   int64_t queries;            // Q: of the last tokens; 0: all
   int64_t heads, groups, size, window;
   float scale, soft_cap, residual_scale;
@@ -66,7 +66,7 @@ struct mf_layer {
 struct mf_decoder {
   const mf_layer* layers;
   mf_norm last_norm;
-  mf_matrix head;  // absent: hidden states are what is wanted
+  mf_matrix head;  // absent: the result is the hidden states
   int64_t count, width;
   float logit_scale, logit_cap;
 };

@@ -13,7 +13,7 @@ namespace {
 
 using namespace mf;
 
-constexpr int64_t kLeast = 256;           // outputs of a product that are worth another thread
+constexpr int64_t kLeast = 256;           // outputs of a product that justify another thread
 constexpr int64_t kLeastNumbers = 16384;  // numbers that are
 
 int64_t mixed_width(const mf_layer& l) { return (l.heads + 2 * l.groups) * l.size; }
@@ -32,7 +32,7 @@ void normalize_heads(const mf_norm& norm, float* x, int64_t rows, int64_t row, i
   });
 }
 
-// Turns queries and keys, which come after them as if they were more heads.
+// Rotates queries and keys; the keys follow as additional heads.
 void turn_heads(const mf_layer& l, const int32_t* positions, float* mixed, int64_t rows) {
   const int64_t row = mixed_width(l), pairs = l.rotary.pairs;
   share(rows, 1, kLeastNumbers / row + 1, [&](int64_t begin, int64_t end) {
@@ -53,7 +53,7 @@ void turn_heads(const mf_layer& l, const int32_t* positions, float* mixed, int64
   });
 }
 
-// Brings all queries, all keys and all values of a row together, where those of each key-value head are.
+// Reorders a row from one group per key-value head to all queries, all keys and all values.
 void put_beside(const mf_layer& l, float* mixed, int64_t rows) {
   const int64_t row = mixed_width(l), size = l.size, shared = l.heads / l.groups;
   share(rows, 1, kLeastNumbers / row + 1, [&](int64_t begin, int64_t end) {
@@ -215,7 +215,7 @@ void mf::run_layer(const mf_layer& l, int64_t width, const mf_pass& pass) {
   }
   attend_cached(l, pass, mixed, positions, queries, attended);
   last(l.normed_residual ? read : x, residual);
-  const bool plain = l.residual_scale == 1;  // what a sublayer gives is added as it is
+  const bool plain = l.residual_scale == 1;  // a sublayer's output is added unscaled
 
   // hidden = residual + attention
   if ((l.attention_norm.kind == MF_NO_NORM || l.norms_sums) && plain) {

@@ -1,5 +1,5 @@
-// Products of matrices of any size, as Goto and van de Geijn (2008) arrange them: parts of both sides are laid out in the
-// order in which they are read, and stay in the caches, while the sums of a few rows and columns are in registers.
+// Matrix products of any size, after Goto and van de Geijn (2008): parts of both operands are packed in the order in
+// which they are read and stay in the caches, while the sums of a few rows and columns are in registers.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include "workspace.h"
 #include "simd.h"
 
-// Each of these sums kRows by kColumns products at a time, over kDeep numbers of the inner axis, from what it has laid out:
-// `lay` does that for `count` rows or columns with `deep` numbers, in so many `cells`. One of a side's two distances is 1.
+// Each engine computes kRows by kColumns sums at a time, over kDeep elements of the inner axis, from packed operands:
+// `pack` packs `count` rows or columns of `deep` elements into `cells`. One of an operand's two strides is 1.
 #include "gemm_microkernel.h"
 #if defined(__AMX_BF16__)
 #include "amx_microkernel.h"
@@ -18,9 +18,9 @@
 
 namespace mf {
 
-// Puts the sums over a part of the inner axis into y, to those of the parts before unless it is the first.
+// Stores the sums over a part of the inner axis in y; adds to y unless it is the first part.
 MF_INLINE void put_sums(const float* sums, int64_t sums_row, float* y, int64_t row, int64_t rows, int64_t columns,
-                        bool first, const Finish& finish) {
+                        bool first, const Epilogue& finish) {
   for (int64_t r = 0; r < rows; r++)
     by_vector(0, columns, [&](int64_t n, int64_t count) MF_INLINED {
       Floats sum = take(sums + r * sums_row + n, count);
@@ -32,7 +32,7 @@ MF_INLINE void put_sums(const float* sums, int64_t sums_row, float* y, int64_t r
     });
 }
 
-// A side that is laid out: so many rows or columns at a time, with all of the inner axis, part by part.
+// A packed operand: a block of rows or columns with the whole inner axis, part by part.
 template <typename Engine, bool kRight, typename T>
 struct Laid {
   static constexpr int64_t kEach = kRight ? Engine::kColumns : Engine::kRows;
@@ -47,43 +47,44 @@ struct Laid {
   typename Engine::Cell* at(int64_t i, int64_t k) const {
     return data + (i / kEach * parts() + k / Engine::kDeep) * cells();
   }
-  // Lays out begin … end.
-  void fill(Side<T> x, int64_t begin, int64_t end) const {
+  // Packs begin … end.
+  void fill(Operand<T> x, int64_t begin, int64_t end) const {
     if constexpr (std::is_same_v<Engine, Panels>)
       if (x.inner != 1) {
         const int64_t many = (std::min(end, count) - begin) / kEach, apart = parts() * cells();
         for (int64_t k = 0; k < inner; k += Engine::kDeep) {
           const int64_t deep = std::min(Engine::kDeep, inner - k);
-          Engine::template lay_beside<kRight>(x.from(begin, k), many, deep, at(begin, k), apart);
+          Engine::template pack_columns<kRight>(x.from(begin, k), many, deep, at(begin, k), apart);
         }
         begin += many * kEach;
       }
     for (int64_t i = begin; i < end; i += kEach)
       for (int64_t k = 0; k < inner; k += Engine::kDeep)
-        Engine::template lay<kRight>(x.from(i, k), std::min(kEach, count - i), std::min(Engine::kDeep, inner - k), at(i, k));
+        Engine::template pack<kRight>(x.from(i, k), std::min(kEach, count - i), std::min(Engine::kDeep, inner - k),
+                                      at(i, k));
   }
 };
 
-// How many of `count` rows or columns, of so many bytes each, are laid out at a time: about as many each time.
+// How many of `count` rows or columns of the given size are packed at a time, in blocks of about equal size.
 inline int64_t at_once(int64_t count, int64_t bytes, int64_t step) {
   constexpr int64_t kMost = 8 << 20;
   const int64_t most = std::max<int64_t>(1, kMost / (bytes * step)) * step, times = (count + most - 1) / most;
   return padded((count + times - 1) / times, step);
 }
 
-constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y that are a piece of work
+constexpr int64_t kTall = 96, kBroad = 256;  // rows and columns of y in one work item
 
-// The piece of y that has the rows from i on and the columns from j on, of what is laid out; `more`: what is there is added
-// to. A few rows stay in the first cache while all columns of the piece pass by from the second.
+// The tile of y from row i and column j on, from packed operands; `more`: adds to y. A few rows stay in the first cache
+// while all columns of the tile are read from the second.
 template <typename Engine, typename L, typename R>
 void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true, R>& right, float* y, int64_t row,
-                    bool more, const Finish& finish, int64_t i, int64_t j) {
+                    bool more, const Epilogue& finish, int64_t i, int64_t j) {
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   const int64_t rows = std::min(kTall, left.count - i), columns = std::min(kBroad, right.count - j);
   alignas(64) float sums[kRows * kColumns];
   for (int64_t k = 0; k < left.inner; k += Engine::kDeep) {
     const int64_t deep = std::min(Engine::kDeep, left.inner - k);
-    const Finish last = k + deep == left.inner ? finish : Finish{};
+    const Epilogue last = k + deep == left.inner ? finish : Epilogue{};
     for (int64_t m = 0; m < rows; m += kRows)
       for (int64_t n = 0; n < columns; n += kColumns) {
         const int64_t some_rows = std::min(kRows, rows - m), some_columns = std::min(kColumns, columns - n);
@@ -96,11 +97,11 @@ void multiply_piece(const Laid<Engine, false, L>& left, const Laid<Engine, true,
   }
 }
 
-// y = a @ b, finished, or that much more. Threads lay out parts of both sides, and then share the pieces of y among them,
-// those of the same columns first.
+// y = a @ b with the epilogue, or y += a @ b. Threads pack parts of both operands, then share the tiles of y, those of
+// the same columns first.
 template <typename Engine, typename L, typename R>
-void multiply_part(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, bool more,
-                   const Finish& finish) {
+void multiply_part(Operand<L> a, Operand<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width,
+                   bool more, const Epilogue& finish) {
   typedef typename Engine::Cell Cell;
   constexpr int64_t kRows = Engine::kRows, kColumns = Engine::kColumns;
   static_assert(kTall % kRows == 0 && kBroad % kColumns == 0, "");
@@ -133,12 +134,13 @@ void multiply_part(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, 
   }
 }
 
-// y (rows, width) = a (rows, inner) @ b (inner, width), finished; rows of y are y_row apart. So much of the inner axis at a
-// time that many rows and columns are laid out together: one side is laid out anew for each part of the other. Tiles serve
-// right sides of few bits alone: the six products of pieces that fp32 needs on both sides take longer than vectors do where
-// a processor slows them down to save power.
+// y (rows, width) = a (rows, inner) @ b (inner, width) with the epilogue; y_row is the row stride of y. The inner axis is
+// split so that many rows and columns are packed together, since one operand is packed again for each part of the other.
+// AMX tiles are used only for right operands of few bits: the six partial products that fp32 operands need take longer
+// than vectors where a processor lowers its frequency for tiles.
 template <typename L, typename R>
-void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width, Finish finish) {
+void multiply(Operand<L> a, Operand<R> b, float* y, int64_t y_row, int64_t rows, int64_t inner, int64_t width,
+              Epilogue finish) {
 #if defined(__AMX_BF16__)
   typedef std::conditional_t<std::is_same_v<R, float>, Panels, Tiles<kPieces<L>>> Engine;
 #else
@@ -147,7 +149,8 @@ void multiply(Side<L> a, Side<R> b, float* y, int64_t y_row, int64_t rows, int64
   constexpr int64_t kLong = 8 * Engine::kDeep;
   for (int64_t k = 0; k < inner; k += kLong) {
     const int64_t some = std::min(kLong, inner - k);
-    multiply_part<Engine>(a.from(0, k), b.from(0, k), y, y_row, rows, some, width, k > 0, k + some == inner ? finish : Finish{});
+    multiply_part<Engine>(a.from(0, k), b.from(0, k), y, y_row, rows, some, width, k > 0,
+                          k + some == inner ? finish : Epilogue{});
   }
 }
 

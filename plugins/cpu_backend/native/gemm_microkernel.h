@@ -1,4 +1,4 @@
-// Sums of products in registers of vectors.
+// The GEMM micro-kernel: sums of products in vector registers.
 #pragma once
 
 #include "operands.h"
@@ -10,16 +10,16 @@ class Panels {
  public:
   static constexpr int64_t kRows = kMany ? 12 : kWidth == 8 ? 6 : 4, kColumns = 2 * kWidth;
   static constexpr int64_t kDeep = 384;
-  static_assert(kRows < kWidth || kRows % kWidth == 0, "lay() writes whole vectors");
+  static_assert(kRows < kWidth || kRows % kWidth == 0, "pack() writes whole vectors");
   typedef float Cell;
 
   static int64_t left_cells(int64_t deep) { return kRows * deep + kWidth; }
   static int64_t right_cells(int64_t deep) { return kColumns * deep; }
 
-  // The inner axis comes first in what is laid out. Whole vectors are written: of the left side's rows, which are not, the
-  // next ones overwrite what is too much.
+  // The inner axis comes first in a packed panel. Whole vectors are written; where the left operand's rows do not fill
+  // them, the next rows overwrite the excess.
   template <bool kRight, typename T>
-  static void lay(Side<T> x, int64_t count, int64_t deep, Cell* out) {
+  static void pack(Operand<T> x, int64_t count, int64_t deep, Cell* out) {
     constexpr int64_t kAll = kRight ? kColumns : kRows;
     if (x.inner != 1) {
       memset(out, 0, kAll * deep * sizeof(Cell));
@@ -40,10 +40,10 @@ class Panels {
     }
   }
 
-  // The same of `many` times so many rows or columns as are laid out together, where the inner axis does not come first:
-  // what lies beside each other is read together. `apart` is how far they are from each other when they are laid out.
+  // Packs `many` panels of an operand whose inner axis is not contiguous: adjacent elements are read together. `apart` is
+  // the distance between the packed panels.
   template <bool kRight, typename T>
-  static void lay_beside(Side<T> x, int64_t many, int64_t deep, Cell* out, int64_t apart) {
+  static void pack_columns(Operand<T> x, int64_t many, int64_t deep, Cell* out, int64_t apart) {
     constexpr int64_t kAll = kRight ? kColumns : kRows;
     for (int64_t k = 0; k < deep; k++, out += kAll) {
       for (int64_t i = 0; i < many * kAll; i += 64 / sizeof(T)) fetch<64>(x.at(i, k + 8));
@@ -65,8 +65,8 @@ class Panels {
   }
 
  private:
-  static constexpr int64_t kRun = 128;   // products that are summed by themselves first: shorter sums are rounded less
-  static constexpr int64_t kAhead = 24;  // numbers of each column that the second cache, or the third, gives meanwhile
+  static constexpr int64_t kRun = 128;   // products per partial sum: shorter sums have smaller rounding errors
+  static constexpr int64_t kAhead = 24;  // elements of each column that are prefetched from the second or third cache
 
   template <bool kFirst>
   MF_INLINE void sum_run(const Cell* left, const Cell* right, int64_t run, float* sums) {

@@ -13,14 +13,14 @@ namespace {
 using namespace mf;
 
 constexpr int64_t kFew = 8, kFewNarrow = 16;  // narrow: of less than 32 bits
-constexpr int64_t kLeast = 256;               // outputs that are worth another thread
+constexpr int64_t kLeast = 256;               // outputs that justify another thread
 
 template <typename L, typename R>
 void in_blocks(const Matrix& m, const float* x, int64_t rows, float* y, int64_t y_row, const float* residual, bool turned) {
-  const Side<L> left = {reinterpret_cast<const L*>(x), m.inner, 1};
+  const Operand<L> left = {reinterpret_cast<const L*>(x), m.inner, 1};
   const R* data = static_cast<const R*>(m.data);
-  const Side<R> right = turned ? Side<R>{data, m.inner, 1} : Side<R>{data, 1, m.outer};
-  multiply(left, right, y, y_row, rows, m.inner, m.outer, Finish{m.scale, m.bias, residual});
+  const Operand<R> right = turned ? Operand<R>{data, m.inner, 1} : Operand<R>{data, 1, m.outer};
+  multiply(left, right, y, y_row, rows, m.inner, m.outer, Epilogue{m.scale, m.bias, residual});
 }
 
 // Calls work(F{}) for the block format of a kind; false where it is none.
@@ -96,8 +96,8 @@ void many_in_format(const Matrix& m, const float* x, int64_t rows, float* y, int
     take_turns(count, 16, 32, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) widen_row<F>(data + i * row_bytes<F>(m), m.inner, wide + i * m.inner);
     });
-    const Finish finish = {nullptr, m.bias ? m.bias + n : nullptr, residual ? residual + n : nullptr};
-    multiply(Side<float>{x, m.inner, 1}, Side<float>{wide, m.inner, 1}, y + n, y_row, rows, m.inner, count, finish);
+    const Epilogue finish = {nullptr, m.bias ? m.bias + n : nullptr, residual ? residual + n : nullptr};
+    multiply(Operand<float>{x, m.inner, 1}, Operand<float>{wide, m.inner, 1}, y + n, y_row, rows, m.inner, count, finish);
   }
 }
 

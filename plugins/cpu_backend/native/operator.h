@@ -1,4 +1,4 @@
-// What MindSpore hands to an operator of one's own, and how the work is shared out among threads.
+// The arguments that MindSpore passes to a custom operator, and the division of work among threads.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ struct Arrays {
   Array operator[](int i) const { return {params[i], shapes[i], ranks[i], dtypes[i]}; }
 };
 
-// Whether all of them hold what the name says.
+// Whether all have the named type.
 inline bool are(const char* dtype, std::initializer_list<Array> arrays) {
   for (const Array& array : arrays)
     if (!array.is(dtype)) return false;

@@ -1,4 +1,4 @@
-// What becomes of gradients: their norm, and the update of weights.
+// The norm of gradients, and the update of weights.
 #include <cmath>
 #include <vector>
 
@@ -19,7 +19,7 @@ double sum_of_squares(const float* x, int64_t count) {
   return whole;
 }
 
-// What all numbers of an update have in common.
+// The constants of an update.
 struct Update {
   float factor, rate, beta1, beta2, rest1, rest2, share1, share2, epsilon, decay;
 };

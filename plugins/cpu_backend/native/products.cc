@@ -15,15 +15,15 @@ constexpr int64_t kFewNarrow = 16;  // of a weight of less than 32 bits
 // y = x (rows, inner) @ weight (inner, width)
 template <typename T>
 void multiply_inputs_first(const T* x, const T* weight, int64_t rows, int64_t inner, int64_t width, float* y, int64_t y_row,
-                           const Finish& finish) {
-  multiply(Side<T>{x, inner, 1}, Side<T>{weight, 1, width}, y, y_row, rows, inner, width, finish);
+                           const Epilogue& finish) {
+  multiply(Operand<T>{x, inner, 1}, Operand<T>{weight, 1, width}, y, y_row, rows, inner, width, finish);
 }
 
 // The same for a weight (width, inner).
 template <typename L, typename R>
 void multiply_outputs_first(const L* x, const R* weight, int64_t rows, int64_t inner, int64_t width, float* y,
-                            int64_t y_row, const Finish& finish) {
-  multiply(Side<L>{x, inner, 1}, Side<R>{weight, inner, 1}, y, y_row, rows, inner, width, finish);
+                            int64_t y_row, const Epilogue& finish) {
+  multiply(Operand<L>{x, inner, 1}, Operand<R>{weight, inner, 1}, y, y_row, rows, inner, width, finish);
 }
 
 bool fits(const Array& bias, int64_t width) { return !bias.data || (bias.is("float32") && bias.size() == width); }
@@ -35,7 +35,7 @@ int product_outputs_first(const float* scale, const Array& x, const Array& weigh
   const int64_t rows = x.rows(1), inner = weight.axis(1), width = weight.axis(0);
   if (!are("float32", {x, y}) || x.axis(-1) != inner || y.size() != rows * width || !fits(bias, width)) return 1;
   if (rows > (scale ? kFewNarrow : kFew)) {
-    const Finish finish = {scale, bias.as<float>(), nullptr};
+    const Epilogue finish = {scale, bias.as<float>(), nullptr};
     multiply_outputs_first(x.as<L>(), weight.as<R>(), rows, inner, width, y.as<float>(), width, finish);
     return 0;
   }
@@ -76,7 +76,7 @@ int product_of_columns(const Arrays& in) {
   const Array x = in[0], y = in[1], out = in[2];
   const int64_t rows = x.axis(0), height = x.axis(1), width = y.axis(1);
   if (!are("float32", {x, y, out}) || y.axis(0) != rows || out.size() != height * width) return 1;
-  const Side<T> left = {x.as<T>(), 1, height}, right = {y.as<T>(), 1, width};
+  const Operand<T> left = {x.as<T>(), 1, height}, right = {y.as<T>(), 1, width};
   multiply(left, right, out.as<float>(), width, height, rows, width, {});
   return 0;
 }

@@ -1,4 +1,4 @@
-// What is done to rows of numbers, one at a time: activations, norms, rotary positions.
+// Operations on single rows: activations, norms, rotary positions.
 #pragma once
 
 #include "simd.h"
@@ -15,7 +15,7 @@ MF_INLINE Floats gelu(Floats x) { return x * gelu_gate(x); }
 // x * sigmoid(beta * x)
 MF_INLINE Floats swish(Floats x, float beta) { return x / (1.0f + exp(-beta * x)); }
 
-// What the gradient of a norm is made with besides the input.
+// Statistics of the forward pass that the gradient of a norm needs.
 struct Normed {
   float mean, scale;
 };

@@ -89,7 +89,7 @@ MF_INLINE float one(const Near* p) { return nearest(all(p->exact))[0]; }
 
 MF_INLINE void store(float* p, Floats v) { memcpy(p, &v, sizeof v); }
 
-// Has the lines of the cache with these bytes brought, of what will be read soon. What is not there does no harm.
+// Prefetches the cache lines of these bytes. Addresses out of range are harmless.
 template <int64_t kBytes>
 MF_INLINE void fetch(const void* data) {
   MF_UNROLL for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(static_cast<const char*>(data) + i);
@@ -210,7 +210,7 @@ MF_INLINE float largest(const float* x, int64_t count) {
   return largest(most);
 }
 
-// The exponentials of x less `top`, its largest, into y, which may be x; returns their sum.
+// y = exp(x - top), where `top` is the largest of x; y may be x. Returns the sum of y.
 MF_INLINE float powers(const float* x, float* y, int64_t count, float top) {
   Floats sums = {};
   by_vector(0, count, [&](int64_t i, int64_t some) MF_INLINED {

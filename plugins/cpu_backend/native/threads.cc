@@ -1,4 +1,4 @@
-// The threads that kernels work with. OpenMP's spin for long after each region, on the cores that MindSpore's own
+// The kernels' thread pool. OpenMP's spin for long after each region, on the cores that MindSpore's own
 // threads need between two kernels; these spin for as long as a short operator takes, and then sleep.
 #include "operator.h"
 
@@ -25,7 +25,7 @@ inline void relax() {
 #endif
 }
 
-// Tells whether `done()` within the time that is worth spinning for.
+// Spins until `done()`, for a limited time; returns whether it was.
 template <typename Done>
 bool soon(Done done) {
   const auto limit = std::chrono::steady_clock::now() + std::chrono::microseconds(40);

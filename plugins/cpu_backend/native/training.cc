@@ -189,7 +189,7 @@ void softmax_gradient(const float* y, const float* dy, float* dx, int64_t width,
   }
 }
 
-constexpr int64_t kLeast = 16384;  // numbers that are worth another thread
+constexpr int64_t kLeast = 16384;  // elements that justify another thread
 
 }  // namespace
 

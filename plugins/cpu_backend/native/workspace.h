@@ -1,4 +1,4 @@
-// A buffer that a thread keeps between calls.
+// A per-thread buffer that is kept between calls.
 #pragma once
 
 #include <sys/mman.h>
@@ -32,7 +32,7 @@ class Workspace {
 
  private:
   struct Free {
-    void operator()(void* room) const { std::free(room); }
+    void operator()(void* memory) const { std::free(memory); }
   };
   std::unique_ptr<void, Free> memory_;
   size_t size_ = 0;

@@ -228,14 +228,14 @@ int main() {
                                       {"float32", {n}}, {"float32", {n}}, {"float32", {n, k}}}));
       }
     for (int64_t size : {1, 15, 17, 64})
-      for (int64_t places : {1, 5, 33}) {
+      for (int64_t capacity : {1, 5, 33}) {
         const int64_t batch = 2, heads = 4, groups = 2, rows = batch * groups;
-        const Tensor cache = {"float32", {rows * places, size}}, slots = {"int32", {rows}, places};
+        const Tensor cache = {"float32", {rows * capacity, size}}, slots = {"int32", {rows}, capacity};
         const Tensor one = {"float32", {1}}, count = {"int32", {1}, heads + 1, heads};
         for (int64_t length : {1, 9, 40}) {
           const Tensor query = {"float32", {batch, length, heads * size}}, key = {"float32", {batch, length, groups * size}};
-          const Tensor all = {"float32", {batch, places, groups * size}}, many = {"int32", {rows * length}, places};
-          const Tensor bias = {"float32", {batch, 1, length, places}};
+          const Tensor all = {"float32", {batch, capacity, groups * size}}, many = {"int32", {rows * length}, capacity};
+          const Tensor bias = {"float32", {batch, 1, length, capacity}};
           expect(0, "cached", run(mf_cached_attention, {query, key, key, bias, many, cache, cache, one, query}));
           expect(0, "attention", run(mf_self_attention, {query, all, all, bias, count, one, query}));
           expect(0, "its gradients", run(mf_self_attention_gradient,
@@ -244,8 +244,8 @@ int main() {
                                                                        query}));
         }
         expect(0, "write", run(mf_write_cache, {cache, slots, {"float32", {rows, size}}, cache}));
-        expect(1, "a slot outside", run(mf_write_cache, {cache, {"int32", {rows * places + 1}, rows * places + 1},
-                                                         {"float32", {rows * places + 1, size}}, cache}));
+        expect(1, "a slot outside", run(mf_write_cache, {cache, {"int32", {rows * capacity + 1}, rows * capacity + 1},
+                                                         {"float32", {rows * capacity + 1, size}}, cache}));
       }
   }
   for (int threads = 1; threads <= 4; threads++) {
