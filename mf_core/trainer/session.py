@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ class Session:
         self.sharding, self.layout = sharding, sharding.layout
         self._world = sharding.group("world")
         self.is_first = self.layout.rank == 0
-        self.token = int(self._world.broadcast(Tensor(np.array([os.getpid()], np.int32)), 0).asnumpy()[0])
+        self.token = int(self._world.broadcast(Tensor(np.array([secrets.randbits(31)], np.int32)), 0).asnumpy()[0])
 
     def agree(self, flags: Sequence[bool]) -> list[bool]:
         """Return which of the flags is set in any process."""

@@ -4,10 +4,14 @@ New files are written into a hidden staging folder and synced. Then a journal, w
 folder: from that instant the step counts as done. The files are moved where they belong, and the journal is removed. A
 reader or writer that finds a journal finishes the moves first. While they go on the folder has no ``config.json``, so
 that a program which knows nothing of journals reports a missing file rather than mix old and new ones.
+
+A journal may come with a folder from elsewhere. So it only names files in its own folder, and what it removes, or moves
+out of the way of new files, has a name that checkpoints use; any other journal is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -21,7 +25,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import CheckpointError, IntegrityError, describe
-from .files import ADAPTER_FILE, CONFIG_FILE, read_json, sync
+from .files import ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, CONFIG_FILE, read_json, sync
 from .locks import exclusive
 from .paths import user_path
 
@@ -32,6 +36,16 @@ _STAGING = re.compile(r"\.mf-save-[0-9a-f]{16}\Z")
 _LOCK, _REMOVED = ".lock", ".removed"
 #: Removed first and put last: without one of these, no one takes a folder for a model.
 _KEYS = (CONFIG_FILE, ADAPTER_FILE)
+#: Patterns of files that a step may remove.
+_REMOVABLE_FILES = (
+    CONFIG_FILE, ADAPTER_FILE, ADAPTER_WEIGHTS_FILE, "model.safetensors", "model-*-of-*.safetensors",
+    "optimizer.safetensors", "*.safetensors.index.json", "layout.json", "trainer_state.json", "generation_config.json",
+    "*preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt",
+    "*.model",
+)  # fmt: skip
+#: Names of folders that a step may remove or replace.
+_REMOVABLE_FOLDERS = re.compile(r"(checkpoint-(0|[1-9]\d{0,14})|shards|strategy|additional_chat_templates)\Z")
 #: Seconds after which a staging folder without a lock file is taken for abandoned.
 _YOUNG = 60.0
 _JOURNAL_LIMIT = 16 << 20
@@ -41,7 +55,7 @@ _staged: dict[Path, list[str]] = {}
 
 
 @contextmanager
-def replace_files(folder: str | Path, stale: Iterable[str] = ()) -> Iterator[Path]:
+def replace_files(folder: str | Path, stale: Iterable[str] = (), key: str | None = None) -> Iterator[Path]:
     """Yield a staging folder; after the block, what it holds replaces what ``folder`` has by the same names.
 
     Either all of it does or, where the block raises or the process ends, none of it. Other files in ``folder`` stay. A
@@ -50,9 +64,11 @@ def replace_files(folder: str | Path, stale: Iterable[str] = ()) -> Iterator[Pat
     Args:
         folder: Made if need be.
         stale: Shell patterns of names in ``folder`` that are removed in the same step unless the block writes them.
+            Only names that checkpoints use are removed, whatever the patterns match.
+        key: Names the step to other processes that write into :func:`shared_staging` of it; None: there are none.
 
     Raises:
-        CheckpointError: An earlier step was interrupted and cannot be finished.
+        CheckpointError: An earlier step was interrupted and cannot be finished, or a folder has the name of a new file.
         OSError: The files cannot be written; ``folder`` is as it was.
     """
     target = Path(os.path.realpath(user_path(folder)))
@@ -62,11 +78,10 @@ def replace_files(folder: str | Path, stale: Iterable[str] = ()) -> Iterator[Pat
         return
     made = [path for path in (target, *target.parents) if not path.exists()]
     target.mkdir(parents=True, exist_ok=True)
-    finish(target)
-    _remove_abandoned(target)
-    staging = target / f".mf-save-{uuid.uuid4().hex[:16]}"
+    staging = shared_staging(target, uuid.uuid4().hex if key is None else key)
+    recover(target, keep=staging)
     try:
-        staging.mkdir()
+        staging.mkdir(exist_ok=key is not None)
         with _writing(staging, list(stale)) as patterns:
             yield staging
             _sync_tree(staging)
@@ -78,6 +93,42 @@ def replace_files(folder: str | Path, stale: Iterable[str] = ()) -> Iterator[Pat
         raise
 
 
+@contextmanager
+def replace_folder(folder: Path, remove: Iterable[str] = (), key: str | None = None) -> Iterator[Path]:
+    """Yield a new folder; after the block it replaces ``folder`` as a whole, as :func:`replace_files` does with files.
+
+    Args:
+        folder: Its name is one that checkpoints use.
+        remove: Names beside ``folder`` that are removed in the same step.
+        key: As for :func:`replace_files`; other processes write into the folder of the same name in the staging folder.
+    """
+    with replace_files(folder.parent, remove, key) as staging:
+        fresh = staging / folder.name
+        fresh.mkdir(exist_ok=key is not None)
+        _staged[fresh] = []  # blocks within this one are part of its step
+        try:
+            yield fresh
+        finally:
+            del _staged[fresh]
+
+
+def shared_staging(folder: Path, key: str) -> Path:
+    """Return the staging folder of a step that several processes write together."""
+    return folder / f".mf-save-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def recover(folder: Path, keep: Path | None = None) -> None:
+    """Finish a step that was interrupted, and remove the staging folders of processes that have ended.
+
+    Args:
+        folder: Where the steps were made; it need not exist.
+        keep: A staging folder that other processes may be writing into already.
+    """
+    if folder.is_dir():
+        finish(folder)
+        _remove_abandoned(folder, keep)
+
+
 def is_staging(name: str) -> bool:
     """Tell whether a name is that of a staging folder, such as one that a killed process has left."""
     return _STAGING.match(name) is not None
@@ -86,17 +137,21 @@ def is_staging(name: str) -> bool:
 def finish(folder: str | Path) -> None:
     """Finish a step that was interrupted after it counted as done; without one, do nothing.
 
+    A folder that is not there may be one that an interrupted step in its parent was about to replace.
+
     Raises:
         CheckpointError: The folder cannot be written to, or the step's files are gone.
         IntegrityError: The journal is damaged.
     """
     target = user_path(folder)
+    if not os.path.lexists(target) and _REMOVABLE_FOLDERS.match(target.name):
+        target = target.parent
     if not os.path.lexists(target / JOURNAL):
         return
     try:
         with exclusive(target):
             _finish(target)
-    except IntegrityError:
+    except (CheckpointError, IntegrityError):
         raise
     except OSError as error:
         raise CheckpointError(
@@ -123,6 +178,9 @@ class _Journal:
                 raise ValueError("a name in it is no name of a file in the folder")
             if not _STAGING.match(found.staging):
                 raise ValueError(f"{found.staging!r} is no staging folder")
+            foreign = next((name for name in found.remove if not _is_removable(name)), None)
+            if foreign is not None:
+                raise ValueError(f"it would remove {foreign!r}, which no save removes")
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"{path} is damaged", value=str(path), why=describe(error),
@@ -140,12 +198,31 @@ def _is_plain(name: str) -> bool:
     return name not in ("", ".", "..", JOURNAL) and not set(name) & {"/", "\\", "\0"}
 
 
+def _is_removable(name: str) -> bool:
+    return bool(_REMOVABLE_FOLDERS.match(name)) or any(fnmatchcase(name, pattern) for pattern in _REMOVABLE_FILES)
+
+
+def _is_foreign_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not _REMOVABLE_FOLDERS.match(path.name)
+
+
+def _check_folders(target: Path, names: Iterable[str]) -> None:
+    """Raise CheckpointError where a folder that no step removes has one of the names."""
+    for name in names:
+        if _is_foreign_folder(target / name):
+            raise CheckpointError(
+                f"a folder named {name!r} in {str(target)!r} is in the way of the save", value=str(target / name),
+                hint="remove or rename it, or save into another folder",
+            )  # fmt: skip
+
+
 def _commit(target: Path, staging: Path, patterns: Iterable[str]) -> None:
     with exclusive(target):
         _finish(target)
         put = tuple(sorted(path.name for path in staging.iterdir() if path.name != _LOCK))
-        stale = {path.name for path in target.iterdir()
-                 if any(fnmatchcase(path.name, p) for p in patterns) and not is_staging(path.name)}  # fmt: skip
+        _check_folders(target, put)
+        matched = (path for path in target.iterdir() if any(fnmatchcase(path.name, pattern) for pattern in patterns))
+        stale = {path.name for path in matched if _is_removable(path.name) and not _is_foreign_folder(path)}
         _Journal(staging.name, put, tuple(sorted(stale - {*put, JOURNAL}))).write(staging / JOURNAL)
         sync(staging)
         os.replace(staging / JOURNAL, target / JOURNAL)  # from here on, the step counts as done
@@ -159,12 +236,13 @@ def _finish(target: Path) -> None:
         return
     journal = _Journal.read(target / JOURNAL)
     staging = target / journal.staging
+    _check_folders(target, (*journal.put, *journal.remove))
     first = [name for name in _KEYS if name in journal.put and os.path.lexists(staging / name)]
     for name in (*first, *sorted(journal.remove, key=lambda name: name not in _KEYS)):
         _take_out(target / name, staging)
     for name in sorted(journal.put, key=lambda name: name in _KEYS):
         if os.path.lexists(staging / name):
-            if (target / name).is_dir() and not (target / name).is_symlink():
+            if os.path.isdir(staging / name) or os.path.isdir(target / name):
                 _take_out(target / name, staging)  # a folder is not replaced by renaming
             os.replace(staging / name, target / name)
     lost = [name for name in journal.put if not os.path.lexists(target / name)]
@@ -202,12 +280,12 @@ def _writing(staging: Path, patterns: list[str]) -> Iterator[list[str]]:
             del _staged[staging]
 
 
-def _remove_abandoned(target: Path) -> None:
+def _remove_abandoned(target: Path, keep: Path | None) -> None:
     """Remove staging folders whose writers have ended."""
     from filelock import FileLock, Timeout
 
     for path in target.iterdir():
-        if not _STAGING.match(path.name) or path in _staged or path.is_symlink():
+        if not _STAGING.match(path.name) or path in _staged or path == keep or path.is_symlink():
             continue
         with suppress(Timeout, OSError):
             if (path / _LOCK).exists():

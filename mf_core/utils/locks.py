@@ -22,6 +22,8 @@ RUN_LOCK_FILE = ".mf-run.lock"
 _LIMIT = 4096
 #: Seconds without the lock before a message says who is waited for.
 _PATIENCE = 5.0
+#: Seconds that a step, which renames files and waits for the disk, is waited for.
+_LONGEST_STEP = 120.0
 
 logger = logging.getLogger("mf_core")
 
@@ -68,8 +70,16 @@ class RunLock:
 
 
 @contextmanager
-def wait_for(path: Path) -> Iterator[None]:
-    """Keep the lock file at ``path`` during the block; wait as long as another process or thread has it."""
+def wait_for(path: Path, limit: float | None = None) -> Iterator[None]:
+    """Keep the lock file at ``path`` during the block; wait while another process or thread has it.
+
+    Args:
+        path: The lock file.
+        limit: Seconds to wait; None: there is no limit.
+
+    Raises:
+        CheckpointError: The limit has passed.
+    """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +88,13 @@ def wait_for(path: Path) -> Iterator[None]:
         lock.acquire(timeout=_PATIENCE)
     except Timeout:
         logger.warning("waiting for the lock %s: %s", path, holder(path))
-        lock.acquire(timeout=-1)
+        try:
+            lock.acquire(timeout=-1 if limit is None else max(0.0, limit - _PATIENCE))
+        except Timeout as error:
+            raise CheckpointError(
+                f"another process has kept the lock {path} for {limit:.0f} s", value=str(path), why=holder(path),
+                hint="see whether that process is stopped; continue or end it, and try again",
+            ) from error  # fmt: skip
     try:
         _sign(path)
         yield
@@ -91,13 +107,16 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from changing a folder in one step, for the time of the block.
 
     The lock file is in the system's temporary folder, so that none is left in folders that users look at.
+
+    Raises:
+        CheckpointError: Another process has it for longer than a step takes: it is stopped.
     """
     key = hashlib.sha256(os.fsencode(os.path.realpath(folder))).hexdigest()[:32]
     user = os.getuid() if hasattr(os, "getuid") else 0
     locks = Path(tempfile.gettempdir()) / f"mf-locks-{user}"
     with suppress(FileExistsError):
         locks.mkdir(mode=0o700)
-    with wait_for(locks / f"{key}.lock"):
+    with wait_for(locks / f"{key}.lock", _LONGEST_STEP):
         yield
 
 

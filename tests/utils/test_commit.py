@@ -16,7 +16,7 @@ from mf_core.checkpoint.shards import INDEX_FILE
 from mf_core.checkpoint.verify import check_files
 from mf_core.errors import CheckpointError, IntegrityError
 from mf_core.utils import commit
-from mf_core.utils.commit import JOURNAL, finish, replace_files
+from mf_core.utils.commit import JOURNAL, finish, replace_files, replace_folder
 
 OLD = {"config.json": "old", "model-00001-of-00002.safetensors": "old", "model-00002-of-00002.safetensors": "old"}
 NEW = {"config.json": "new", "model.safetensors": "new"}
@@ -90,6 +90,31 @@ def test_folder_is_made_and_left_away_when_nothing_is_written(tmp_path):
         write(staging, NEW)
         raise OSError("disk")
     assert not (tmp_path / "c").exists()
+
+
+def test_only_names_of_checkpoints_are_removed_or_replaced_by_folders(tmp_path):
+    write(tmp_path, {**OLD, **MINE, "data.csv": "mine", "train.py": "mine"})
+    (tmp_path / "tokenizer.json").mkdir()
+    (tmp_path / "Documents").mkdir()
+    with replace_files(tmp_path, ["*"]) as staging:
+        write(staging, NEW)
+    assert read(tmp_path) == {**NEW, **MINE, "data.csv": "mine", "train.py": "mine"}
+    assert (tmp_path / "Documents").is_dir()
+    with pytest.raises(CheckpointError, match=r"a folder named 'tokenizer.json' .* is in the way"):
+        replace(tmp_path, {"config.json": "newer", "tokenizer.json": "newer"})
+    assert read(tmp_path)["config.json"] == "new"
+
+
+def test_folder_that_is_replaced_is_old_or_new(tmp_path):
+    for content in ("one", "two"):
+        with replace_folder(tmp_path / "checkpoint-3", ["checkpoint-2"]) as fresh:
+            replace(fresh, {"config.json": content})  # part of the same step
+            write(fresh, {"state.json": content})
+        assert read(tmp_path / "checkpoint-3") == {"config.json": content, "state.json": content}
+        (tmp_path / "checkpoint-2").mkdir()
+    with replace_folder(tmp_path / "checkpoint-4", ["checkpoint-2"]) as fresh:
+        write(fresh, NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-3", "checkpoint-4"]
 
 
 def test_block_that_fails_leaves_the_old_files(tmp_path):
@@ -167,6 +192,8 @@ def test_next_save_clears_what_a_killed_one_left(tmp_path):
         '{"staging": ".mf-save-0123456789abcdef", "put": [], "remove": ["../outside"]}',
         '{"staging": ".mf-save-0123456789abcdef", "put": ["a/b"], "remove": []}',
         '{"staging": ".mf-save-0123456789abcdef", "put": [3], "remove": []}',
+        '{"staging": ".mf-save-0123456789abcdef", "put": [], "remove": ["outside"]}',
+        '{"staging": ".mf-save-0123456789abcdef", "put": [], "remove": ["config.json", ".ssh"]}',
         '{"staging": "../.mf-save-0123456789abcdef", "put": [], "remove": []}',
     ],
 )  # fmt: skip

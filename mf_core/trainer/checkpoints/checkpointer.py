@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ from ...checkpoint.weights import load_tensors_whole
 from ...errors import ArgumentError, CheckpointError, FileMissingError, MFError
 from ...models.base import PretrainedModel
 from ...parallel import Layout
-from ...utils.commit import replace_files
+from ...utils.commit import replace_files, shared_staging
 from ...utils.files import ADAPTER_FILE, CONFIG_FILE, write_json
 from ...utils.locks import RunLock
 from ...utils.paths import user_path
@@ -231,24 +230,19 @@ class Checkpointer:
                 if state is not None:
                     write_json(staging / STATE_FILE, state)
             return
-        gathered = folder / f".model.{coordinator.token}"
-        write = self.copy(None)
+        key, write = f"{coordinator.token} model", self.copy(None)
         if not coordinator.is_first:
-            coordinator.write_part(gathered, write)
+            coordinator.write_part(shared_staging(folder, key), write)
             return
-        gathered.mkdir(parents=True, exist_ok=True)
-        try:
-            write(gathered)
-            coordinator.wait_for_others(gathered)
-            coordinator.finish(gathered)
-            stale = (*WEIGHT_PATTERNS, *MODEL_STALE) if (gathered / CONFIG_FILE).exists() else ()
-            with replace_files(folder, stale) as staging:
-                for path in gathered.iterdir():
-                    path.replace(staging / path.name)
-                if state is not None:
-                    write_json(staging / STATE_FILE, state)
-        finally:
-            shutil.rmtree(gathered, ignore_errors=True)
+        with replace_files(folder, key=key) as staging:
+            write(staging)
+            coordinator.wait_for_others(staging)
+            coordinator.finish(staging)
+            if (staging / CONFIG_FILE).exists():
+                with replace_files(staging, (*WEIGHT_PATTERNS, *MODEL_STALE)):
+                    pass  # a model takes the place of weights of another, or of adapters
+            if state is not None:
+                write_json(staging / STATE_FILE, state)
 
     def finish(self, run: str, state: TrainerState) -> None:
         """Save the result of a run into its output directory."""

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...errors import CheckpointError, describe
-from ...utils.files import sync, write_json
+from ...errors import CheckpointError, MFError, describe
+from ...utils.commit import finish, recover, replace_folder, shared_staging
+from ...utils.files import write_json
 from .coordinator import SaveCoordinator
 from .state_file import CHECKPOINT_NAME, STATE_FILE, run_of
 
-_STAGING = re.compile(r"\.checkpoint-\d+\.(\d+)(\.\d+\.old)?\Z")
-
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Return the checkpoints in a directory, by step number."""
+    """Return the checkpoints in a directory, by step number; a save that was interrupted is finished first."""
+    finish(directory)
     found = []
     for path in directory.glob("checkpoint-*"):
         match = CHECKPOINT_NAME.match(path.name)
@@ -50,12 +47,12 @@ class CheckpointStore:
         self, directory: Path, limit: int | None, run: str, coordinator: SaveCoordinator | None = None
     ) -> None:
         self.directory, self.limit, self.run, self.coordinator = directory, limit, run, coordinator
+        if coordinator is None or coordinator.is_first:
+            recover(directory)
         self.own = [path.name for path in checkpoints(directory) if self._is_own(path)]
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._step = 0
-        if coordinator is None or coordinator.is_first:
-            _remove_leftovers(directory)
 
     def save(
         self, step: int, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None = None
@@ -95,7 +92,9 @@ class CheckpointStore:
         """Raise CheckpointError if one could not be written; do not wait."""
         if self._error is not None:
             error, self._error = self._error, None
-            kept = last_checkpoint(self.directory)
+            kept = None
+            with suppress(MFError):
+                kept = last_checkpoint(self.directory)
             remedy = "make room on the disk" if isinstance(error, OSError) else "see the reason"
             raise CheckpointError(
                 f"the checkpoint of step {self._step} could not be written to {self.directory}", value=self._step,
@@ -107,42 +106,43 @@ class CheckpointStore:
     def _write(
         self, name: str, write: Callable[[Path], None], state: Mapping[str, Any], protected: str | None
     ) -> None:
-        coordinator = self.coordinator
-        staging = self.directory / f".{name}.{os.getpid() if coordinator is None else coordinator.token}"
+        coordinator, folder = self.coordinator, self.directory / name
+        key = None if coordinator is None else f"{coordinator.token} {name}"
+        old = self._select_old(name, protected)
         try:
             if coordinator is not None and not coordinator.is_first:
-                coordinator.write_part(staging, write)
-                if not (self.directory / name / STATE_FILE).is_file():
+                assert key is not None
+                coordinator.write_part(shared_staging(self.directory, key) / name, write)
+                if not (folder / STATE_FILE).is_file():
                     raise CheckpointError(f"{name} was not finished", why="the first process could not write its part")
-                self._select_old(name, protected)
-                return
-            staging.mkdir(parents=True, exist_ok=coordinator is not None)
-            write(staging)
-            if coordinator is not None:
-                coordinator.wait_for_others(staging)
-                coordinator.finish(staging)
-            write_json(staging / STATE_FILE, state)
-            sync(staging)
-            with _moved_away(self.directory / name):
-                staging.rename(self.directory / name)
-            sync(self.directory)
-            for old in self._select_old(name, protected):
-                self._remove(old)
+            else:
+                self._check_name(folder)
+                removed = [other for other in old if self._is_own(self.directory / other)]
+                with replace_folder(folder, removed, key) as staging:
+                    write(staging)
+                    if coordinator is not None:
+                        coordinator.wait_for_others(staging)
+                        coordinator.finish(staging)
+                    write_json(staging / STATE_FILE, state)
+            self.own = [other for other in self.own if other not in old]
         except BaseException as error:
             self._error = error
-        finally:
-            if coordinator is None or coordinator.is_first:
-                shutil.rmtree(staging, ignore_errors=True)
 
     def _select_old(self, newest: str, protected: str | None) -> list[str]:
-        """Return the run's checkpoints beyond the limit, the oldest first, and forget them."""
+        """Return the run's checkpoints beyond the limit, the oldest first."""
         if self.limit is None:
             return []
         removable = sorted((n for n in self.own if n not in (newest, protected)), key=_step_of)
         kept = len(self.own) - len(removable)
-        old = removable[: max(0, len(removable) + kept - self.limit)]
-        self.own = [name for name in self.own if name not in old]
-        return old
+        return removable[: max(0, len(removable) + kept - self.limit)]
+
+    def _check_name(self, folder: Path) -> None:
+        """Raise CheckpointError where something that is no checkpoint of a run has the name of the new one."""
+        if os.path.lexists(folder) and (folder.is_symlink() or run_of(folder) is None):
+            raise CheckpointError(
+                f"{str(folder)!r} is not a checkpoint of a run, and is not replaced by one", value=str(folder),
+                hint="rename it, or choose another output_dir",
+            )  # fmt: skip
 
     def _is_own(self, path: Path) -> bool:
         """Whether a folder is provably a checkpoint that this run wrote into its output directory."""
@@ -153,45 +153,6 @@ class CheckpointStore:
             and run_of(path) == self.run
         )
 
-    def _remove(self, name: str) -> None:
-        path = self.directory / name
-        if self._is_own(path):
-            with _moved_away(path):
-                pass
-
 
 def _step_of(name: str) -> int:
     return int(name.rpartition("-")[2])
-
-
-@contextmanager
-def _moved_away(path: Path) -> Iterator[None]:
-    """Rename a folder, and delete it after the block, so that readers never see a part of it."""
-    away = path.parent / f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.old"
-    if path.exists():
-        path.rename(away)
-    try:
-        yield
-    except BaseException:
-        if away.exists():
-            away.rename(path)
-        raise
-    shutil.rmtree(away, ignore_errors=True)
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Remove staging folders of processes that have ended."""
-    for path in directory.glob(".checkpoint-*"):
-        match = _STAGING.match(path.name)
-        if match and not path.is_symlink() and (int(match[1]) == os.getpid() or not _alive(int(match[1]))):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

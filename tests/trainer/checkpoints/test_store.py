@@ -154,7 +154,7 @@ def test_kills_at_any_moment_leave_the_last_checkpoint_whole(tmp_path):
                 array = load_file(path / f"{name}.safetensors")["x"]
                 assert (array == step_of(path)).all()
     assert step > 10
-    CheckpointStore(tmp_path, 2, RUN)  # staging folders of ended processes are removed
+    CheckpointStore(tmp_path, 2, RUN)  # what ended processes have left is removed
     assert all(path.name.startswith("checkpoint-") for path in tmp_path.iterdir())
 
 
@@ -252,6 +252,17 @@ def test_only_what_the_run_wrote_is_removed(tmp_path):
     names = {"checkpoint-1", "checkpoint-2", "checkpoint-3", "checkpoint-5"}
     assert {path.name for path in out.iterdir()} == names
     assert (elsewhere / "checkpoint-2" / "weights").exists()
+
+
+def test_what_is_no_checkpoint_of_a_run_is_not_replaced(tmp_path):
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1" / "mine").touch()
+    store = CheckpointStore(tmp_path, 2, RUN)
+    store.save(1, write_file(1), {"step": 1})
+    with pytest.raises(CheckpointError, match="could not be written") as caught:
+        store.wait()
+    assert "is not a checkpoint of a run" in caught.value.why
+    assert [path.name for path in (tmp_path / "checkpoint-1").iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("strategy", ["epoch", "seconds", "no"])
