@@ -101,11 +101,14 @@ def _size(parameters: int) -> str:
 
 
 def _source(weights: str | None) -> str:
-    """Return where a preset's weights come from, without the revision."""
+    """Return where a preset's weights come from, without the revision; and whether they may change there."""
     if weights is None:
         return "not published"
     kind, _, rest = weights.partition(":")
-    return "in the package" if kind == "package" else rest.partition("@")[0] if kind == "hub" else weights
+    if kind != "hub":
+        return "in the package" if kind == "package" else weights
+    repository, pinned, _ = rest.partition("@")
+    return repository if pinned else f"{repository} (unpinned)"
 
 
 def run_plugins(options: argparse.Namespace) -> int:

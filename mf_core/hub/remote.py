@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ..errors import DownloadError, IntegrityError, MFError
+from .size_limit import SizeLimit
 from .source import Source
 
 #: ``errno`` of a disk that is full or cannot be written.
@@ -57,6 +58,7 @@ class Remote(Source):
     def __init__(self, location: str, sha256: Mapping[str, str]) -> None:
         super().__init__(location)
         self._sha256 = sha256
+        self._size_limit = SizeLimit(location)
 
     def differs(self, filename: str, actual: str, *, size: int, left: object = None) -> IntegrityError:
         """Return the error for a file whose SHA-256 is not the listed one; ``left`` is a bad copy that stays."""

@@ -48,6 +48,8 @@ class Repository(Remote):
     def _find(self, filename: str, required: bool) -> Path | None:
         from huggingface_hub import hf_hub_download
 
+        if self._size_limit.applies_to(filename):
+            self._size_limit.check(filename, self._size_of(filename))
         try:
             path = Path(hf_hub_download(self._repo, filename, revision=self._commit or self._revision))
         except Exception as error:  # of several libraries, and other ones from version to version
@@ -67,6 +69,18 @@ class Repository(Remote):
             size = path.stat().st_size
             raise self.differs(filename, actual, size=size, left=None if remove(path) else path)
         return path
+
+    def _size_of(self, filename: str) -> int | None:
+        """Return how many bytes a download of the file has; None: it is in the cache, or the hub does not say."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+        revision = self._commit or self._revision
+        try:
+            if try_to_load_from_cache(self._repo, filename, revision=revision) is not None:
+                return None
+            return get_hf_file_metadata(hf_hub_url(self._repo, filename, revision=revision)).size
+        except Exception:  # of several libraries; the download, which meets the same fault, says what it is
+            return None
 
     def names(self, folder: str) -> list[str]:
         """See the base class; offline, or where the hub does not list it, what the cache has of the folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from ..errors import FileMissingError, IntegrityError, MFError
@@ -60,8 +60,14 @@ class UrlFolder(Remote):
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        progress = is_terminal()
-        download = pooch.HTTPDownloader(progressbar=progress, chunk_size=1 << 20, timeout=_TIMEOUT)
+        def check(response: Any, *_: Any, **__: Any) -> None:
+            length = response.headers.get("Content-Length", "")
+            if response.status_code == 200:
+                self._size_limit.check(filename, int(length) if length.isdecimal() else None)
+
+        download = pooch.HTTPDownloader(
+            progressbar=is_terminal(), chunk_size=1 << 20, timeout=_TIMEOUT, hooks={"response": check}
+        )
         try:
             download(f"{self.location}/{quote(filename)}", str(part), None)
             actual = sha256_of(part)

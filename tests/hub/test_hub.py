@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 import mf_core
-from mf_core.errors import ArgumentError, FileMissingError, IntegrityError, NotInstalledError
+from mf_core.errors import ArgumentError, DownloadError, FileMissingError, IntegrityError, NotInstalledError
 from mf_core.hub import cache, cache_dir, open_source
+from mf_core.hub.size_limit import SizeLimit
 from mf_core.hub.source import TEXT_LIMIT
 
 from ..support.hub_server import Fault, HubServer
@@ -113,7 +115,7 @@ def test_hub_file_is_fetched_once(client, server):
     assert read(client(REPO, NAME, sha256={NAME: SHA})) == WEIGHTS
     assert read(client(REPO, NAME, env={"HF_HUB_OFFLINE": "1"})) == WEIGHTS
     assert server.count("GET", NAME) == 1
-    assert server.count("HEAD", NAME) == 2
+    assert server.count("HEAD", NAME) == 3  # one for its size
 
 
 def test_hub_file_in_a_folder(client):
@@ -567,3 +569,44 @@ def test_text_files_have_a_limit(name, tmp_path):
             assert open_source(str(tmp_path)).path(name) == tmp_path / name
     with pytest.raises(IntegrityError, match="67,108,865 bytes"):
         open_source(str(tmp_path)).path(name)
+
+
+@pytest.mark.parametrize("source", ["hub", "url"])
+def test_large_downloads_are_asked_for(client, server, url, source):
+    location, options = (REPO, {}) if source == "hub" else (url, {"sha256": {NAME: SHA}})
+    result = client(location, NAME, env={"MF_DOWNLOAD_LIMIT": "100kB"}, **options)
+    assert result["error"] == "DownloadError"
+    assert "is a download of 262.1 kB" in result["text"]
+    assert "MF_DOWNLOAD_LIMIT=263kB (or none)" in result["text"]
+    assert not client.leftovers()
+    assert "path" in client(location, NAME, env={"MF_DOWNLOAD_LIMIT": "263kB"}, **options)
+    assert "path" in client(location, NAME, env={"MF_DOWNLOAD_LIMIT": "1"}, **options)  # it is in the cache
+
+
+def test_size_limit(monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("MF_DOWNLOAD_LIMIT", "1.5 GB")
+    limit = SizeLimit("hub:owner/large")
+    limit.check("model.safetensors", 10**9)
+    limit.check("more.safetensors", None)
+    with pytest.raises(DownloadError, match=r"hub:owner/large is a download of 1.6 GB, which is not made"):
+        limit.check("more.safetensors", 6 * 10**8)
+    with pytest.raises(DownloadError, match=r"about 31.0 GB") as caught:
+        limit.check("model-00001-of-00030.safetensors", 10**9)
+    assert "MF_DOWNLOAD_LIMIT=32GB" in caught.value.hint
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setattr(sys, "stdin", Terminal("n\nyes\n"))
+    with pytest.raises(DownloadError, match="was not downloaded"):
+        limit.check("more.safetensors", 6 * 10**8)
+    for _ in range(2):  # asked once
+        limit.check("more.safetensors", 6 * 10**8)
+    assert terminal.getvalue().count("is a download of 1.6 GB. Continue? [y/N]") == 2
+    monkeypatch.setenv("MF_DOWNLOAD_LIMIT", "none")
+    SizeLimit("hub:owner/large").check("model.safetensors", 10**15)
+    for text in ("many", "-1", "1" * 400, "1e9"):
+        monkeypatch.setenv("MF_DOWNLOAD_LIMIT", text)
+        with pytest.raises(ArgumentError, match="MF_DOWNLOAD_LIMIT"):
+            SizeLimit("hub:owner/large").check("model.safetensors", 1)
