@@ -190,14 +190,14 @@ def trainer_of(model, rate=1e-2):
 
 
 def test_twenty_steps_train_the_adapters_and_no_bit_of_the_weights():
-    model = make(initializer_range=0.05)
+    model = make(num_layers=1, initializer_range=0.05)
     Wrapped(model)(IDS)
     base = values(model)
     add_lora(model, LoraConfig(r=4, lora_dropout=0.1, target_modules=EVERY))
     model.set_train(True)
     start = values(model)
     step, names = trainer_of(model)
-    assert len(names) == 2 * 4 * 2
+    assert len(names) == 4 * 2
     assert all(name.endswith(("lora_A", "lora_B")) for name in names)
     losses = []
     for number in range(20):
@@ -215,7 +215,7 @@ def test_twenty_steps_train_the_adapters_and_no_bit_of_the_weights():
 
 
 def test_dropout_draws_from_the_key_and_from_the_layers_place():
-    model = adapted(LoraConfig(r=4, lora_dropout=0.5, target_modules=EVERY))
+    model = adapted(LoraConfig(r=4, lora_dropout=0.5, target_modules=EVERY), num_layers=1)
     evaluated = logits(model)
     np.testing.assert_array_equal(logits(model), evaluated)
     model.set_train(True)
@@ -228,14 +228,14 @@ def test_dropout_draws_from_the_key_and_from_the_layers_place():
     assert (drawn(1) != drawn(2)).any()
     assert (drawn(1) != evaluated).any()
     salts = [cell.lora_dropout.row_salt for _, cell in model.cells_and_names() if isinstance(cell, LoraLinear)]
-    assert len(set(salts)) == len(salts) == 8
+    assert len(set(salts)) == len(salts) == 4
 
 
 # Graphs -------------------------------------------------------------------------------------------------------------
 
 
 def test_graphs_made_before_see_adapters_come_change_and_go():
-    model = make()
+    model = make(num_layers=1)
 
     @ms.jit
     def function(ids):
@@ -304,11 +304,10 @@ def test_generating_before_with_and_after_folding():
     move(model)
     changed = model.generate(prompts, **options)
     assert changed != plain
-    ids = list(prompts[0])
-    for _ in range(30):
-        scores = model(ms.Tensor([ids], ms.int32)).asnumpy()[0, -1]
-        ids.append(int(np.where(np.arange(100) == 99, -np.inf, scores).argmax()))
-    assert changed[0] == ids
+    for prompt, row in zip(prompts, changed, strict=True):
+        scores = model(ms.Tensor([row[:-1]], ms.int32)).asnumpy()[0]  # causal: each token's scores, in one pass
+        scores[:, 99] = -np.inf
+        assert row == prompt + scores[len(prompt) - 1 :].argmax(-1).tolist()
     merge_lora(model)
     assert model.generate(prompts, **options) == changed
 
