@@ -64,10 +64,12 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Ar
 
 
 def settings(target: str | None) -> str:
-    """Return a table of the fields of a pydantic class: name, type, default, and what its docstring says."""
+    """Return a table of the fields of a pydantic class: name, type, default, meaning (from the docstrings)."""
     module, _, name = (target or "").partition(":")
     cls = getattr(importlib.import_module(module), name)
-    meanings = attributes(inspect.getdoc(cls) or "")
+    meanings: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        meanings.update(attributes(inspect.cleandoc(base.__doc__ or "")))
     rows = ["| field | type | default | |\n|---|---|---|---|"]
     for field, info in cls.model_fields.items():
         default = "" if info.is_required() else _shown(info)
@@ -77,7 +79,7 @@ def settings(target: str | None) -> str:
 
 
 def attributes(docstring: str) -> dict[str, str]:
-    """Return what the section ``Attributes:`` of a docstring says of each name, as Markdown on one line."""
+    """Return the description of each name in the section ``Attributes:`` of a docstring, as Markdown on one line."""
     section = re.search(r"^Attributes:\n((?:    .*\n?|\n)*)", docstring, re.MULTILINE)
     found: dict[str, str] = {}
     names: list[str] = []

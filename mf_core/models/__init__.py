@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .experts import MixtureOfExperts as MixtureOfExperts
     from .experts import Router as Router
     from .feed_forward import FeedForward as FeedForward
+    from .gpt_config import GPTConfig as GPTConfig
     from .labels import LabelledConfig as LabelledConfig
     from .layer_spec import AttentionSpec as AttentionSpec
     from .layer_spec import DecoderSpec as DecoderSpec
@@ -60,6 +61,7 @@ _MODULES = {
     "ExpertsSpec": "layer_spec",
     "FeedForward": "feed_forward",
     "FeedForwardSpec": "layer_spec",
+    "GPTConfig": "gpt_config",
     "LabelledConfig": "labels",
     "LayerSpec": "layer_spec",
     "MixtureOfExperts": "experts",
@@ -75,7 +77,7 @@ __all__ = sorted(_MODULES)
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        if _MODULES[name] not in ("config", "encoder_config", "labels", "layer_spec"):
+        if _MODULES[name] not in ("config", "encoder_config", "gpt_config", "labels", "layer_spec"):
             importlib.import_module(".base", __name__)  # first: it imports mindspore, or says why it cannot be
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,18 +22,7 @@ from typing import Any, ClassVar
 
 from mindspore import Tensor, nn
 
-from mf_core.models import (
-    ArraysReader,
-    AttentionSpec,
-    Cache,
-    Decoder,
-    DecoderForCausalLM,
-    DecoderSpec,
-    ExpertsSpec,
-    FeedForwardSpec,
-    LayerSpec,
-    NormSpec,
-)
+from mf_core.models import ArraysReader, Cache, Decoder, DecoderForCausalLM, DecoderSpec
 from mf_core.nn import Embedding
 from mf_core.nn import decoder_pass as arrays
 
@@ -91,37 +80,6 @@ class PanguAlphaHeadModel(DecoderForCausalLM):
     }  # fmt: skip
     ignored_keys: ClassVar[tuple[str, ...]] = ()
 
-    @classmethod
-    def layer_spec(cls, config: PanguAlphaConfig, layer: int) -> LayerSpec:
-        """See the base class; the last is the top query layer, which has no experts."""
-        experts = None
-        if config.has_experts and layer < config.num_layers - 1:
-            chosen = config.per_token_num_experts_chosen
-            experts = ExpertsSpec(config.expert_num, chosen, normalize=chosen > 1, outputs_first=False)
-        std, is_set = config.initializer_range, "softmax_compute_type" in config.model_fields_set
-        return LayerSpec(
-            config.hidden_size,
-            AttentionSpec(
-                config.num_heads, config.num_heads, config.hidden_size // config.num_heads, bias=True, output_bias=True,
-                dropout=config.attention_dropout_rate, softmax_dtype=config.softmax_compute_type if is_set else None,
-            ),
-            FeedForwardSpec(config.ffn_hidden_size, config.activation_name, gated=False, bias=True, experts=experts),
-            _norm(config),
-            normed_residual=config.post_layernorm_residual, dropout=config.hidden_dropout_rate, outputs_first=False,
-            # The residual stream adds up 2 * num_layers outputs, so these begin smaller, as GPT-2's do.
-            std=std, output_std=std / (2 * config.num_layers) ** 0.5, param_dtype=config.param_init_type,
-        )  # fmt: skip
-
-    @classmethod
-    def spec(cls, config: PanguAlphaConfig) -> DecoderSpec:
-        """See the base class."""
-        return DecoderSpec(
-            config.vocab_size, config.hidden_size, config.seq_length,
-            tuple(cls.layer_spec(config, layer) for layer in range(config.num_layers)), _norm(config), tied=True,
-            learned_positions=True, embedding_dropout=config.embedding_dropout_prob,
-            auxiliary_loss=config.aux_loss_factor, std=config.initializer_range, param_dtype=config.param_init_type,
-        )  # fmt: skip
-
     def construct(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None,
         input_position: Tensor | None = None,
@@ -146,7 +104,3 @@ class PanguAlphaHeadModel(DecoderForCausalLM):
         """See the base class."""
         first, last = super().stage_parts()
         return first, [*last, self.decoder.top_query_embedding]
-
-
-def _norm(config: PanguAlphaConfig) -> NormSpec:
-    return NormSpec("layer", config.layernorm_epsilon, dtype=config.layernorm_compute_type)
