@@ -14,8 +14,9 @@ from session import Session
 from table import Figures, Row
 from workers import ask_once
 
-from mf_core.generation.config import GenerationConfig, build_processors
+from mf_core.generation.config import GenerationConfig
 from mf_core.generation.logits import Sampler
+from mf_core.generation.processors import build_processors
 
 SETTINGS = {
     "greedy": {},

@@ -8,6 +8,7 @@ the CRC-32 of all before it, in ten bytes.
 from __future__ import annotations
 
 import math
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -26,9 +27,20 @@ _BYTES = {
 }  # fmt: skip
 #: Types that weights have -> numpy's name of the type they are read in.
 _DTYPES = {"Float32": "float32", "Float16": "float16", "BFloat16": "float32"}
+#: Names of the key-value cache, of optimizer states and of counters, which MindSpore and MindFormers save with weights.
+_TRAINING_STATE = re.compile(
+    r"(.+\.)?(key_past|value_past)\Z|(adam_[mv]|moment[s12]|accu_grads)\."
+    r"|(global_step|learning_rate|beta[12]_power|scale_sense|loss_scale|loss_scale_value|data_start_index|epoch_num"
+    r"|step_num|current_iterator_step|last_overflow_iterator_step|(has_trained|cur)_(epoch|step)(_num)?)\Z"
+)
 _CRC = b"crc_num"
 _CRC_SIZE = len(_CRC) + 10
 _BLOCK = 1 << 22
+
+
+def is_training_state(name: str) -> bool:
+    """Return whether a tensor of a MindSpore checkpoint is no weight, but a cache or the state of a training run."""
+    return _TRAINING_STATE.match(name) is not None
 
 
 def is_mindspore_file(path: Path) -> bool:

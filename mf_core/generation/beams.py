@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .config import GenerationConfig, build_processors
+from .config import GenerationConfig
 from .hooks import Hooks, NewToken
 from .logits import Logits, check_finite, log_softmax
+from .processors import build_processors
 from .rows import CachedRows
 from .sequences import shared_length
 

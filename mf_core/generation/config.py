@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,18 +16,15 @@ from ..utils.callers import callers_level
 from ..utils.files import write_json
 from ..utils.paths import user_path
 from .constraints import Constraints
-from .options import Id, Ids, RowLimits, extra, option
+from .options import Id, Ids, extra, option
 from .penalties import Penalties
 from .truncation import Truncation
 
 if TYPE_CHECKING:
     from ..config import PretrainedConfig
-    from .logits import LogitsProcessor
 
 #: Where a checkpoint keeps its generation settings.
 GENERATION_FILE = "generation_config.json"
-#: Where the package's files are.
-
 #: Most sequences of one prompt, and most beams.
 MOST_SEQUENCES, MOST_BEAMS = 4096, 256
 #: Most stop strings of one call, and most characters of all of them.
@@ -373,30 +369,6 @@ class GenerationConfig(Truncation, Constraints, Penalties):
 
 #: Options that mean something only when sampling.
 SAMPLING = tuple(name for name, info in GenerationConfig.model_fields.items() if extra(info).get("sampling"))
-
-
-def build_processors(
-    config: GenerationConfig,
-    prompt_lengths: Sequence[int] = (),
-    limits: Sequence[int] = (),
-    custom: Sequence[LogitsProcessor] = (),
-) -> list[LogitsProcessor]:
-    """Return the processors that ``config`` asks for, in the order of ``transformers``, without those that are off.
-
-    Args:
-        config: The options.
-        prompt_lengths: Ids in each row's prompt.
-        limits: Most ids of each row.
-        custom: Further ones, which come before those of sampling.
-    """
-    least = len(config.eos_ids) + 1 if config.num_beams > 1 else 1
-    rows = RowLimits(tuple(prompt_lengths), tuple(limits), max(2, least) if config.num_beams > 1 else 1)
-
-    def made(table: Sequence[Any]) -> list[LogitsProcessor]:
-        return [processor for build in table if (processor := build(config, rows)) is not None]
-
-    first = chain(made(config.penalty_processors), made(config.constraint_processors))
-    return [*first, *custom, *made(config.sampling_processors)]
 
 
 def _usable_ids(value: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import ArgumentError, InputTooLongError
-from .config import GenerationConfig, build_processors
+from .config import GenerationConfig
 from .hooks import Hooks, NewToken, TokenLogprob
 from .logits import Logits, Sampler, log_softmax
+from .processors import build_processors
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel

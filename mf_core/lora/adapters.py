@@ -70,7 +70,7 @@ def insert(model: PretrainedModel, config: LoraConfig) -> None:
     """Do what :func:`add_lora` does, for a model that no graph has used."""
     if model.weight_dtype is not None:
         raise UnsupportedError(
-            f"a model whose weights are held in {model.weight_dtype} gets no adapters", value=model.weight_dtype,
+            f"a model with weights stored in {model.weight_dtype} gets no adapters", value=model.weight_dtype,
             hint="load it without weight_dtype",
         )  # fmt: skip
     if model.lora_config is not None:

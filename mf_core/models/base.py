@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..backends.base import get_backend, import_mindspore
 from ..backends.runtime import exclusive
@@ -15,7 +14,7 @@ from ..utils.paths import user_path
 
 import_mindspore()
 
-from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
+from mindspore import Tensor, nn  # noqa: E402
 
 from ..checkpoint.gguf.load import load_gguf, tensor_shapes  # noqa: E402
 from ..checkpoint.gguf.source import GGUFSource  # noqa: E402
@@ -24,7 +23,6 @@ from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.verify import verify_checkpoint  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
 from ..errors import (  # noqa: E402
-    ArgumentError,
     ArgumentTypeError,
     ConfigError,
     FileMissingError,
@@ -34,16 +32,17 @@ from ..errors import (  # noqa: E402
     describe,
 )
 from ..generation.mixin import GenerationMixin  # noqa: E402
-from ..nn.block_quantized import BlockMatrix  # noqa: E402
 from ..nn.dropout import number_sites  # noqa: E402
 from ..nn.init import Budget, initialize, initializing, skip_init  # noqa: E402
 from ..nn.kernels import kernel, product_kernel  # noqa: E402
 from ..nn.layers import Embedding, Linear  # noqa: E402
-from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear, quantize_weights  # noqa: E402
+from ..nn.weight_only import WeightDtype, WeightOnlyEmbedding, WeightOnlyLinear  # noqa: E402
 from ..parallel.plan import ParallelPlan  # noqa: E402
 from ..utils.callers import callers_level  # noqa: E402
 from ..utils.commit import replace_files  # noqa: E402
 from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
+from .model_info import ModelInfo  # noqa: E402
+from .weight_quantization import WeightQuantization, check_weight_dtype  # noqa: E402
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="PretrainedModel")
 
 
-class PretrainedModel(GenerationMixin, nn.Cell):
+class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     """Base of the families' models.
 
     ``Model(config)`` has random weights, unless ``config.checkpoint_name_or_path`` names a checkpoint;
@@ -88,7 +87,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         initialized_cells: Those of ``new_cells`` that the checkpoint lacked.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
         sharding: How the model is sharded over processes; None: it is whole.
-        weight_dtype: What the weights of its large layers are held in where that is less than what was loaded.
+        weight_dtype: Type that the weights of its large layers are quantized to; None: as loaded.
     """
 
     config_class: ClassVar[type[PretrainedConfig]]
@@ -160,7 +159,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     ) -> M:
         """Return a model with the weights of a checkpoint that has been located."""
         if weight_dtype is not None:
-            _check_weight_dtype(weight_dtype)  # first: it would be loaded for nothing
+            check_weight_dtype(weight_dtype)  # first: it would be loaded for nothing
         if checkpoint.model_type != cls.config_class.model_type:
             raise ConfigError(
                 f"{checkpoint.name!r} is a {checkpoint.model_type!r} checkpoint, not one for {cls.__name__}",
@@ -200,47 +199,6 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         self.name_or_path = source.location
 
     @public
-    def quantize_weights(self, weight_dtype: WeightDtype) -> None:
-        """Hold the weights of the linear layers and of the token embeddings in fewer bits from now on.
-
-        Decoding reads all weights for each token, so it takes less time by about as much. The model can generate, and
-        be evaluated; it cannot be trained or saved any more. Compiled graphs are made anew when they are called next.
-
-        Args:
-            weight_dtype: ``"int8"``, with a scale for each output, or ``"bfloat16"``.
-
-        Raises:
-            ArgumentError: ``weight_dtype`` is another.
-            UnsupportedError: The weights are so held already, or the model has adapters, or is sharded over processes.
-        """
-        self._quantize_weights(weight_dtype)
-        ms_memory_recycle()  # a graph that holds a layer does not see what takes its place
-
-    def _quantize_weights(self, weight_dtype: WeightDtype) -> None:
-        """Do it for a model that no graph has used."""
-        _check_weight_dtype(weight_dtype)
-        why = None
-        if self.lora_config is not None:
-            why = "the model has adapters: fold them into its weights first, with merge_lora(model)"
-        elif self.weight_dtype is not None:
-            why = f"they are held in {self.weight_dtype} already"
-        elif self.sharding is not None:
-            why = "the model is sharded over processes"
-        if why is not None:
-            raise UnsupportedError(f"weights cannot be held in {weight_dtype}", value=weight_dtype, why=why)
-        backend = get_backend()
-        by_kernel = kernel("weight_only_linear") is not None and self.activation_dtype == "float32"
-        tensors = weight_dtype in backend.dtypes and backend.activation_dtype(weight_dtype) == weight_dtype
-        if not (by_kernel or tensors or weight_dtype == "int8"):
-            raise UnsupportedError(
-                f"the {backend.name} backend holds no weights in {weight_dtype} here", value=weight_dtype,
-                why="it computes with them in kernels of its own, in float32",
-                hint=f"`mf doctor --backend {backend.name}` says why there are none; weight_dtype='int8' works without",
-            )
-        quantize_weights(self, weight_dtype, int(self.config.vocab_size))
-        self.weight_dtype = weight_dtype
-
-    @public
     def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
         """Put a located checkpoint's weights into this model.
 
@@ -260,7 +218,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
     def _load(self, checkpoint: Checkpoint, *, in_place: bool) -> None:
         if self.weight_dtype is not None:
             raise UnsupportedError(
-                f"a model whose weights are held in {self.weight_dtype} takes no others", value=self.weight_dtype,
+                f"a model with weights stored in {self.weight_dtype} takes no others", value=self.weight_dtype,
                 hint="from_pretrained(…, weight_dtype=…) makes a model of a checkpoint",
             )
         source = _check_weights(checkpoint)
@@ -328,7 +286,7 @@ class PretrainedModel(GenerationMixin, nn.Cell):
             )  # fmt: skip
         if self.weight_dtype is not None:
             raise UnsupportedError(
-                f"a model whose weights are held in {self.weight_dtype} is not saved", value=self.weight_dtype,
+                f"a model with weights stored in {self.weight_dtype} is not saved", value=self.weight_dtype,
                 hint="the checkpoint that it came from is what weight_dtype is given with",
             )
         if self.lora_config is not None:
@@ -411,32 +369,9 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         with skip_init():
             return cls(config.replace(**fields)).parallel_plan
 
-    def summary(self) -> str:
-        """Return one line: the class, the number of weights, what they are stored and computed in, their source."""
-        stored = sorted({str(parameter.dtype).lower() for parameter in self.get_parameters()})
-        parts = [f"{self.num_parameters():,} weights in {self.weight_dtype or ', '.join(stored)}"]
-        parts += [f"computes in {self.compute_dtype}"] if self.compute_dtype not in stored else []
-        parts += [f"LoRA adapters of rank {self.lora_config.r}"] if self.lora_config is not None else []
-        parts += [f"from {self.name_or_path}"] if self.name_or_path else []
-        return f"{type(self).__name__}: {', '.join(parts)}"
-
-    def __repr__(self) -> str:
-        """Return :meth:`summary`, then the tree of cells."""
-        return f"{self.summary()}\n{super().__repr__()}"
-
     def decoder_arrays(self) -> DecoderArrays | None:
         """Return the model as the kernel ``decoder_pass`` takes it; None: the kernel does not compute such a model."""
         return None
-
-    def num_parameters(self) -> int:
-        """Return the number of weights."""
-        blocks = sum(cell.size for _, cell in self.cells_and_names() if isinstance(cell, BlockMatrix))
-        return int(blocks + sum(math.prod(parameter.shape) for parameter in self.get_parameters()))
-
-    @property
-    def cache_shape(self) -> tuple[int, int, int]:
-        """Layers, key-value heads and head width of the model's cache; models that cannot decode have none."""
-        raise UnsupportedError(f"{type(self).__name__} has no key-value cache, so it cannot generate")
 
     @property
     def blocks(self) -> Sequence[nn.Cell]:
@@ -460,42 +395,6 @@ class PretrainedModel(GenerationMixin, nn.Cell):
         for _, cell in self.cells_and_names():
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.compute_in(self.compute_dtype)
-
-    def flops_per_token(self, length: int) -> int:
-        """Return the floating-point operations of training on one token in a row of ``length``.
-
-        2 for each weight of a product forward and 2 for the gradient of its input; 2 more where the weight is trained.
-        Rows of embeddings are looked up, and count where a tied head multiplies by them. 12 for each unit of a layer
-        and position that attention computes scores of (Chowdhery et al., 2022, appendix B).
-        """
-        cells = [cell for _, cell in self.cells_and_names() if isinstance(cell, Embedding)]
-        # A stage of a pipeline has not the weights of all layers.
-        embeddings = {id(cell.weight) for cell in cells if getattr(cell, "weight", None) is not None}
-        matrices = [p for p in self.get_parameters() if len(p.shape) > 1 and id(p) not in embeddings]
-        vocabulary = int(getattr(self.config, "vocab_size", 0))
-        if hasattr(self, "decode") and not any(vocabulary in p.shape for p in matrices):  # the head is tied
-            matrices += [p for p in self.get_parameters() if id(p) in embeddings and p.shape[0] == vocabulary]
-        products: int = sum((6 if p.requires_grad else 4) * math.prod(p.shape) for p in matrices)
-        try:
-            layers, heads, width = self.cache_shape
-        except UnsupportedError:
-            return products
-        heads = int(getattr(self.config, "num_heads", heads))  # the cache has fewer, where several read one key
-        return products + 12 * layers * heads * width * length
-
-    @property
-    def max_positions(self) -> int:
-        """The longest sequence in tokens."""
-        return int(getattr(self.config, "seq_length", 0))
-
-
-def _check_weight_dtype(weight_dtype: str) -> None:
-    known = get_args(WeightDtype)
-    if weight_dtype not in known:
-        raise ArgumentError(
-            f"weight_dtype={weight_dtype!r} is none of {', '.join(map(repr, known))}", value=weight_dtype,
-            hint="leave it out to hold the weights in param_init_type",
-        )
 
 
 def _check_weights(checkpoint: Checkpoint) -> Source:

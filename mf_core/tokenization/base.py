@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -20,6 +20,7 @@ from ..errors import (
 )
 from ..utils.commit import replace_files
 from .chat import ChatTemplates, check_templates
+from .decoding import Decoding
 from .files import (
     NO_LIMIT,
     SPECIAL_TOKENS,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="PretrainedTokenizer")
 
 
-class PretrainedTokenizer(ChatTemplates, ABC):
+class PretrainedTokenizer(Decoding, ChatTemplates, ABC):
     """Base of the families' tokenizers.
 
     A subclass says how text becomes ids and back (``encode_text``, ``decode_ids``, ``token_to_id``, ``id_to_token``,
@@ -120,19 +121,6 @@ class PretrainedTokenizer(ChatTemplates, ABC):
         for token in self.extra_special_tokens:
             self._check_token("a token of extra_special_tokens", token)
         self._set_special(**flags)
-
-    def _check_token(self, name: str, token: Any) -> None:
-        if token is not None and (not isinstance(token, str) or self.token_to_id(token) is None):
-            raise ConfigError(f"{name}={token!r} is not in the vocabulary", value=token)
-
-    def _set_special(
-        self, add_bos_token: bool | None, add_eos_token: bool | None, prompt_special_tokens: bool | None
-    ) -> None:
-        """Set what is put around ids; None: as the class does."""
-        self.add_bos_token = True if add_bos_token is None else add_bos_token
-        self.add_eos_token = True if add_eos_token is None else add_eos_token
-        default = self._prompts_by_default
-        self.prompt_special_tokens = default if prompt_special_tokens is None else prompt_special_tokens
 
     def __repr__(self) -> str:
         named = [f"{name}={token!r}" for name in SPECIAL_TOKENS if (token := getattr(self, name)) is not None]
@@ -237,29 +225,6 @@ class PretrainedTokenizer(ChatTemplates, ABC):
     def vocab_size(self) -> int:
         """Number of entries."""
         return len(self)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """Id of the token that begins a text."""
-        return self._special_id(self.bos_token)
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Id of the token that ends a text."""
-        return self._special_id(self.eos_token)
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id of the padding token."""
-        return self._special_id(self.pad_token)
-
-    @property
-    def unk_token_id(self) -> int | None:
-        """Id of the token for what the vocabulary lacks."""
-        return self._special_id(self.unk_token)
-
-    def _special_id(self, token: str | None) -> int | None:
-        return None if token is None else self.token_to_id(token)
 
     @public
     def __call__(
@@ -368,57 +333,6 @@ class PretrainedTokenizer(ChatTemplates, ABC):
         """Return the ids of each text, without BOS and EOS. A subclass may do many at once."""
         return [self._row(text, False, None).ids for text in self._texts(texts)]
 
-    @property
-    def max_id(self) -> int:
-        """The highest id of the vocabulary; more than ``len(self) - 1`` where ids are left out."""
-        return len(self) - 1
-
-    @public
-    def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False, strict: bool = True) -> str:
-        """Return the text of ids (a list, an array or a tensor of one dimension).
-
-        Args:
-            ids: One or several.
-            skip_special_tokens: Leave special tokens out.
-            strict: False: leave out ids that the vocabulary lacks, such as those of a model whose table is longer.
-
-        Raises:
-            ArgumentError: ``strict``, and an id is negative or beyond the vocabulary's highest.
-        """
-        values = _plain_ids(ids)
-        wrong = [value for value in values if not 0 <= value <= self.max_id]
-        if wrong and strict:
-            raise ArgumentError(
-                f"id {wrong[0]} is not in the vocabulary of {len(self)} entries", value=wrong[0],
-                hint="strict=False leaves out what the vocabulary lacks",
-            )
-        return self.decode_ids([i for i in values if self.id_to_token(i) is not None], skip_special_tokens)
-
-    @public
-    def batch_decode(self, rows: Iterable[Any], *, skip_special_tokens: bool = False) -> list[str]:
-        """Return the text of each row of ids."""
-        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
-
-    @public
-    def tokenize(self, text: str) -> list[str]:
-        """Return the tokens of one text, without BOS and EOS."""
-        return [self.id_to_token(index) or "" for index in self.encode(text, add_special_tokens=False)]
-
-    @public
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
-        """Return the id of a token, or of each of a list; ``unk_token_id`` (or None) for what the vocabulary lacks."""
-        if isinstance(tokens, str):
-            index = self.token_to_id(tokens)
-            return self.unk_token_id if index is None else index
-        return [self.unk_token_id if (i := self.token_to_id(token)) is None else i for token in tokens]
-
-    @public
-    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> str | list[str | None] | None:
-        """Return the token of an id, or of each of a list; None for ids that the vocabulary lacks."""
-        if isinstance(ids, (int, Integral)):
-            return self.id_to_token(int(ids))
-        return [self.id_to_token(int(index)) for index in ids]
-
     def _limit(self, max_length: int | None, truncation: bool, padding: bool | str) -> int | None:
         if max_length is None:
             limit = self.model_max_length if self.model_max_length < NO_LIMIT else None
@@ -455,20 +369,13 @@ class PretrainedTokenizer(ChatTemplates, ABC):
         before, after = self.special_ids() if special else ([], [])
         ids, spans = self.encode_text(text)
         if limit is not None:
-            room = self._room(limit, len(before) + len(after))
-            cut = slice(0, room) if self.truncation_side == "right" else slice(max(len(ids) - room, 0), None)
+            limit = self._text_limit(limit, len(before) + len(after))
+            cut = slice(0, limit) if self.truncation_side == "right" else slice(max(len(ids) - limit, 0), None)
             ids, spans = ids[cut], spans[cut]
         return Row(before + ids + after, [(0, 0)] * len(before) + spans + [(0, 0)] * len(after))
 
-    def special_ids(self) -> tuple[list[int], list[int]]:
-        """Return the ids that a call puts before and after a text's."""
-        bos, eos = self.bos_token_id, self.eos_token_id
-        before = [bos] if self.add_bos_token and bos is not None else []
-        after = [eos] if self.add_eos_token and eos is not None else []
-        return before, after
-
     @staticmethod
-    def _room(limit: int, special: int) -> int:
+    def _text_limit(limit: int, special: int) -> int:
         if limit < special:
             raise ArgumentError(f"max_length={limit} leaves no room for the special tokens", value=limit)
         return limit - special
@@ -482,16 +389,3 @@ def read_class_name(source: Source, kind: str) -> str | None:
     }[kind]
     name = read_json(source, file).get(key)
     return name.removesuffix("Fast") if isinstance(name, str) else None
-
-
-def _plain_ids(ids: Any) -> list[int]:
-    if hasattr(ids, "asnumpy"):
-        ids = ids.asnumpy()
-    values = ids.tolist() if hasattr(ids, "tolist") else ids
-    if not isinstance(values, Iterable):
-        values = [values]
-    values = list(values)
-    if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in values):
-        raise ArgumentTypeError(f"decode takes a flat list of ids, not {values!r:.80}", value=values)
-    return [int(value) for value in values]
-

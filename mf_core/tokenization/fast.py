@@ -140,7 +140,7 @@ class FastTokenizer(PretrainedTokenizer):
             return super()._encode(text, special, limit)
         encoding = self.backend.encode(text, add_special_tokens=False)
         if limit is not None:
-            room = self._room(limit, self.backend.num_special_tokens_to_add(False) if special else 0)
+            room = self._text_limit(limit, self.backend.num_special_tokens_to_add(False) if special else 0)
             encoding.truncate(room, direction=self.truncation_side)
         if special:
             encoding = self.backend.post_process(encoding, None, True)
@@ -150,7 +150,7 @@ class FastTokenizer(PretrainedTokenizer):
         """See the base class."""
         first, other = self._encode_alone(text), self._encode_alone(second)
         if limit is not None:
-            room = self._room(limit, self.backend.num_special_tokens_to_add(True) if special else 0)
+            room = self._text_limit(limit, self.backend.num_special_tokens_to_add(True) if special else 0)
             for encoding, kept in zip((first, other), share_room(len(first), len(other), room), strict=True):
                 if kept < len(encoding):
                     encoding.truncate(kept, direction=self.truncation_side)

@@ -15,7 +15,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MF_CACHE", str(tmp_path / "cache"))
 
 
-class Lazy:
+class ComputedDataset:
     def __init__(self, count, item):
         self.count, self.item, self.asked = count, item, 0
 
@@ -69,7 +69,7 @@ def test_ids(tmp_path):
 
 def test_items_that_are_made_on_access_are_sampled():
     def other(count, shift=0):
-        return Lazy(count, lambda index: [index % 90, (index + shift) % 90])
+        return ComputedDataset(count, lambda index: [index % 90, (index + shift) % 90])
 
     data = other(100_000)
     digest = of_ids(data)
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared():
     generator = np.random.default_rng(0)
     assert of_ids(iter([[1, 2]])) is None
     assert content_digest(pack(open_records(iter(["abc"])), Letters(), 4)) is None
-    assert of_ids(Lazy(9, lambda _: generator.integers(0, 9, 3))) is None  # another row each time
+    assert of_ids(ComputedDataset(9, lambda _: generator.integers(0, 9, 3))) is None  # another row each time
     assert content_digest([object()]) is None
     assert content_digest({"text": ["a"]}) is None
     assert content_digest([]) is not None

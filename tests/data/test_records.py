@@ -11,28 +11,13 @@ import pytest
 from mf_core.data import Records, RecordStream, open_records
 from mf_core.errors import ArgumentError, DataError, FileMissingError
 
+from ..support.data_sources import MapDataset
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MF_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-class Lazy:
-    """A map-style dataset that notes what it was asked for, and cannot be gone through."""
-
-    def __init__(self, items):
-        self.items, self.asked = items, []
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        self.asked.append(index)
-        return self.items[index]
-
-    def __iter__(self):
-        raise AssertionError("the whole dataset was gone through")
 
 
 def jsonl(path, *lines):
@@ -227,7 +212,7 @@ def test_lists():
 
 
 def test_map_style_datasets_are_read_lazily():
-    dataset = Lazy([{"text": str(n)} for n in range(1000)])
+    dataset = MapDataset([{"text": str(n)} for n in range(1000)])
     records = open_records(dataset)
     assert records[700] == {"text": "700"}
     assert set(dataset.asked) == {0, 700}

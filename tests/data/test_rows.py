@@ -6,21 +6,11 @@ import pytest
 from mf_core.data import open_records, rows
 from mf_core.errors import DataError, InputTooLongError
 
+from ..support.data_sources import MapDataset
+
 
 def checked(dataset, *, vocab_size=64, max_length=33, **options):
     return rows(open_records(dataset, **options), vocab_size=vocab_size, max_length=max_length)
-
-
-class Lazy:
-    def __init__(self, items):
-        self.items, self.asked = items, []
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        self.asked.append(index)
-        return self.items[index]
 
 
 def forms():
@@ -32,7 +22,7 @@ def forms():
         "lists": ids, "tuples": [tuple(row) for row in ids], "array": np.array(ids),
         "unsigned": np.array(ids, np.uint8), "dicts": [{"input_ids": row} for row in ids],
         "torch": [torch.tensor(row) for row in ids],
-        "torch matrix": torch.tensor(ids), "mindspore": [ms.Tensor(row) for row in ids], "lazy": Lazy(ids),
+        "torch matrix": torch.tensor(ids), "mindspore": [ms.Tensor(row) for row in ids], "lazy": MapDataset(ids),
     }  # fmt: skip
 
 
@@ -81,13 +71,13 @@ def test_bad_rows(item, error, message):
     expected = "train_dataset, " + message.format(2)
     with pytest.raises(error, match=expected):
         checked(dataset)
-    lazily = checked(Lazy(dataset))
+    lazily = checked(MapDataset(dataset))
     assert lazily[3]["input_ids"].tolist() == GOOD
     with pytest.raises(error, match=expected):
         lazily[2]
     with pytest.raises(error, match=expected):
         list(checked(iter(dataset)))
-    for given in (dataset, Lazy(dataset)):
+    for given in (dataset, MapDataset(dataset)):
         with pytest.warns(UserWarning, match=f"1 bad records are left out; the first: {expected}"):
             left = checked(given, on_bad_record="skip")
         assert [row["input_ids"].tolist() for row in left] == [GOOD] * 3
@@ -100,7 +90,7 @@ def test_bad_rows(item, error, message):
 
 def test_a_bad_first_row_is_named_at_once_even_where_all_else_is_lazy():
     with pytest.raises(DataError, match="record 0 is not a row"):
-        checked(Lazy([[0.5, 1.0], GOOD]))
+        checked(MapDataset([[0.5, 1.0], GOOD]))
     with pytest.warns(UserWarning, match="record 0 is not a row"):
         assert len(checked([[0.5, 1.0], GOOD, GOOD], on_bad_record="skip")) == 2
 
@@ -111,7 +101,7 @@ def test_nothing_good_is_left():
 
 
 def test_rows_are_asked_for_one_at_a_time():
-    dataset = Lazy([[n % 50, 1, 2] for n in range(20_000)])
+    dataset = MapDataset([[n % 50, 1, 2] for n in range(20_000)])
     made = checked(dataset)
     assert made[12_345]["input_ids"][0] == 45
     assert set(dataset.asked) == {0, 12_345}

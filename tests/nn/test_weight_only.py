@@ -1,4 +1,4 @@
-"""Weights held in fewer bits: what changes, how little, and what cannot be done with them."""
+"""Quantized weights: what changes, how little, and what cannot be done with them."""
 
 import os
 import subprocess
@@ -132,11 +132,11 @@ def test_a_model_that_has_computed_changes_too(family, model):
 def test_what_cannot_be_done_is_said(tmp_path):
     held = small()
     held.quantize_weights("int8")
-    with pytest.raises(UnsupportedError, match="held in int8 is not saved"):
+    with pytest.raises(UnsupportedError, match="stored in int8 is not saved"):
         held.save_pretrained(tmp_path)
     with pytest.raises(UnsupportedError, match="gets no adapters"):
         add_lora(held)
-    with pytest.raises(UnsupportedError, match="they are held in int8 already"):
+    with pytest.raises(UnsupportedError, match="they are stored in int8 already"):
         held.quantize_weights("bfloat16")
     trainer = Trainer(
         TrainingArguments(output_dir=str(tmp_path / "out"), max_steps=1, batch_size=1), task="text_generation",

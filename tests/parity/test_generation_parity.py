@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mf_core.generation.config import GenerationConfig, build_processors
+from mf_core.generation.config import GenerationConfig
+from mf_core.generation.processors import build_processors
 
 from ..support.llama_family import register
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from mf_core.generation.config import GenerationConfig, build_processors
+from mf_core.generation.config import GenerationConfig
 from mf_core.generation.constraints import MinLength, MinNewTokens
 from mf_core.generation.logits import log_softmax
 from mf_core.generation.penalties import RepetitionPenalty
+from mf_core.generation.processors import build_processors
 from mf_core.generation.truncation import Temperature, TopK, TopP
 
 pytestmark = pytest.mark.parity

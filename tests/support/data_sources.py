@@ -96,3 +96,20 @@ def _masked_crc(data):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     crc ^= 0xFFFFFFFF
     return (crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8 & 0xFFFFFFFF
+
+
+class MapDataset:
+    """A map-style dataset that records the indices read, and raises when iterated."""
+
+    def __init__(self, items):
+        self.items, self.asked = items, []
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return self.items[index]
+
+    def __iter__(self):
+        raise AssertionError("the whole dataset was iterated")

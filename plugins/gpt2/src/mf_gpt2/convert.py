@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mf_core.conversion import Converter, SourceTensor, is_mindspore_file, read_mindspore_file
+from mf_core.conversion import Converter, SourceTensor, is_mindspore_file, is_training_state, read_mindspore_file
 from mf_core.errors import UnsupportedError, WeightsError
 
 _NAMES = {
@@ -37,14 +37,8 @@ _PARTS = {
 _QKV = {"attention.dense1": 0, "attention.dense2": 1, "attention.dense3": 2}
 _KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
-#: What is not a weight: the causal masks, the key-value cache, the head's second name for the embedding, and the state
-#: of the training.
-_STATE = re.compile(
-    r"backbone\.blocks\.\d+\.attention\.(masked_)?beta\Z|(.+\.)?(key_past|value_past)\Z"
-    r"|head\.weight\Z|(adam_[mv]|moment[s12]|accu_grads)\."
-    r"|(global_step|learning_rate|beta[12]_power|scale_sense|loss_scale|loss_scale_value|data_start_index|epoch_num"
-    r"|step_num|current_iterator_step|last_overflow_iterator_step|(has_trained|cur)_(epoch|step)(_num)?)\Z"
-)
+#: Causal masks, and the head's second name for the embedding.
+_NO_WEIGHTS = re.compile(r"backbone\.blocks\.\d+\.attention\.(masked_)?beta\Z|head\.weight\Z")
 
 
 class GPT2Converter(Converter):
@@ -71,7 +65,7 @@ class GPT2Converter(Converter):
         if source.is_dir() or not is_mindspore_file(source):
             return None
         stored = read_mindspore_file(source)
-        found = {name: tensor for name, tensor in stored.items() if not _STATE.match(name)}
+        found = {name: tensor for name, tensor in stored.items() if not (is_training_state(name) or _NO_WEIGHTS.match(name))}
         return cls(found, len(stored) - len(found))
 
     def tensors(self) -> Sequence[SourceTensor]:

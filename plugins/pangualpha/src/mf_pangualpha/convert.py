@@ -16,6 +16,7 @@ from mf_core.conversion import (
     SlicedCheckpoint,
     SourceTensor,
     is_mindspore_file,
+    is_training_state,
     npy_tensor,
     read_mindspore_file,
 )
@@ -48,13 +49,6 @@ _PARTS = {
 _KINDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 _TRANSPOSED = re.compile(r"attention\.(query|key|value)\.weight\Z")
 
-#: What is no weight: the key-value cache, and where training had come to.
-_STATE = re.compile(
-    r"(.+\.)?(key_past|value_past)\Z"
-    r"|(adam_[mv]|moment[s12]|accu_grads)\."
-    r"|(global_step|learning_rate|beta[12]_power|scale_sense|loss_scale|loss_scale_value|data_start_index|epoch_num"
-    r"|step_num|current_iterator_step|last_overflow_iterator_step|(has_trained|cur)_(epoch|step)(_num)?)\Z"
-)
 #: The release spells it "filerted".
 _SLICE = re.compile(r"(filerted|filtered)_(?P<rank>\d+)\.ckpt\Z")
 
@@ -79,9 +73,9 @@ class PanguAlphaConverter(Converter):
             return cls._slices(source)
         if not is_mindspore_file(source):
             return None
-        held = read_mindspore_file(source)
-        found = [tensor for name, tensor in held.items() if not _STATE.match(name)]
-        return cls(found, "a MindSpore checkpoint in one file", len(held) - len(found))
+        stored = read_mindspore_file(source)
+        found = [tensor for name, tensor in stored.items() if not is_training_state(name)]
+        return cls(found, "a MindSpore checkpoint in one file", len(stored) - len(found))
 
     @classmethod
     def _slices(cls, folder: Path) -> PanguAlphaConverter | None:
@@ -96,7 +90,7 @@ class PanguAlphaConverter(Converter):
         if not files:
             return None
         sliced = SlicedCheckpoint(files, _only(paths, r".*strategy\.ckpt\Z", folder, "strategy file (…strategy.ckpt)"))
-        names = [name for name in sliced.names if not _STATE.match(name)]
+        names = [name for name in sliced.names if not is_training_state(name)]
         found = [sliced.tensor(name) for name in names]
         for name in _EMBEDDINGS:
             path = _only(paths, rf"(.*[_-])?{name}\.npy\Z", folder, f"{name}.npy")
@@ -110,7 +104,7 @@ class PanguAlphaConverter(Converter):
     def config(self) -> Mapping[str, Any]:
         """See the base class; the number of heads shows in no tensor."""
         shapes = {tensor.name.removeprefix("backbone."): tensor.shape for tensor in self._found}
-        told = {}
+        fields = {}
         for name, field, axis in (
             ("word_embedding.weight", "vocab_size", 0),
             ("word_embedding.weight", "hidden_size", 1),
@@ -118,11 +112,11 @@ class PanguAlphaConverter(Converter):
             ("top_query_layer.mlp.mapping.weight", "ffn_hidden_size", 1),
         ):
             if len(shapes.get(name, ())) == 2:
-                told[field] = shapes[name][axis]
+                fields[field] = shapes[name][axis]
         blocks = [int(match[1]) for name in shapes if (match := re.match(r"blocks\.(\d+)\.", name))]
         if blocks:
-            told["num_layers"] = max(blocks) + 2  # the blocks, and the top query layer
-        return told
+            fields["num_layers"] = max(blocks) + 2  # the blocks, and the top query layer
+        return fields
 
 
 def _mapped(tensor: SourceTensor) -> SourceTensor:
