@@ -65,7 +65,7 @@ class GPT2Converter(Converter):
         if source.is_dir() or not is_mindspore_file(source):
             return None
         stored = read_mindspore_file(source)
-        found = {name: tensor for name, tensor in stored.items() if not (is_training_state(name) or _NO_WEIGHTS.match(name))}
+        found = {n: t for n, t in stored.items() if not (is_training_state(n) or _NO_WEIGHTS.match(n))}
         return cls(found, len(stored) - len(found))
 
     def tensors(self) -> Sequence[SourceTensor]:
