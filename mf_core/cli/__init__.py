@@ -17,9 +17,9 @@ from typing import Any
 from ..errors import MFError, printable
 from ..utils.console import say
 from ..utils.deprecation import MFDeprecationWarning
-from . import ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train, wording
+from . import chat, ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train, wording
 
-COMMANDS = (generate, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
+COMMANDS = (generate, chat, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     arguments = sys.argv[1:] if argv is None else argv
     for module in COMMANDS:
-        if module is generate:
-            generate.add_commands(commands, complete=bool({"generate", "chat"} & set(arguments)))
+        if module in (generate, chat):
+            module.add_commands(commands, complete=bool({"generate", "chat"} & set(arguments)))
         else:
             module.add_commands(commands)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""``mf generate`` and ``mf chat``: text from a model."""
+"""``mf generate``: texts from a model."""
 
 from __future__ import annotations
 
@@ -10,63 +10,50 @@ from typing import Any
 from ..errors import ArgumentError, FileMissingError
 from ..plugins.registry import registry
 from ..utils.paths import user_path
+from .model_options import add_model_options, build_pipeline
 from .table import print_json
 
 
 def add_commands(commands: Any, *, complete: bool = True) -> None:
-    """Add the commands to the parser; without the flags of generation, whose fields need pydantic, unless complete."""
-    generate = commands.add_parser("generate", help="continue texts")
+    """Add the command to the parser; without the flags of generation, whose fields need pydantic, unless complete."""
+    generate = commands.add_parser("generate", help="continue texts, or answer a question")
     generate.add_argument("prompt", nargs="*", help="a text to continue; - reads it from standard input")
     generate.add_argument("--lines", metavar="FILE", help="continue each line of a file; - reads standard input")
+    generate.add_argument("--chat", metavar="TEXT", help="a message to answer; - reads it from standard input")
+    generate.add_argument("--system", metavar="TEXT", help="with --chat: what the model is told before")
     generate.add_argument("--batch-size", type=int, default=8, help="most texts at a time (default: 8)")
     generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")
-    _add_options(generate, complete)
+    add_model_options(generate, complete)
     generate.set_defaults(run=run_generate)
-    chat = commands.add_parser("chat", help="continue what you type, line after line")
-    _add_options(chat, complete)
-    chat.set_defaults(run=run_chat)
-
-
-def _add_options(parser: argparse.ArgumentParser, complete: bool) -> None:
-    parser.add_argument("--model", default="gpt2_tiny", help="preset, directory or owner/name (default: gpt2_tiny)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub repository")
-    parser.add_argument("--backend", help="device backend, such as cpu")
-    parser.add_argument(
-        "--weight-dtype", choices=("bfloat16", "int8"), help="hold the weights in fewer bits: text comes faster"
-    )
-    parser.add_argument("--tokenizer", help="preset, directory or owner/name (default: the model's)")
-    parser.add_argument("--assistant-model", help="a smaller model that proposes tokens: the same text")
-    if complete:
-        from .generation_flags import add_generation_flags
-
-        add_generation_flags(parser)
-
-
-def _build(options: argparse.Namespace) -> Any:
-    import logging
-
-    logging.getLogger("mf_core").setLevel(logging.ERROR)  # what it would say stands in the summary
-    from ..pipelines import pipeline
-    from .generation_flags import given_options, in_flags
-
-    passed = given_options(options)
-    if options.assistant_model is not None:
-        passed["assistant_model"] = options.assistant_model
-    with in_flags():
-        return pipeline(
-            "text_generation", options.model, options.tokenizer, device_target=options.backend,
-            revision=options.revision, weight_dtype=options.weight_dtype, **passed,
-        )  # fmt: skip
 
 
 def run_generate(options: argparse.Namespace) -> int:
-    """Print prompts and their continuations; say on standard error how fast and by whom."""
+    """Print prompts and their continuations, or an answer; how fast and by which model, on standard error."""
     prompts = [sys.stdin.read() if prompt == "-" else prompt for prompt in options.prompt]
     if options.lines is not None:
         prompts += _lines(options.lines)
+    if options.chat is not None:
+        if prompts:
+            raise ArgumentError("--chat answers a message, and there is a text to continue, too", value=prompts[0],
+                                hint="give one of them")  # fmt: skip
+        return _generate_one(options, _messages(options))
+    if options.system is not None:
+        raise ArgumentError("--system is for --chat", value=options.system, hint="mf generate --chat 'Hello!'")
     if not prompts:
         raise ArgumentError("there is nothing to continue", value=prompts, hint='mf generate "Once upon a time"')
     return _generate_one(options, prompts[0]) if len(prompts) == 1 else _generate_all(options, prompts)
+
+
+def _messages(options: argparse.Namespace) -> list[dict[str, str]]:
+    question = sys.stdin.read().strip() if options.chat == "-" else options.chat
+    system = [] if options.system is None else [{"role": "system", "content": options.system}]
+    return [*system, {"role": "user", "content": question}]
+
+
+def _build(options: argparse.Namespace) -> Any:
+    from .generation_flags import given_options
+
+    return build_pipeline(options, given_options(options))
 
 
 def _lines(name: str) -> list[str]:
@@ -81,8 +68,8 @@ def _lines(name: str) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def _generate_one(options: argparse.Namespace, prompt: str) -> int:
-    """Print a text as it comes."""
+def _generate_one(options: argparse.Namespace, prompt: str | list[dict[str, str]]) -> int:
+    """Print a text, or an answer, as it comes."""
     from .generation_flags import in_flags
 
     pipe = _build(options)
@@ -91,13 +78,15 @@ def _generate_one(options: argparse.Namespace, prompt: str) -> int:
         if max(options.num_beams or 1, options.num_return_sequences or 1) > 1:
             return _generate_all(options, [prompt], pipe)
         stream = pipe(prompt, stream=True)
-        for piece in stream:
+        for new in stream:
+            piece = new if isinstance(new, str) else new.get("content", "")
             pieces.append(piece)
             if not options.json:
                 print(piece, end="", flush=True)
     if options.json:
+        result = {"text": "".join(pieces)} if isinstance(prompt, str) else {"message": stream.message}
         print_json({
-            "text": "".join(pieces), "tokens": stream.tokens, "seconds": round(stream.seconds, 3),
+            **result, "tokens": stream.tokens, "seconds": round(stream.seconds, 3),
             "first_token_seconds": round(stream.first_token_seconds, 3), "finish_reason": stream.finish_reason,
             **_served_by(pipe.model, options.model),
         })  # fmt: skip
@@ -107,8 +96,8 @@ def _generate_one(options: argparse.Namespace, prompt: str) -> int:
     return 0
 
 
-def _generate_all(options: argparse.Namespace, prompts: list[str], pipe: Any = None) -> int:
-    """Print texts when all are there, in the order of their prompts."""
+def _generate_all(options: argparse.Namespace, prompts: list[Any], pipe: Any = None) -> int:
+    """Print texts or answers when all are there, in the order of their prompts."""
     from .generation_flags import in_flags
 
     pipe = pipe or _build(options)
@@ -116,53 +105,16 @@ def _generate_all(options: argparse.Namespace, prompts: list[str], pipe: Any = N
     with in_flags():
         results = pipe(prompts, batch_size=options.batch_size)
     seconds = time.perf_counter() - start
-    texts = [text for result in results for text in result["text_generation_text"]]
+    found = [text for result in results for text in result["text_generation_text"]]
+    texts = [text if isinstance(text, str) else text[-1]["content"] for text in found]
     if options.json:
-        print_json({"texts": texts, "seconds": round(seconds, 3), **_served_by(pipe.model, options.model)})
+        said = {"texts": texts} if isinstance(prompts[0], str) else {"messages": [talk[-1] for talk in found]}
+        print_json({**said, "seconds": round(seconds, 3), **_served_by(pipe.model, options.model)})
         return 0
     print("\n\n".join(texts), flush=True)
     print(f"\n{len(texts)} texts in {seconds:.1f} s, compiling included", file=sys.stderr)
     print(_by(pipe.model, options.model), file=sys.stderr)
     return 0
-
-
-def run_chat(options: argparse.Namespace) -> int:
-    """Read a line, continue the text with it, and so on. A text that the model has ended is begun anew."""
-    pipe = _build(options)
-    print("Type how a text begins, and an empty line to let it go on. Ctrl-D ends.", file=sys.stderr)
-    text = ""
-    while True:
-        try:
-            line = input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            return 0
-        text += line
-        if not text:
-            continue
-        text = _fit(pipe, text)
-        try:
-            stream = pipe(text, stream=True, return_full_text=False, cache_prompt=True)
-        except ArgumentError as error:  # what was typed cannot be continued; the loop goes on
-            print(f"mf: {error}", file=sys.stderr)
-            text = ""
-            continue
-        for piece in stream:
-            print(piece, end="", flush=True)
-            text += piece
-        print(flush=True)
-        if stream.finish_reason == "eos":
-            print("(the end; the next line begins a new text)", file=sys.stderr)
-            text = ""
-
-
-def _fit(pipe: Any, text: str) -> str:
-    """Return the text, or its last part when it leaves no room in the context to go on."""
-    ids = pipe.tokenizer.encode(text, add_special_tokens=False)
-    room = pipe.model.max_positions * 3 // 4
-    if len(ids) <= room:
-        return text
-    print(f"(the context is full; the text goes on from its last {room} tokens)", file=sys.stderr)
-    return str(pipe.tokenizer.decode(ids[-room:]))
 
 
 def _served_by(model: Any, name: str) -> dict[str, str]:

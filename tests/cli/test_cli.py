@@ -56,20 +56,6 @@ def test_several_texts_come_in_the_order_of_their_prompts(tmp_path):
     assert mf(*options, texts[1][:4])[1] == texts[1] + "\n"
 
 
-def test_chat_goes_on_line_after_line_until_the_input_ends():
-    code, out, err = mf("chat", "--seed", "1", "--max-new-tokens", "5", stdin="Once upon a time\n\n")
-    assert code == 0
-    assert len(out.splitlines()) == 2
-    assert "Ctrl-D" in err
-
-
-def test_chat_survives_what_cannot_be_continued():
-    code, out, err = mf("chat", "--max-length", "4", stdin="one two three four five six\nA\n")
-    assert code == 0
-    assert "max_length=4" in err
-    assert len(out.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -77,6 +63,9 @@ def test_chat_survives_what_cannot_be_continued():
         (("generate", "--model", "./nowhere", "x"), ("MF301", "./nowhere")),
         (("generate", ""), ("MF202", "empty")),
         (("generate",), ("MF202", "nothing to continue")),
+        (("generate", "--chat", "Hello!"), ("MF205", "no chat template")),
+        (("generate", "--chat", "Hello!", "x"), ("MF202", "give one of them")),
+        (("generate", "--system", "Be kind.", "x"), ("MF202", "--system is for --chat")),
         (("generate", "--lines", "nowhere.txt"), ("MF301", "nowhere.txt")),
         (("generate", "x", "y", "--batch-size", "0"), ("MF202", "--batch-size 0")),
         (("generate", "--top-p", "0", "x"), ("MF202", "--top-p 0.0 must be in (0, 1]", "try: --greedy")),
