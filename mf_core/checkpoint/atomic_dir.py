@@ -20,9 +20,9 @@ _TENSORS = re.compile(r".*\.(safetensors|bin|pt|pth|pkl|ckpt|npz|h5|msgpack|onnx
 
 @contextmanager
 def new_folder(target: Path, source: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder whose contents become those of ``target`` after the block, in one step.
+    """Yield a folder whose contents take the place of a checkpoint in ``target`` after the block, in one step.
 
-    Where the block fails, ``target`` is as it was.
+    Where the block fails, ``target`` is as it was. Files in it that are not of a checkpoint's names stay.
 
     Args:
         target: Not there, or an empty folder.

@@ -19,6 +19,8 @@ from ..errors import ArgumentError, NotInstalledError
 
 #: Where logs go; a launch that finds another at work there takes ``…-2``, and so on.
 LOG_DIR = "output/msrun_log"
+#: In such a folder: locked by the launch that uses it, and left there.
+_LOCK = ".lock"
 #: Memory that MindSpore takes in each process, before there is any model.
 PROCESS_BYTES = 400e6
 
@@ -107,23 +109,38 @@ def log_folder(asked: str | None) -> Iterator[tuple[Path, int]]:
         The folder, and the descriptor of the lock: the folder is kept till every process that has it ends.
 
     Raises:
-        ArgumentError: The folder cannot be made, or another launch uses it.
+        ArgumentError: The folder cannot be made, another launch uses it, or it holds logs of another program.
     """
     folder = Path(asked or LOG_DIR)
     numbers = count(2)
-    while (lock := _lock(folder)) is None:
+    while (foreign := _foreign_log(folder)) is not None or (lock := _lock(folder)) is None:
+        if asked and foreign is not None:
+            raise ArgumentError(
+                f"--log-dir {asked!r} holds logs of another program", value=str(foreign),
+                why=f"{foreign.name!r} was not written by mf launch, and would be removed", hint="name another folder",
+            )  # fmt: skip
         if asked:
             raise ArgumentError(
                 f"--log-dir {asked!r} is in use by another mf launch", value=asked, hint="name another folder"
             )
         folder = Path(f"{LOG_DIR}-{next(numbers)}")
     try:
-        for path in folder.iterdir():
-            if re.fullmatch(r"(worker_\d+|scheduler)\.log", path.name):
-                path.unlink()
+        for path in _logs(folder):
+            path.unlink()
         yield folder, lock
     finally:
         os.close(lock)
+
+
+def _logs(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if re.fullmatch(r"(worker_\d+|scheduler)\.log", path.name)]
+
+
+def _foreign_log(folder: Path) -> Path | None:
+    """Return a log in a folder that has not the lock file which a launch leaves beside its own."""
+    if not folder.is_dir() or (folder / _LOCK).is_file():
+        return None
+    return next(iter(_logs(folder)), None)
 
 
 def _lock(folder: Path) -> int | None:
@@ -132,7 +149,7 @@ def _lock(folder: Path) -> int | None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise ArgumentError(
             f"logs cannot be written to {str(folder)!r}", value=str(folder), why=str(error), hint="name a --log-dir"

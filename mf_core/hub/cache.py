@@ -116,9 +116,14 @@ def _note_of(path: Path) -> tuple[Path, str]:
     return cache_dir() / "verified" / name, f"{stat.st_size} {stat.st_mtime_ns}"
 
 
-def remove(path: Path) -> bool:
-    """Remove a file and every link on the way to it; return whether it is gone."""
-    step = path
+def remove(path: Path, within: Path) -> bool:
+    """Remove a file and every link on the way to it; return whether it is gone.
+
+    Args:
+        path: In ``within``.
+        within: A cache. A link out of it is removed, and what it leads to is not: that is a user's own file.
+    """
+    step, root = path, Path(os.path.realpath(within))
     while True:
         target = step.parent / os.readlink(step) if step.is_symlink() else None
         with suppress(FileNotFoundError):
@@ -126,6 +131,10 @@ def remove(path: Path) -> bool:
                 step.unlink()
             except OSError:
                 return False
-        if target is None:
+        if target is None or not _is_inside(target, root):
             return True
         step = target
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    return Path(os.path.realpath(path.parent)).is_relative_to(root)

@@ -66,8 +66,11 @@ class Repository(Remote):
         self._commit = self._commit or _commit_of(path)
         expected = self._sha256.get(filename)
         if expected is not None and (actual := verified_sha256(path, expected)) != expected:
+            from huggingface_hub.constants import HF_HUB_CACHE
+
             size = path.stat().st_size
-            raise self.differs(filename, actual, size=size, left=None if remove(path) else path)
+            gone = remove(path, Path(HF_HUB_CACHE))
+            raise self.differs(filename, actual, size=size, left=None if gone else path)
         return path
 
     def _size_of(self, filename: str) -> int | None:

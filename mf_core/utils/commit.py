@@ -88,7 +88,7 @@ def replace_files(folder: str | Path, stale: Iterable[str] = (), key: str | None
             _commit(target, staging, patterns)
     except BaseException:
         if not (target / JOURNAL).exists():  # else the step counts as done, and the next reader finishes it
-            shutil.rmtree(staging, ignore_errors=True)
+            _discard(staging)
             _remove_empty(made)
         raise
 
@@ -255,7 +255,7 @@ def _finish(target: Path) -> None:
     sync(target)
     (target / JOURNAL).unlink()
     sync(target)
-    shutil.rmtree(staging, ignore_errors=True)
+    _discard(staging)
 
 
 def _take_out(path: Path, staging: Path) -> None:
@@ -290,9 +290,20 @@ def _remove_abandoned(target: Path, keep: Path | None) -> None:
         with suppress(Timeout, OSError):
             if (path / _LOCK).exists():
                 with FileLock(path / _LOCK, timeout=0):
-                    shutil.rmtree(path, ignore_errors=True)
+                    _discard(path)
             elif time.time() - path.stat().st_mtime > _YOUNG:
+                _discard(path)
+
+
+def _discard(staging: Path) -> None:
+    """Remove a staging folder, its lock file last: a folder without one is kept for a while."""
+    with suppress(OSError):
+        for path in staging.iterdir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(staging, ignore_errors=True)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

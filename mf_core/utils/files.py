@@ -102,11 +102,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """Return the contents of a ``.json``, ``.yaml`` or ``.yml`` file.
 
     Raises:
-        IntegrityError: It is damaged, too large, or holds something else than a mapping.
+        IntegrityError: It is damaged, too large, or holds something else than a mapping from names.
     """
     data = read_json(path) if path.suffix == ".json" else _read_yaml(path)
     if not isinstance(data, dict):
         raise IntegrityError(f"{path} holds a {type(data).__name__}, not a mapping of fields", value=str(path))
+    odd = next((name for name in data if not isinstance(name, str)), None)
+    if odd is not None:
+        raise IntegrityError(f"{path} has a field {odd!r}, which is not a name", value=odd, hint="quote or remove it")
     return data
 
 

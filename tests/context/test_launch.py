@@ -373,6 +373,11 @@ def test_a_folder_of_logs_that_is_in_use(script, capsys):
     with machine.log_folder("logs"):
         assert main(["launch", "--log-dir", "logs", script]) == 2
     assert "--log-dir 'logs' is in use by another mf launch" in capsys.readouterr().err
+    Path("mine").mkdir()
+    Path("mine/worker_0.log").write_text("mine")
+    assert main(["launch", "--log-dir", "mine", script]) == 2
+    assert "holds logs of another program" in capsys.readouterr().err
+    assert Path("mine/worker_0.log").read_text() == "mine"
 
 
 def test_without_msrun_the_package_to_install_is_named(script, capsys, monkeypatch, tmp_path):

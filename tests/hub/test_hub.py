@@ -535,8 +535,18 @@ def test_remove_takes_the_whole_chain_of_links(tmp_path):
     (tmp_path / "store").write_bytes(b"bad")
     (tmp_path / "blob").symlink_to("store")
     (tmp_path / "file").symlink_to(tmp_path / "blob")
-    assert cache.remove(tmp_path / "file")
+    assert cache.remove(tmp_path / "file", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_remove_leaves_files_outside_of_the_cache(tmp_path):
+    (tmp_path / "mine").write_bytes(b"bad")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "blob").symlink_to(tmp_path / "mine")
+    (tmp_path / "cache" / "file").symlink_to("blob")
+    assert cache.remove(tmp_path / "cache" / "file", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert (tmp_path / "mine").exists()
 
 
 def test_what_cannot_be_removed_is_named(monkeypatch, tmp_path):
@@ -545,7 +555,7 @@ def test_what_cannot_be_removed_is_named(monkeypatch, tmp_path):
 
     (tmp_path / "file").write_bytes(b"bad")
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert not cache.remove(tmp_path / "file")
+    assert not cache.remove(tmp_path / "file", tmp_path)
     source = open_source(REPO, sha256={NAME: SHA})
     error = source.differs(NAME, "0" * 64, size=3, left=tmp_path / "file")
     assert isinstance(error, IntegrityError) and f"remove {tmp_path / 'file'}" in str(error)

@@ -1,7 +1,7 @@
 """Saves that are killed, or stopped, at chosen system calls: what is left is the old files or the new ones.
 
 ``python -m tests.support.killed_saves FOLDER SAVES STOPS`` prints the counts as JSON. A save is of a model, a tokenizer
-or an adapter over another one of its kind.
+or an adapter over another one of its kind, or of a run's next checkpoint.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from mf_core import AutoTokenizer, LoraConfig, add_lora, save_adapter
 from mf_core.checkpoint.safetensors_reader import weights_of_folder
 from mf_core.checkpoint.verify import check_files
 from mf_core.errors import CheckpointError
+from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints
 from mf_core.utils import locks
-from mf_core.utils.commit import finish
+from mf_core.utils.commit import finish, is_staging
 
 from .strace import STEPS, WRITES, fork, go_on, inject, pause, runs_until_stopped, wait
 from .training import small_model, weights_of
 
 Save = Callable[[Path], None]
+_RUN = 32 * "a"
 
 
 def saves() -> dict[str, tuple[Save, Save]]:
@@ -128,9 +130,56 @@ class Kind:
         return "old" if found == self.old else "new"
 
 
+class Checkpoints:
+    """A run's store with the checkpoints 1 and 2, of which it keeps two: the next is 3, or takes the place of 2."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.tally = root, Counter[str]()
+
+    def _save(self, step: int, content: str) -> None:
+        store = CheckpointStore(self.folder, 2, _RUN)
+        store.save(step, lambda folder: [(folder / name).write_text(content) for name in "ab"], {"content": content})
+        store.wait()
+
+    def kill(self, step: int, call: str, number: int) -> bool:
+        """Kill the writing of checkpoint ``step`` at a call; return False where it came to its end before."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in (1, 2):
+            self._save(old, f"old {old}")
+        child = fork(lambda: (pause(), self._save(step, f"new {step}")))
+        code = wait(child, inject(child, call, number))
+        assert code in (0, -signal.SIGKILL), code
+        names = [path.name for path in checkpoints(self.folder)]
+        found = {path.name: {(path / name).read_text() for name in "ab"} for path in checkpoints(self.folder)}
+        assert all(len(texts) == 1 for texts in found.values()), found
+        new = found[names[-1]] == {f"new {step}"}
+        kept = ["checkpoint-2", "checkpoint-3"] if new and step == 3 else ["checkpoint-1", "checkpoint-2"]
+        assert names == kept, names
+        assert new or found[names[-1]] == {"old 2"}
+        CheckpointStore(self.folder, 2, _RUN)  # clears what the killed process has left
+        left = [path for path in sorted(self.folder.iterdir()) if path.name not in kept]
+        assert not [path for path in left if not is_staging(path.name) or any(path.iterdir())], left
+        if code:
+            self.tally["killed: new" if new else "killed: old"] += 1
+        return code != 0
+
+
+def run_checkpoints(root: Path, kills: int, seed: int = 1) -> dict[str, int]:
+    """Kill so many writings of checkpoints."""
+    store, draw, done = Checkpoints(root), random.Random(seed), 0
+    for step in (3, 2):
+        for call in STEPS:
+            number = 1
+            while done < kills * (4 - step) // 2 and store.kill(step, call, number):
+                number, done = number + 1, done + 1
+    while done < kills:
+        done += store.kill(draw.choice((2, 3)), draw.choice(WRITES), draw.randint(1, 30))
+    return dict(store.tally)
+
+
 def run(root: Path, kills: int, stops: int, seed: int = 1) -> dict[str, dict[str, int]]:
     """Kill and stop so many saves of each kind; return the counts by kind and state."""
-    draw, counts = random.Random(seed), {}
+    draw, counts = random.Random(seed), {"checkpoint": run_checkpoints(root / "checkpoints", kills)}
     for name, (old, new) in saves().items():
         kind = Kind(root / name, old, new)
         done = 0

@@ -64,8 +64,9 @@ def run(root: Path, kills: int, seed: int) -> dict[str, int]:
     draw, tally = random.Random(seed), Counter[str]()
     step, lives, begin = 0, 0, time.monotonic()
     folder, whole = root / "killed", root / "whole"
-    folder.mkdir()
-    whole.mkdir()
+    folder.mkdir(exist_ok=True)
+    whole.mkdir(exist_ok=True)
+    step = int(last_checkpoint(folder / "out").name[11:]) if (folder / "out").exists() else 0
     while tally["killed"] < kills:
         lives += 1
         assert lives < 3 * kills + 10, tally
