@@ -23,7 +23,7 @@ def run(module, *arguments):
 
 def test_saves(tmp_path):
     for counts in run("killed_saves", tmp_path, 70, 10).values():
-        assert counts["killed: old"] + counts["killed: new"] == 70
+        assert counts["killed: old"] + counts["killed: new"] == 70, counts
         assert counts["killed: new"] > 3
 
 
