@@ -1,6 +1,6 @@
 """Generating text greedily: one row, rows of mixed lengths, and the time to the first token of a long prompt.
 
-Every engine runs in a process of its own that has loaded the model and compiled what it compiles; all take turns.
+Every engine runs in a separate process that has loaded the model and compiled what it compiles; all take turns.
 """
 
 from __future__ import annotations

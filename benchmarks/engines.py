@@ -1,4 +1,4 @@
-"""What generates text in the benchmarks: ours, and its peers, each in a process of its own.
+"""What generates text in the benchmarks: ours, and its peers, each in a separate process.
 
 An engine is made from the folder of a GPT-2 checkpoint in transformers' form. It takes prompts as lists of ids, and
 returns them with the likeliest next ones; no end-of-text id ends a row.

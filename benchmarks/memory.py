@@ -1,4 +1,4 @@
-"""Memory of training steps: what `mf plan` computes beside what processes of their own take.
+"""Memory of training steps: what `mf plan` computes beside what separate processes take.
 
     python benchmarks/memory.py [--cases plain recompute ...]
 

@@ -2,10 +2,10 @@
 
     python benchmarks/run.py [--quick] [--only decode prefill …] [--rounds 5] [--output FOLDER]
 
-All engines of a benchmark take turns in rounds (A B C A B C …), each in a process of its own with as many threads as
+All engines of a benchmark take turns in rounds (A B C A B C …), each in a separate process with as many threads as
 there are cores; a ratio is of two figures of one round. Printed are medians, with least and most. How idle the machine
-was before each round, and what others took of it meanwhile, is told beneath the table: ratios of a noisy run are worth
-little. --quick takes few rounds of a smaller model, to see that all runs.
+was before each round, and what other processes used meanwhile, is reported below the table: ratios of a noisy run are
+worth little. --quick takes few rounds of a smaller model, to see that all runs.
 """
 
 from __future__ import annotations

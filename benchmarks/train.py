@@ -1,6 +1,6 @@
 """Training: GPT-2 of two sizes with AdamW: in fp32 beside torch eager and ``torch.compile``, in bf16 beside autocast.
 
-Each engine trains in a process of its own, and takes a few steps in its turn. The first is compilation, told apart.
+Each engine trains in a separate process, a few steps per turn. The first one, compilation, is reported separately.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _MARK = "ANSWER "
 
 
 class Worker:
-    """A process of its own.
+    """A separate process.
 
     Attributes:
         failure: Why there are no more answers; empty as long as there are.

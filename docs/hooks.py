@@ -29,7 +29,7 @@ _ATTRIBUTE = re.compile(r"(\w+(?:, \w+)*): (.*)")
 
 
 def on_startup(**_: Any) -> None:
-    """Keep jieba, which cuts Chinese for the search, from telling of its dictionary."""
+    """Keep jieba, which segments Chinese for the search, from logging its dictionary."""
     jieba = importlib.import_module("jieba")
     jieba.setLogLevel(logging.WARNING)
 
@@ -104,7 +104,7 @@ def _shown(info: Any) -> str:
 
 
 def _type(cls: type, field: str) -> str:
-    """Return a field's type as its class writes it, or as the schema says where that is a name of its own."""
+    """Return a field's type as its class writes it, or as the schema does for named types."""
     schema = cls.model_json_schema()["properties"][field]  # type: ignore[attr-defined]
     kinds = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
     return _cell(" or ".join(_kind(one) for one in kinds))

@@ -98,7 +98,7 @@ def pipeline(
     cls: type[Pipeline] = load_class(entry)
     given = model if model is not None else cls.default_model
     if given is None:
-        raise ArgumentError(f"the task {name!r} has no model of its own", hint="pass model=…")
+        raise ArgumentError(f"the task {name!r} has no default model", hint="pass model=…")
     model_object, checkpoint = _model(given, cls.head, revision, weight_dtype)
     tokenizer_object = _tokenizer(tokenizer, checkpoint, name, revision)
     processors = {"image_processor": image_processor, "audio_processor": audio_processor}

@@ -245,7 +245,7 @@ class BackendSpec:
     Attributes:
         name: What ``device_target`` and ``MF_BACKEND`` call it, in lower case: ``"cpu"``, ``"ascend"``.
         target: The :class:`mf_core.DeviceBackend` subclass.
-        priority: When nobody names a backend, the available one of the highest priority serves; CPU is 0.
+        priority: When no backend is named, the available one of the highest priority serves; CPU is 0.
         description: One line for listings.
     """
 

@@ -14,7 +14,7 @@ import pytest
 griffe = pytest.importorskip("griffe")
 
 from .support import api_snapshot  # noqa: E402
-from .support.api_snapshot import PUBLIC, ROOT, SNAPSHOT, Change, changes, current, fragments, report, untold  # noqa: E402
+from .support.api_snapshot import PUBLIC, ROOT, SNAPSHOT, Change, changes, current, fragments, report, unreported  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def released() -> dict[str, str]:
 
 
 def test_what_is_public_changes_only_with_a_fragment(now: dict[str, str], released: dict[str, str]) -> None:
-    missing = untold(changes(released, now), fragments())
+    missing = unreported(changes(released, now), fragments())
     assert not missing, report(missing)
 
 
@@ -148,7 +148,7 @@ def test_report_says_what_to_write(found: dict[str, Change]) -> None:
 
 
 @pytest.mark.parametrize(
-    "file, text, told",
+    "file, text, named",
     [
         ("x.removed.md", "`NotInstalledError` is gone.", True),
         ("x.changed.md", "`mf_core.errors.NotInstalledError` is called otherwise.", True),
@@ -157,11 +157,11 @@ def test_report_says_what_to_write(found: dict[str, Change]) -> None:
         ("x.removed.md", "`NotInstalledErrors` are gone.", False),
     ],
 )
-def test_which_fragments_count(found: dict[str, Change], file: str, text: str, told: bool) -> None:
+def test_which_fragments_count(found: dict[str, Change], file: str, text: str, named: bool) -> None:
     change = found["mf_core.errors.NotInstalledError"]
-    assert (untold([change], {file: text}) == []) is told
-    if not told:
-        assert untold([found["mf_core.errors.NotThereError"]], {file: "`NotThereError` is new."}) == []
+    assert (unreported([change], {file: text}) == []) is named
+    if not named:
+        assert unreported([found["mf_core.errors.NotThereError"]], {file: "`NotThereError` is new."}) == []
 
 
 def test_command_fails_where_a_fragment_is_missing(

@@ -1,4 +1,4 @@
-"""The auto classes: what a name or path finds, families of one's own, and what the document promises."""
+"""The auto classes: what a name or path finds, families of your own, and what the document promises."""
 
 import json
 import os
@@ -346,7 +346,7 @@ def test_config_from_a_dict():
         AutoConfig.from_config("gpt2")
 
 
-# A family of one's own ----------------------------------------------------------------------------------------------
+# A family of your own ----------------------------------------------------------------------------------------------
 
 
 class LettersConfig(PretrainedConfig):

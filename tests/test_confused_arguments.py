@@ -150,7 +150,7 @@ def test_calls_give_a_result_or_a_clear_error(surfaces, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_many_calls(seed, tmp_path):
-    """Each seed in a process of its own: 1,000 calls."""
+    """Each seed in a separate process: 1,000 calls."""
     code = (
         "import sys, pytest; sys.exit(pytest.main(['-q', '-s', '-p', 'no:cacheprovider', '-k', 'clear_error', "
         f"{str(Path(__file__))!r}]))"

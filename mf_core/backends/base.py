@@ -1,7 +1,7 @@
 """Device backends: choosing one, and the one place where MindSpore is imported and set up.
 
 Nothing here touches a device until :func:`get_backend` is called. A backend that is asked for by name and not available
-is an error that says why; only where nobody names one is the available backend of the highest priority taken.
+is an error that says why; only where none is named is the available backend of the highest priority taken.
 
 Environment variables:
     MF_BACKEND: The backend to use where no call names one.
@@ -213,7 +213,7 @@ def _best() -> DeviceBackend:
             if probe.available:
                 return backend
             reasons.append(f"{name}: {probe.reason}")
-        except Exception as error:  # nobody asked for this one: the others can still serve
+        except Exception as error:  # not requested explicitly: the other backends remain usable
             reasons.append(f"{name}: {describe(error)}")
             _say_once(f"the backend {name!r} is passed over: {describe(error)}; see `mf doctor`")
     raise BackendError(

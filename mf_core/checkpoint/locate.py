@@ -156,7 +156,7 @@ def _directory(path: Path, name: str, revision: str | None = None) -> Checkpoint
 
 def _opened(source: Source, name: str) -> Checkpoint:
     config_path = source.path(CONFIG_FILE, required=False)
-    # Neither a tokenizer nor an adapter need have a config: the files of their own say what they are for.
+    # Neither a tokenizer nor an adapter need have a config: the separate files say what they are for.
     return Checkpoint(name, {} if config_path is None else read_config_file(config_path), source, source)
 
 

@@ -92,7 +92,7 @@ def write_shards(
     Args:
         tensors: Each is read once, in this order or nearly so.
         directory: Where to; made if need be. The weights that are there are replaced in one step.
-        shard_size: Most bytes in a file; a tensor that is larger has a file of its own.
+        shard_size: Most bytes in a file; a tensor that is larger has its own file.
         on_tensor: Called after each tensor.
 
     Returns:

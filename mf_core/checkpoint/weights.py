@@ -137,7 +137,7 @@ def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], wh
     Args:
         model: The tensors' names are its own.
         tensors: Each is read once.
-        where: What is told in errors.
+        where: How errors name the source.
 
     Raises:
         WeightsError: A parameter is missing, left over, or of another shape.

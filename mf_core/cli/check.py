@@ -69,7 +69,7 @@ def _known(name: str) -> str:
 
 
 def _run(distribution: str, more: list[str], timeout: float) -> tuple[list[dict[str, Any]], str]:
-    """Run the checks in a process of their own, which a plugin may take down or hold up.
+    """Run the checks in a separate process, which a plugin may take down or hold up.
 
     Returns:
         What it wrote, and how it ended, in words; empty where all is well.

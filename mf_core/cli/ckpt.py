@@ -116,7 +116,7 @@ def _progress(checkpoint: str) -> Iterator[tuple[Callable[[LazyTensor], None], i
 
 
 def run_inspect(options: argparse.Namespace) -> int:
-    """Print what there is; return 1 where something is missing or broken."""
+    """Print the content; return 1 where something is missing or broken."""
     from ..checkpoint.inspect import inspect
 
     found = inspect(user_path(options.checkpoint))

@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
     build.add_argument("--seq-length", type=int, default=1024, help="a row has one id more (default: 1024)")
     build.add_argument(
         "--mode", choices=("join", "apart", "none"), default="join",
-        help="join documents and cut rows anywhere (default); keep them apart; or give each a row of its own",
+        help="join documents and cut rows anywhere (default); keep them apart; or give each its own row",
     )  # fmt: skip
     build.add_argument("--workers", type=int, default=0, help="processes for tokenizers that are not in Rust")
     build.add_argument("--on-bad-record", choices=("error", "skip"), default="error", help="default: error")

@@ -52,7 +52,7 @@ def add_commands(commands: Any) -> None:
         "--optim", choices=optimizer_names(), default="adamw", help="default: adamw"
     )
     again = what.add_mutually_exclusive_group()
-    again.add_argument("--recompute", action="store_true", help="compute each layer's activations anew")
+    again.add_argument("--recompute", action="store_true", help="recompute each layer's activations")
     again.add_argument("--select-recompute", action="store_true", help="only those of attention")
     what.add_argument(
         "--optimizer-shard", nargs="?", const="on", default="off", choices=("on", "off", "both"),

@@ -37,7 +37,7 @@ def log_excerpt(log: Path, code: int) -> list[str]:
 
     Args:
         log: The file; one that is not there counts as empty.
-        code: As of :func:`exit_reason`. What a signal kills has no traceback of its own.
+        code: As of :func:`exit_reason`. A process killed by a signal has no traceback.
     """
     lines = [line for line in _tail(log) if not _LOGGED.match(line)]
     starts = [number for number, line in enumerate(lines) if line == _TRACEBACK]

@@ -66,7 +66,7 @@ SETTERS = {
     "print_file_path": _set_context("print_file_path", "Ascend"),
 }
 
-#: Fields that have to be applied before the device is set up, whose backend has settings of its own for them.
+#: Fields that have to be applied before the device is set up, whose backend has its own settings for them.
 EARLY = ("runtime_num_threads",)
 
 _ACCUMULATE = "TrainingArguments(gradient_accumulation_steps=…)"
@@ -178,7 +178,7 @@ def apply_parallel(
             )
     settings["parallel_mode"] = settings["parallel_mode"].lower()
     if settings == _state["parallel"]:
-        return  # setting them anew would throw away what has been compiled
+        return  # setting them again would discard compiled graphs
     leave_parallel(ms)
     try:
         ms.set_auto_parallel_context(**settings)

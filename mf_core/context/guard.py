@@ -1,6 +1,6 @@
 """Ends the processes of a cluster when their launcher ends, also by a signal that it cannot handle.
 
-Runs as a script, in a process of its own, with the standard library alone; its standard input is a pipe from the
+Runs as a script, in a separate process, with the standard library alone; its standard input is a pipe from the
 launcher, which says on it which processes are the workers. When the pipe ends, so has the launcher.
 
 The processes of a cluster, and those that they start, are known by a variable in the environment that they began with.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-#: Has a value of its own in the processes of each cluster that ``mf launch`` starts.
+#: Has its own value in the processes of each cluster that ``mf launch`` starts.
 MARK = "MF_LAUNCH_ID"
 
 
@@ -48,7 +48,7 @@ def end(mark: str, workers: Iterable[int], grace: float, meanwhile: Callable[[],
 
     Args:
         mark: Theirs.
-        workers: Those that are told by SIGTERM; the others serve them, and may be needed till they end.
+        workers: Those that get SIGTERM; the others serve them, and may be needed until they end.
         grace: Seconds that the workers have for it. Then, or when they have ended, all get SIGKILL.
         meanwhile: Called again and again while they end; returns whether the rest of the seconds is off.
 

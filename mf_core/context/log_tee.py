@@ -28,10 +28,10 @@ class Echo:
 
     def __init__(self, pipe: int, stream: BinaryIO, log: BinaryIO) -> None:
         self.pipe, self.stream, self.log = pipe, stream, log
-        self._held, self._in_line = b"", False
+        self._pending, self._in_line = b"", False
 
     def copy(self) -> bool:
-        """Copy all that there is; tell whether somebody reads the stream. If not, the log alone gets what follows."""
+        """Copy what is available; return whether the stream has a reader. If not, only the log gets the rest."""
         try:
             while data := os.read(self.pipe, 1 << 16):
                 self.log.write(data)
@@ -45,9 +45,9 @@ class Echo:
     def finish(self) -> None:
         """Copy what is left, and show a beginning of a line that could have become noise."""
         self.copy()
-        if not self._held.startswith(NOISE):
-            self._show(self._held)
-        self._held = b""
+        if not self._pending.startswith(NOISE):
+            self._show(self._pending)
+        self._pending = b""
 
     def _show(self, data: bytes) -> bool:
         try:
@@ -60,10 +60,10 @@ class Echo:
 
     def _without_noise(self, data: bytes) -> bytes:
         shown = []
-        for line in filter(None, re.split(rb"(?<=\n)", self._held + data)):
-            self._held = b""
+        for line in filter(None, re.split(rb"(?<=\n)", self._pending + data)):
+            self._pending = b""
             if not self._in_line and (line.startswith(NOISE) or NOISE.startswith(line)):
-                self._held = b"" if line.endswith(b"\n") else line
+                self._pending = b"" if line.endswith(b"\n") else line
                 continue
             shown.append(line)
             self._in_line = not line.endswith(b"\n")

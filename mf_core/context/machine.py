@@ -73,7 +73,7 @@ def thread_variables(workers: int, probe: Probe) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

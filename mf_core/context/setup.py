@@ -86,7 +86,7 @@ def init_context(
 
 
 def leave_compiler() -> bool:
-    """Take MindSpore out of its own parallel modes, for code that splits models itself.
+    """Turn off MindSpore's parallel modes, for code that shards models itself.
 
     Returns:
         Whether it was in one that compiles parallelism into graphs.

@@ -33,7 +33,7 @@ SCHEDULER_GRACE = 10.0
 
 
 def say(text: str, *lines: str) -> None:
-    """Print a line of the launcher's own, and lines that it quotes; where nobody can read them, nothing happens."""
+    """Print a line of the launcher's own, and lines that it quotes; does nothing where they cannot be read."""
     try:
         print(f"mf launch: {text}", *lines, sep="\n", file=sys.stderr, flush=True)
     except OSError:
@@ -75,7 +75,7 @@ class Supervisor:
         ranks: Of the processes that msrun starts here.
         folder: Where msrun puts the logs.
         lock: A descriptor that is to stay open as long as processes may write there.
-        timeout: Seconds that the processes have to end in when the launcher is told to end.
+        timeout: Seconds for the processes to end after the launcher is asked to stop.
     """
 
     def __init__(

@@ -114,7 +114,7 @@ def _span(value: int | Span, fault: Damaged) -> Span:
 
 def _layout(file: BinaryIO, parts: dict[int, list[int | Span]]) -> SliceLayout:
     def rows(field: int) -> list[list[int]]:
-        """Return the lists of numbers, each a message of its own, that are not empty."""
+        """Return the lists of numbers, each its own message, that are not empty."""
         spans = [_span(value, Damaged(file.tell(), "a list of numbers is expected")) for value in parts.get(field, [])]
         lists = [[n for value in _grouped(file, span).get(1, []) for n in numbers(file, value)] for span in spans]
         return [row for row in lists if row]

@@ -1,6 +1,6 @@
 """What is wrong with an installation, found without the network, a device, or trust in any plugin.
 
-Plugins are loaded in processes of their own here, so that one which ends its process or never comes to an end is named
+Plugins are loaded in separate processes here, so that one which ends its process or never comes to an end is named
 and not fatal.
 """
 

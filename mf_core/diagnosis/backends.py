@@ -12,7 +12,7 @@ from .finding import Finding, Level
 
 
 def findings(registry: Registry) -> Iterator[Finding]:
-    """Yield whether each backend can be used; each is probed in a process of its own."""
+    """Yield whether each backend can be used; each is probed in a separate process."""
     entries = registry.entries("backend")
     if not entries:
         yield Finding("error", "backends", "none is installed", "pip install mf-cpu-backend", "backend-none")

@@ -1,4 +1,4 @@
-"""What runs in a process of its own: one plugin is loaded, or one backend probed, and what came of it is written down.
+"""What runs in a separate process: one plugin is loaded, or one backend probed, and what came of it is written down.
 
 The process ends at once afterwards, whatever threads the plugin has left in it.
 """

@@ -1,4 +1,4 @@
-"""Looking at each plugin from outside: it is loaded in a process of its own, with a limit of time."""
+"""Looking at each plugin from outside: it is loaded in a separate process, with a limit of time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IMPORT_TIME = re.compile(r"import time:\s+\d+ \|\s+(\d+) \|\s+(\S+)")
 
 @dataclass(frozen=True)
 class Examination:
-    """What became of a plugin in a process of its own.
+    """The outcome of loading a plugin in a separate process.
 
     Attributes:
         record: As the registry would have it.
@@ -40,7 +40,7 @@ class Examination:
 
 
 def examine(records: Sequence[PluginRecord]) -> list[Examination]:
-    """Return what becomes of each plugin, in the same order."""
+    """Return the outcome of each plugin, in the same order."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(_examine, records))
 

@@ -65,7 +65,7 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
 
 
 def _folders() -> Iterator[Finding]:
-    """Look at the metadata folders on the path: leftovers, doubles, and entry points in a group that nobody reads."""
+    """Look at the metadata folders on the path: leftovers, doubles, and entry points in a group that nothing reads."""
     places: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for dist in installed():
         with suppress(OSError, ValueError):
@@ -90,7 +90,7 @@ def _folders() -> Iterator[Finding]:
 def _misnamed(name: str, groups: Sequence[str]) -> Iterator[Finding]:
     for group in groups:
         if _LIKE_OURS.match(group) and not re.match(r"mf_core\.v\d+\Z", group):
-            message = f"its entry points are in the group {printable(group)!r}, which nobody reads"
+            message = f"its entry points are in the group {printable(group)!r}, which nothing reads"
             hint = f'write [project.entry-points."{ENTRY_POINT_GROUP}"] in its pyproject.toml, and install it again'
             yield Finding("warning", name, message, hint, "install-group")
 

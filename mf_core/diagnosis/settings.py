@@ -1,4 +1,4 @@
-"""Environment variables that nobody reads, or that name what is not there."""
+"""Environment variables that nothing reads, or that name what is not there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def findings(records: Sequence[PluginRecord], registry: Registry) -> Iterator[Fi
     for variable in sorted(os.environ):
         if variable.startswith("MF_") and variable not in known | _OWN:
             hint = did_you_mean(variable, known) or f"unset {variable}; `mf env` lists those that are read"
-            yield Finding("warning", "settings", f"nobody reads {printable(variable)}", hint, "setting-unknown")
+            yield Finding("warning", "settings", f"nothing reads {printable(variable)}", hint, "setting-unknown")
     plugins = {record.name for record in records} | {record.distribution for record in records}
     for variable in ("MF_PLUGINS", "MF_PLUGINS_BLOCK"):
         for name in _list(variable):

@@ -38,7 +38,7 @@ class Rule:
     source: str
 
 
-#: Drivers and CANN are the Ascend backend's business, which has a table of its own: ``mf doctor --backend ascend``.
+#: Drivers and CANN are the Ascend backend's business, which has its own table: ``mf doctor --backend ascend``.
 RULES: Final = (
     Rule("mindspore", ">=2.10,<2.11", "numpy", "<2", "it is built for numpy 1.x, and its first conversions fail",
          "running MindSpore 2.10.0 with numpy 2.0 to 2.2; its metadata asks for numpy>=1.20 alone"),
@@ -105,7 +105,7 @@ def _requirements(name: str, ruled: set[str]) -> Iterator[Finding]:
 
 
 def _in(specifier: str, version: str) -> bool:
-    """Tell whether a version is of a range; of what cannot be read, nothing is held against it."""
+    """Return whether a version is in a range; a bound that cannot be parsed is ignored."""
     try:
         return SpecifierSet(specifier).contains(Version(version), prereleases=True)
     except (InvalidSpecifier, InvalidVersion):

@@ -78,7 +78,7 @@ def generate(
             of which the model takes those that it would draw itself: the text is the same and may come faster.
         tokenizer: The model's, for ``stop``.
         logits_processor: A function of ``(ids, logits)``, or a list: arrays ``(rows, length)`` int64 and ``(rows,
-            vocabulary)`` fp32; it returns logits. Rows of different lengths come in calls of their own.
+            vocabulary)`` fp32; it returns logits. Rows of different lengths come in separate calls.
         stopping_criteria: A function of ``(ids, logits)``, or a list, that returns whether a text ends.
         callbacks: A function, or a list, that is called with a :class:`mf_core.generation.NewToken` for each token.
         logprobs: Record the log-probability of each token, and of so many alternatives.

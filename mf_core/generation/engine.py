@@ -2,7 +2,7 @@
 
 A prompt's pass puts it into the cache; from then on each token takes one compiled step, with all other rows'. A row
 that is finished makes room for the next prompt at once. Shapes are rounded up (:mod:`mf_core.generation.cache`), so
-another prompt or length rarely compiles anew.
+another prompt or length rarely compiles again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def run(
             together.
         assistant: A smaller model that proposes tokens, checked by :func:`check_speculation`.
         entry: A row of the model's that earlier runs have put prompts into; what a prompt begins with as they did is
-            not computed again. It is the run's until it ends. None: the run has one of its own.
+            not computed again. The run owns it until it ends. None: the run creates one.
     """
     hooks = hooks or Hooks()
     if config.num_beams > 1:

@@ -109,7 +109,7 @@ class Hooks:
 
 
 class CustomProcessor:
-    """A logits processor of the caller's, whose mistakes are told from the library's.
+    """A logits processor of the caller's, whose errors are distinguished from those of the library.
 
     Args:
         function: Called with ids and logits; returns logits.

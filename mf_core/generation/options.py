@@ -75,7 +75,7 @@ IdSequences = Annotated[tuple[tuple[Id, ...], ...], BeforeValidator(_as_tuple)]
 
 @dataclass(frozen=True)
 class RowLimits:
-    """What processors are told of the rows that they are for.
+    """What processors know of their rows.
 
     Attributes:
         prompts: Number of ids of each row's prompt.

@@ -95,7 +95,7 @@ class Draft:
         return proposals
 
     def _count(self, row: int, writer: Writer) -> int:
-        """Return how many tokens a row is given, by what became of those before."""
+        """Return how many tokens a row is given, from how many of the previous ones were accepted."""
         before = self._before[row]
         if before is not None and before[0] is writer:
             _, start, proposal = before

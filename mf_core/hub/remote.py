@@ -62,7 +62,7 @@ class Remote(Source):
 
     def differs(self, filename: str, actual: str, *, size: int, left: object = None) -> IntegrityError:
         """Return the error for a file whose SHA-256 is not the listed one; ``left`` is a bad copy that stays."""
-        again = f"remove {left} and run again" if left else "run again: the bad copy is gone and will be fetched anew"
+        again = f"remove {left} and run again" if left else "run again: the bad copy is gone and will be fetched again"
         return IntegrityError(
             f"'{filename}' from {self.location} is not the file it should be",
             value=filename,

@@ -17,7 +17,7 @@ DEFAULT: Final = 10 * 10**9
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtT]?)[bB]?\Z")
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _SHARD: Final = re.compile(r"-(\d{5})-of-(\d{5})\.\w+\Z")
-#: Files that are read within limits of their own and are never large.
+#: Files that are read within their own limits and are never large.
 _SMALL: Final = (".json", ".txt", ".jinja", ".model")
 
 

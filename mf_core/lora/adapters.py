@@ -43,7 +43,7 @@ def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
     """Give a model's targeted linear layers adapters; from now on, these and ``modules_to_save`` alone are trained.
 
     Weights that are there keep their names, values and identity. An optimizer is to be made afterwards. Compiled graphs
-    are made anew, those of other models too, when they are called next: none may run in another thread meanwhile.
+    are compiled again at their next call, those of other models too: none may run in another thread meanwhile.
 
     Args:
         model: Changed in place.
@@ -178,7 +178,7 @@ def adapters(model: PretrainedModel) -> dict[str, LoraLinear]:
 def merge_lora(model: PretrainedModel) -> None:
     """Fold a model's adapters into its weights, and put the plain linear layers back.
 
-    What was trained before the adapters came is trained again. Compiled graphs are made anew, as by :func:`add_lora`.
+    Parameters become trainable again as they were before. Graphs are compiled again, as by :func:`add_lora`.
 
     Raises:
         ArgumentError: There are no adapters.

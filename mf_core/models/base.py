@@ -229,7 +229,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             )
         if self._ties_another_head(self.config, source):
             raise WeightsError(
-                f"the weights of {checkpoint.name!r} have a head of their own, and this model's is its token embedding",
+                f"the weights of {checkpoint.name!r} have their own head, and this model's is its token embedding",
                 value=self.head_key, hint="build the model with tie_word_embeddings=False",
             )
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()

@@ -185,7 +185,7 @@ class DecoderConfig(PretrainedConfig):
         )  # fmt: skip
 
     def to_file_dict(self) -> dict[str, Any]:
-        """See the base class; a width of heads that nobody gave is left out, as the families' readers expect."""
+        """See the base class; an implicit head width is left out, as the families' readers expect."""
         data = super().to_file_dict()
         if self.head_dim is None and "head_dim" not in self.model_fields_set:
             data.pop("head_dim", None)

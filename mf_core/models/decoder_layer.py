@@ -28,7 +28,7 @@ _NORMS: Mapping[str, tuple[str, ...]] = {
 class DecoderLayer(NamedParts):
     """Attention and a feed-forward layer, with norms and residuals around them.
 
-    In generation, a backend may run whole passes by a kernel of its own (:mod:`mf_core.models.decoder_arrays`), which
+    In generation, a backend may run whole passes by its own kernel (:mod:`mf_core.models.decoder_arrays`), which
     gives the same, to rounding.
 
     Args:

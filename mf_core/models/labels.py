@@ -57,7 +57,7 @@ class LabelledConfig(PretrainedConfig):
 
     @property
     def has_label_names(self) -> bool:
-        """Whether the classes have names of their own."""
+        """Whether the classes have their own names."""
         return self.labels != [f"LABEL_{index}" for index in range(self.num_labels)]
 
     @classmethod

@@ -118,7 +118,7 @@ def _yarn(
 def _longrope(
     plain: tuple[float, ...], settings: Mapping[str, Any], length: int, interleaved: bool
 ) -> RotarySpec:
-    """Each frequency is divided by a number of its own, one for short texts and one for long ones."""
+    """Each frequency is divided by its own number, one for short texts and one for long ones."""
     original = int(settings.get("original_max_position_embeddings") or length)
     factor = length / original if settings.get("original_max_position_embeddings") else settings.get("factor")
     attention = settings.get("attention_factor")

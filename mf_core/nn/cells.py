@@ -8,7 +8,7 @@ from mindspore import nn
 def replace_cell(model: nn.Cell, name: str, cell: nn.Cell) -> None:
     """Put ``cell`` where ``model`` has the cell called ``name``; no parameter is renamed.
 
-    A graph that has been compiled does not see it; ``mindspore.ms_memory_recycle()`` makes all graphs anew.
+    A graph that has been compiled does not see it; ``mindspore.ms_memory_recycle()`` discards all graphs.
     """
     parent_name, _, child = name.rpartition(".")
     parent = dict(model.cells_and_names())[parent_name]

@@ -1,4 +1,4 @@
-"""A decoder as plain data: what a backend needs to run a whole pass, from ids to logits, by one call of its own.
+"""A decoder as plain data: what a backend needs to run a whole pass, from ids to logits, in one call.
 
 A model whose layers are declared as parts is described by these (:meth:`mf_core.PretrainedModel.decoder_arrays`); a
 backend that has the kernel ``decoder_pass`` runs them without a graph, so nothing is compiled for a length or a cache.

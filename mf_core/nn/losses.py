@@ -59,6 +59,6 @@ class _CrossEntropyWithGradient(nn.Cell):
     def bprop(
         self, logits: Tensor, labels: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradient of the losses; the gradient's own is nobody's."""
+        """Return the gradient of the losses; there is no second-order gradient."""
         gradient = out[1]
         return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.ZerosLike()(labels)

@@ -15,7 +15,7 @@ word             the axis is
 ===============  =======================================================================================================
 ``-``            whole on each device
 ``rows``         the examples of a batch
-``mask``         the same, where each example has a mask of its own; else one mask for all of them
+``mask``         the same, where each example has its own mask; else one mask for all of them
 ``positions``    the places of a text, between the layers whose weights are split
 ``tokens``       examples and places in one
 ``all``          the same, where nothing else is split: over all devices

@@ -53,7 +53,7 @@ class Sum(_Edge):
 
 
 class SumBoth(_Edge):
-    """The sum over the processes forwards and backwards: of what each of them goes on to make a loss of its own."""
+    """The sum over the processes forwards and backwards: of inputs from which each process computes a separate loss."""
 
     def construct(self, x: Tensor) -> Tensor:
         """Return the sum."""
@@ -193,7 +193,7 @@ class _SplitCrossEntropy(_Edge):
     def bprop(
         self, logits: Tensor, labels: Tensor, out: tuple[Tensor, Tensor], dout: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradient of the losses; the gradient's own is nobody's."""
+        """Return the gradient of the losses; there is no second-order gradient."""
         gradient = out[1]
         return gradient * ops.broadcast_to(dout[0].reshape((-1, 1)), gradient.shape), ops.ZerosLike()(labels)
 

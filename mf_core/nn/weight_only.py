@@ -1,4 +1,4 @@
-"""Layers whose weights are held in fewer bits than they compute in: less to read from memory for each token.
+"""Layers with quantized weights: less memory to read for each token.
 
 The activations keep their type. ``int8`` weights have one scale for each output, symmetric about 0 (Jacob et al., 2018,
 section 2.1): the largest of a row becomes 127. Such layers are made from others, and cannot be trained.
@@ -25,15 +25,15 @@ WeightDtype = Literal["int8", "bfloat16", "float32"]
 #: Bytes that a processor reads at a time.
 _LINE = 64
 
-#: Rows that are quantised at a time, so that little is held twice.
+#: Rows that are quantised at a time, so that the copy in memory is small.
 _ROWS = 1024
 
 
 class WeightBuffer:
-    """Memory for the weights of a model, all in one array: so much at a time is had in large pages, read faster.
+    """Memory for all weights of a model in one array, which the system backs with huge pages, faster to read.
 
     Args:
-        dtype: What they are held in.
+        dtype: Type to store them in.
         count: Numbers in all of them.
         arrays: How many they are.
     """

@@ -40,7 +40,7 @@ def shard(
         config: The settings.
         rows: Examples in a batch, or in a micro-batch, over all copies of the model.
         positions: Places of each.
-        packed: Whether examples have masks of their own, as with ``packing="apart"``.
+        packed: Whether examples have their own masks, as with ``packing="apart"``.
 
     Returns:
         The strategies, by the operators' paths in the network.

@@ -88,12 +88,12 @@ class ParallelConfig(Settings):
 
 
 class RecomputeConfig(Settings):
-    """Which activations are computed anew in the backward pass.
+    """Which activations are recomputed in the backward pass.
 
     Attributes:
         recompute: All of each layer's: only the layers' inputs are kept.
         select_recompute: Those of attention alone, which cost much memory and little time (Korthikanti et al., 2022).
-        parallel_optimizer_comm_recompute: Gather the optimizer's shards of weights anew as well.
+        parallel_optimizer_comm_recompute: Gather the optimizer's shards of weights again as well.
         mp_comm_recompute: Repeat the communication of model parallelism as well.
         recompute_slice_activation: Keep the layers' inputs split over the devices that share their weights.
     """

@@ -59,7 +59,7 @@ def strategies(
         config: The settings.
         rows: Examples in a batch, or in a micro-batch, over all copies of the model.
         positions: Places of each.
-        packed: Whether examples have masks of their own, as with ``packing="apart"``.
+        packed: Whether examples have their own masks, as with ``packing="apart"``.
 
     Raises:
         ArgumentError: The settings do not fit the model, or the batch.
@@ -94,7 +94,7 @@ def _check(model: PretrainedModel, config: ParallelConfig, rows: int, positions:
     if config.expert_parallel > 1:
         raise UnsupportedError(
             "MindSpore's compiler cannot shard these experts over devices", value=config.expert_parallel,
-            why="it runs one program on all devices, and each expert is a cell of its own",
+            why="it runs one program on all devices, and each expert is a separate cell",
             hint="set expert_parallel=1; model_parallel splits the weights of each expert",
         )  # fmt: skip
     if rows % config.data_parallel:

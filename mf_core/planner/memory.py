@@ -12,7 +12,7 @@ width, H heads, V vocabulary:
 * while a layer goes backward, two arrays ``(B, S, F)``, one where the activation is a kernel, or three ``(B, H, S, S)``
   come on top;
 * recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a gradient
-  of their own, such as the softmax, are not computed anew, and what they need is kept;
+  of their own, such as the softmax, are not recomputed, and what they need is kept;
 * on CPU, several of MindSpore's operators have a table of 16 bytes an element for as long as the graph lives: products
   of whole numbers, which dropout draws with, quotients of arrays, and every product or sum of arrays in fp16.
 
@@ -60,7 +60,7 @@ class StepShape:
         optim: The optimizer.
         accumulation: Batches of a step.
         parallel: How the model is sharded.
-        recompute: What is computed anew.
+        recompute: What is recomputed.
         on_host: Whether devices are processes on CPU, whose graphs and tables are in the same memory.
         kernels: Those of the backend's that are in use; see :mod:`mf_core.nn.kernels`.
     """
@@ -206,7 +206,7 @@ class Estimate:
         decoder, size = self.decoder, self.size
         softmax = decoder.softmax_size or size
         weights = self.scores * (softmax + (size if softmax != size else 0) + 2 * size * decoder.attention_dropout)
-        # With activations split by position, each linear gathers an input of its own.
+        # With activations split by position, each linear gathers its own input.
         inputs = self.wide * (decoder.attention_inputs if self.positions_parts > 1 else 1)
         rest = self.own * decoder.hidden_dropout + self._summed()
         return self.own_fp32 + inputs + 4 * self.wide // self.tensor + weights + rest

@@ -1,7 +1,7 @@
 """A model without its weights: the names and shapes of its parameters, whatever its size.
 
 Most of a large model is one layer, many times over. So small models of the same configuration are made, with two, three
-and four layers and memory that nobody touches; what one has more than the other is a layer, and the rest of the
+and four layers and memory that is never touched; what one has more than the other is a layer, and the rest of the
 layers are written down after it. Where the layers are not alike, the model itself is made, likewise without a touch of
 its memory.
 """

@@ -30,7 +30,7 @@ class GraphSize:
             linears are not fused, with dropout, recomputation of all or of attention, and where the model computes in
             another type than the weights'.
         fused: By what share it shrinks where attention is one kernel.
-        dropped_anew, dropped_anew_select: By how much more, where dropout is computed anew.
+        dropped_recomputed, dropped_recomputed_select: The increase where dropout is recomputed.
         base_together, together: In a cluster, whose step is several graphs: the base, and by how much a layer's grows.
         base_positions, positions: The same, on top, with activations split by position.
     """
@@ -46,8 +46,8 @@ class GraphSize:
     select_recompute: float = 0.3
     cast: float = 0.4
     fused: float = 0.15
-    dropped_anew: float = 3.2
-    dropped_anew_select: float = 2.05
+    dropped_recomputed: float = 3.2
+    dropped_recomputed_select: float = 2.05
     together: float = 0.3
     positions: float = 0.5
 
@@ -64,9 +64,9 @@ class GraphSize:
         share = 1.0 + self.unfused * (decoder.attention_inputs > 1) + self.cast * (step.compute_size < 4)
         share += self.dropout * drops
         if recompute.recompute:
-            share += self.recompute + self.dropped_anew * drops
+            share += self.recompute + self.dropped_recomputed * drops
         elif recompute.select_recompute:
-            share += self.select_recompute + self.dropped_anew_select * drops
+            share += self.select_recompute + self.dropped_recomputed_select * drops
         share *= 1.0 - self.fused * step.fuses_attention(decoder)
         if layout.size > 1:
             split = step.parallel.use_seq_parallel and layout.tensor > 1

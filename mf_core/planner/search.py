@@ -96,7 +96,7 @@ def candidates(
     Where the devices' memory is not known, those that take more than :data:`LARGEST_DEVICE` come last.
 
     The order is that of the estimated positions a second. A stage computes six operations for each weight of its
-    linears and position, what attention's products need, and its forward pass again where it is computed anew; with P
+    linears and position, what attention's products need, and its forward pass again where it is recomputed; with P
     stages and M micro-batches a step takes ``M + P - 1`` times as long as a micro-batch; then everything that is sent
     is sent, with nothing computed meanwhile.
 

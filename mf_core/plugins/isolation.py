@@ -133,8 +133,8 @@ def _restore_streams(streams: dict[str, Any]) -> Iterator[str]:
         if getattr(stream, "closed", False):  # its descriptor has been put back by now
             number, mode = _STREAMS.index(name), "r" if name == "stdin" else "w"
             with suppress(OSError):
-                anew = os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)
-                setattr(sys, name, anew)
+                reopened = os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)
+                setattr(sys, name, reopened)
                 yield f"closed sys.{name}"
 
 

@@ -65,11 +65,11 @@ class Loader:
     def _import(self, record: PluginRecord) -> list[Spec]:
         manager, self._manager = self._manager or _make_manager(), None
         specs = _import(record, manager)
-        self._manager = manager  # where it fails, the next has another: what is registered by half is in nobody's way
+        self._manager = manager  # where it fails, the next has another: a partial registration has no effect
         return specs
 
     def load(self, record: PluginRecord) -> None:
-        """Load a plugin and write into its record what became of it. Raises nothing but the user's own Ctrl-C."""
+        """Load a plugin and record the outcome. Raises nothing but the user's own Ctrl-C."""
         start = time.perf_counter()
         failed: BaseException | None = None
         with self._interpreter_state.kept() as notes:
@@ -170,7 +170,7 @@ def _record_failure(record: PluginRecord, error: BaseException) -> None:
 
 
 def _check_result(hook: str, result: Any) -> list[Spec]:
-    """Return a hook's specs, as they are declared in :mod:`mf_core.specs` and checked anew."""
+    """Return a hook's specs, as they are declared in :mod:`mf_core.specs` and checked again."""
     wanted = HOOKS[hook]
     if not isinstance(result, (list, tuple)):
         raise SpecError(f"{hook}() returned {type(result).__name__}, not a list of {wanted.__name__}", value=result)
@@ -184,7 +184,7 @@ def _check_result(hook: str, result: Any) -> list[Spec]:
 
 
 def _plain(spec: Spec) -> Spec:
-    """Return a checked spec with its presets checked anew, too."""
+    """Return a checked spec with its presets checked as well."""
     if not isinstance(spec, ConfigSpec):
         return spec
     return replace(spec, presets=tuple(exact(Preset, preset) for preset in spec.presets))

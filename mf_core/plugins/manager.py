@@ -64,7 +64,7 @@ def load_plugins(builtins: Iterable[str] = ()) -> list[PluginRecord]:
 def selected(builtins: Iterable[str] = ()) -> list[PluginRecord]:
     """Return the records of all plugins, ``builtins`` first, with the state of those that are not to be loaded.
 
-    The state of the others is ``loaded``: what becomes of them is yet to be seen.
+    The state of the others is ``loaded``: their outcome is not known yet.
     """
     records = [*map(_builtin, builtins), *discover()]
     allowed, blocked = _names("MF_PLUGINS"), _names("MF_PLUGINS_BLOCK")

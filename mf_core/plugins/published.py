@@ -127,7 +127,7 @@ def _of_source(pyproject: Path) -> Published:
 def _specs(source: Path, module: str) -> list[Any]:
     """Return what an entry module's hooks return.
 
-    The module is executed under a name of its own, so that nothing which is not installed becomes importable. It may
+    The module is executed under a private name, so that nothing which is not installed becomes importable. It may
     import modules of its package by relative imports.
     """
     package, _, _ = module.partition(".")

@@ -117,9 +117,9 @@ def load_target(target: str, owner: str) -> Any:
         ) from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module may have a __getattr__ of its own
+    except BaseException as error:  # a module may have its own __getattr__
         raise TargetError(
-            f"{target!r} of {owner} cannot be had", value=target, why=describe(error),
+            f"{target!r} of {owner} cannot be loaded", value=target, why=describe(error),
             hint=f"this is a fault of {owner}: report it to its authors",
         ) from error
 

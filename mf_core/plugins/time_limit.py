@@ -1,7 +1,7 @@
 """A limit on how long other people's code may run, for code that is called and not asked to stop.
 
 A thread watches. When the time is up, an exception is raised in the code's thread. In the main thread that is done by a
-signal that nobody else uses, so that calls which wait are interrupted as well; its handler is there as long as the
+signal that nothing else uses, so that calls which wait are interrupted as well; its handler is there as long as the
 limit is. In other threads, and on Windows, a call that waits has to return first. Code inside an extension module that
 keeps the interpreter to itself cannot be interrupted.
 """

@@ -20,7 +20,7 @@ from ..errors import printable
 def plugin_line(error: BaseException, module: str) -> str:
     """Return ``"file:line in function: source"`` of the last frame that is the plugin's; empty where there is none.
 
-    Frames of Python's own library, of this package and of what calls the hooks are nobody's to mend. Where a frame in
+    Frames of the standard library, of this package and of what calls the hooks are skipped. Where a frame in
     the plugin's package is on the way to the fault, it counts and not what it called.
 
     Args:
@@ -28,8 +28,8 @@ def plugin_line(error: BaseException, module: str) -> str:
         module: The module that the plugin's entry point names.
     """
     root = _root(module)
-    found = [(file, line, name, text) for file, line, name, text in _places(error) if not _is_ours(file)]
-    own = [place for place in found if root and Path(place[0]).is_relative_to(root)]
+    found = [(file, line, name, text) for file, line, name, text in _frames(error) if not _is_ours(file)]
+    own = [frame for frame in found if root and Path(frame[0]).is_relative_to(root)]
     if not (own or found):
         return ""
     file, line, name, text = (own or found)[-1]
@@ -42,7 +42,7 @@ def line_of(function: Any) -> str:
     return printable(f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}") if code is not None else ""
 
 
-def _places(error: BaseException) -> Iterator[tuple[str, int, str, str]]:
+def _frames(error: BaseException) -> Iterator[tuple[str, int, str, str]]:
     """Yield the frames of an exception and of those that led to it, the last one last."""
     chain: list[BaseException] = []
     current: BaseException | None = error

@@ -29,7 +29,7 @@ class Conversation:
         messages: The messages, as they were given.
         prompt: The text that the chat template makes of them.
         template: The chat template.
-        tools: Whether the model is told of tools.
+        tools: Whether the prompt is given tools.
         continued: Whether the answer continues the last message.
     """
 
@@ -166,7 +166,7 @@ def _plain_message(value: Any) -> dict[str, Any]:
 
 
 def _text_of(content: Any, number: int) -> str:
-    """Return the text of a message's content; of parts, the texts in lines of their own."""
+    """Return the text of a message's content; of parts, the texts in separate lines."""
     if isinstance(content, str):
         return content
     texts = []

@@ -52,7 +52,7 @@ class ChatTemplates:
     ) -> Any:
         """Return a conversation as the model was trained to read it.
 
-        The template runs in Jinja2's immutable sandbox, in a process of its own, and may take 0.3 seconds and 48 MB.
+        The template runs in Jinja2's immutable sandbox, in a separate process, and may take 0.3 seconds and 48 MB.
 
         Args:
             conversation: Messages: dicts with ``role``, ``content`` and what else the template reads (``tool_calls``,

@@ -1,4 +1,4 @@
-"""Rendering of chat templates in a process of their own, with limits.
+"""Rendering of chat templates in a separate process, with limits.
 
 Templates come with checkpoints. Jinja2's sandbox keeps them from Python's insides, not from loops without end or from
 strings without end, and those cannot be stopped in this process. The worker starts with the first template, and stays.

@@ -204,7 +204,7 @@ def _plain_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chat_template(source: Source, config: Mapping[str, Any]) -> str | dict[str, str] | None:
-    """Return the chat template, or several by name; files of their own go before the configuration's field."""
+    """Return the chat template, or several by name; separate files go before the configuration's field."""
     templates: dict[str, str] = {}
     file = source.path(CHAT_TEMPLATE_FILE, required=False)
     if file is not None:

@@ -35,9 +35,9 @@ class TrainingArguments(Settings):
         max_steps: Number of steps, in place of epochs, when positive.
         max_seq_length: Longest row in tokens; None: the model's context.
         packing: How texts become rows: ``"join"`` (one after the other, cut anywhere), ``"apart"`` (whole documents,
-            which do not see each other, positions counted anew) or ``"none"`` (one document a row).
+            which do not see each other, positions counted from 0) or ``"none"`` (one document a row).
         on_bad_record: ``"error"``, or ``"skip"`` to leave bad records out and count them.
-        dataloader_num_workers: Processes that tokenise, for tokenizers that have no threads of their own.
+        dataloader_num_workers: Processes that tokenise, for tokenizers without threads.
 
         optim: ``adamw`` (also ``AdamWeightDecay``), ``adam``, ``sgd``, ``adagrad``, ``adafactor``, as torch and
             ``transformers`` define them; or one that :func:`mf_core.optim.register_optimizer` has added.
@@ -58,7 +58,7 @@ class TrainingArguments(Settings):
             ``"float16"`` the loss is scaled, and the scale moves as overflows come or stay away. With ``"bfloat16"`` a
             step on a CPU with AMX takes about half the time.
         initial_loss_scale: Where that scale begins.
-        recompute: Compute activations anew in the backward pass rather than keep them.
+        recompute: Recompute activations in the backward pass instead of storing them.
         seed: Of dropout, and of global generators that the dataset may draw from.
         data_seed: Of the order of the data; None: ``seed``.
 

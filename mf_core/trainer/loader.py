@@ -49,10 +49,10 @@ class Loader:
     """The training data of a run.
 
     A dataset with a length is shuffled again in each pass, and the rows that do not fill a last batch are left out of
-    it; a stream keeps its order; a dataset with batches of its own keeps those.
+    it; a stream keeps its order; a dataset with its own batches keeps those.
 
     Where several copies of the model train together, each takes its part of every batch of all copies, in the same
-    order; of a dataset with batches of its own the copies take one after the other, unless it gives each its own.
+    order; of a dataset with its own batches the copies take one after the other, unless it gives each its own.
 
     Args:
         recipe: The task's.

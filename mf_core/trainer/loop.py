@@ -150,7 +150,7 @@ class TrainingLoop:
         return self._terminated or self._interruption is not None or self.control.should_training_stop
 
     def _agree(self) -> None:
-        """Make what this process was told, or its callbacks decided, a decision of all that train together."""
+        """Combine what each process received or its callbacks decided into one decision of all processes."""
         control = self.control
         names = [name for name in vars(control) if name.startswith("should_")]
         self._interruption = self._interruption or self._signals.interruption()

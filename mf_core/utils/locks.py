@@ -29,7 +29,7 @@ logger = logging.getLogger("mf_core")
 
 
 class RunLock:
-    """Keeps a folder for one run; others that want it are told the holder's process, host and start.
+    """Keeps a folder for one run; others that want it get an error with the holder's process, host and start.
 
     The operating system releases the lock when its process ends, however it ends, so a killed run leaves none behind.
 

@@ -1,4 +1,4 @@
-"""The command ``mf`` as a user runs it: in a process of its own."""
+"""The command ``mf`` as a user runs it: in a separate process."""
 
 import json
 import os

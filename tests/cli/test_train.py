@@ -1,4 +1,4 @@
-"""``mf train``, in processes of its own."""
+"""``mf train``, in separate processes."""
 
 import json
 import os

@@ -56,7 +56,7 @@ def listen():
 
 @pytest.fixture
 def launch(tmp_path):
-    """Return a function that starts ``mf launch`` with a script in a folder of its own; all is ended afterwards."""
+    """Return a function that starts ``mf launch`` with a script in a separate folder; all is ended afterwards."""
     started = []
 
     def start(code, *arguments, script="script.py", options=("--workers", "2"), **variables):
@@ -196,7 +196,7 @@ def test_the_first_that_died_is_named_not_those_that_fell_after_it(launch, tmp_p
     script = RANK + f"""
 if rank == 0:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("fallen"))
-    subprocess.Popen(["sleep", "1000"])  # which nobody else would end
+    subprocess.Popen(["sleep", "1000"])  # which nothing else would end
     (here / "ready").touch()
     time.sleep(1000)
 while not (here / "ready").exists():
@@ -216,7 +216,7 @@ for line in range(30):
 
 # Ending the launcher ------------------------------------------------------------------------------------------------
 
-#: Saves when it is told to end; rank 1 does not listen, as a process does not that waits for others.
+#: Saves when it is asked to end; rank 1 does not listen, as a process does not that waits for others.
 SAVES = RANK + """
 def save(*_):
     print("saving", flush=True)
@@ -326,7 +326,7 @@ def test_a_reader_that_has_had_enough_ends_it(launch, tmp_path):
 @pytest.fixture
 def script(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "script.py").write_text("raise SystemExit('nobody should run this')")
+    (tmp_path / "script.py").write_text("raise SystemExit('this should not run')")
     return "script.py"
 
 

@@ -1,4 +1,4 @@
-"""Setting up a process: what can be asked for, what MindSpore is told, and clusters of real processes."""
+"""Setting up a process: what can be asked for, what MindSpore gets, and clusters of real processes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Two datasets are told apart by what they contain."""
+"""Two datasets are distinguished by their content."""
 
 import shutil
 

@@ -197,15 +197,15 @@ def test_strict_makes_warnings_count(rivals: PluginEnvironment) -> None:
         ("MF_PREFER", "mf-alpha:shard_tiny", "warning", "MF_PREFER names 'shard_tiny'", "did you mean 'shared_tiny'"),
         ("MF_BACKEND", "cpx", "error", "MF_BACKEND names 'cpx'", "did you mean 'cpu'"),
         ("MF_MODELS", "/nowhere", "warning", "MF_MODELS names '/nowhere', which is no folder", "mkdir /nowhere"),
-        ("MF_PLUGIN", "x", "warning", "nobody reads MF_PLUGIN", "did you mean 'MF_PLUGINS'"),
-        ("MF_QUITE_ANOTHER", "x", "warning", "nobody reads MF_QUITE_ANOTHER", "`mf env` lists"),
+        ("MF_PLUGIN", "x", "warning", "nothing reads MF_PLUGIN", "did you mean 'MF_PLUGINS'"),
+        ("MF_QUITE_ANOTHER", "x", "warning", "nothing reads MF_QUITE_ANOTHER", "`mf env` lists"),
     ],
 )
 def test_settings_that_match_nothing(
     rivals: PluginEnvironment, variable: str, value: str, level: str, message: str, hint: str
 ) -> None:
     findings = Findings(rivals, **{variable: value})
-    code = "setting-unknown" if message.startswith("nobody") else "setting-no-match"
+    code = "setting-unknown" if message.startswith("nothing") else "setting-no-match"
     finding = findings.of(code)
     assert finding["level"] == level
     assert message in finding["message"]
@@ -255,7 +255,7 @@ def test_metadata_folders_that_are_not_what_they_seem(
     shutil.copytree(made.dist_info(HEALTHY), tmp_path / "first" / "mf_healthy-2.3.4.dist-info")
     findings = Findings(made, PYTHONPATH=str(tmp_path / "first"))
     group = findings.of("install-group")
-    assert "its entry points are in the group 'mf-core.v1', which nobody reads" in group["message"]
+    assert "its entry points are in the group 'mf-core.v1', which nothing reads" in group["message"]
     assert '[project.entry-points."mf_core.v1"]' in group["hint"]
     assert str(made.dist_info(left)) in findings.of("install-leftover")["message"]
     double = findings.of("install-double")["message"]

@@ -69,7 +69,7 @@ def test_wheels_hold_code_data_types_and_licences(wheels):
     assert all(any(name.endswith("licenses/LICENSE") for name in parts) for parts in names.values())
     assert any(name.endswith("licenses/NOTICE") for name in names["mf_gpt2"])
     folders = {folder for parts in names.values() for name in parts for folder in name.split("/")[:2]}
-    assert not folders & {"tests", "recipes"}  # deeper, the template has tests of its own to write
+    assert not folders & {"tests", "recipes"}  # deeper, the template has its own tests to write
     assert zipfile.ZipFile(wheels["mf_gpt2"]).getinfo("mf_gpt2/data/tiny/model.safetensors").file_size < 2_200_000
 
 

@@ -61,7 +61,7 @@ def run(items: list[dict[str, object]], **environment: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory):
-    """What went wrong in the pages that need no environment of their own, all run in one process."""
+    """What went wrong in the pages that need no separate environment, all run in one process."""
     work = []
     for page in SHARED:
         blocks = [block.as_dict() for block in runnable(page)]

@@ -29,7 +29,7 @@ WEIGHTS = bytes(range(256)) * 1024
 SHA = hashlib.sha256(WEIGHTS).hexdigest()
 NAME = "model.safetensors"
 
-# The hub's client reads its environment when it is imported, so each call is a process of its own; it waits up to
+# The hub's client reads its environment when it is imported, so each call is a separate process; it waits up to
 # 23 s between attempts, and no setting of it shortens that.
 CLIENT = """
 import json, sys, time
@@ -49,7 +49,7 @@ except MFError as error:
 
 @dataclass
 class Client:
-    """Calls ``open_source(location).path(filename)`` in a process with caches of its own."""
+    """Calls ``open_source(location).path(filename)`` in a process with its own caches."""
 
     root: Path
     endpoint: str
@@ -290,10 +290,10 @@ def test_hub_server_hangs_up(client, server, method):
 
 def test_hub_unreachable(client, server):
     assert read(client(REPO, "config.json")) == CONFIG
-    nobody = {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    assert read(client(REPO, "config.json", env=nobody)) == CONFIG
-    result = client(REPO, NAME, required=False, env=nobody)
-    check_error(result, "DownloadError", NAME, REPO, nobody["HF_ENDPOINT"], "network")
+    unreachable = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert read(client(REPO, "config.json", env=unreachable)) == CONFIG
+    result = client(REPO, NAME, required=False, env=unreachable)
+    check_error(result, "DownloadError", NAME, REPO, unreachable["HF_ENDPOINT"], "network")
 
 
 def test_hub_endpoint_that_is_not_a_hub(client, server):

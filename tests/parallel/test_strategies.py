@@ -47,7 +47,7 @@ LAYOUTS = {
         data_parallel=4, model_parallel=2, pipeline_stage=2, micro_batch_num=2, optimizer_shard=True
     ),
 }  # fmt: skip
-#: Operators that have no strategy of their own: they change a shape, a type or nothing.
+#: Operators that need no strategy: they change a shape, a type or nothing.
 FREE = {"BroadcastTo", "Cast", "Constant", "Depend", "Load", "MakeTuple", "Reshape", "TupleGetItem", "UpdateState"}
 
 

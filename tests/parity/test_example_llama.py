@@ -61,7 +61,7 @@ def theirs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(theirs, tmp_path_factory):
-    """The same folder, after the plugin has read the checkpoints, and written them anew."""
+    """The same folder, after the plugin has read the checkpoints, and written them again."""
     folder = tmp_path_factory.mktemp("plugin")
     environment = PluginEnvironment(folder / "environment", Wheelhouse(folder / "wheels"))
     environment.borrow("mf-cpu-backend")

@@ -1,4 +1,4 @@
-"""The memory that ``mf plan`` computes beside what training processes of their own take."""
+"""The memory that ``mf plan`` computes beside what training separate processes take."""
 
 import importlib.util
 from pathlib import Path

@@ -53,7 +53,7 @@ class Look:
 
 
 def look(environment: PluginEnvironment, **variables: str) -> Look:
-    """Look names up in a process of its own, where the healthy plugin must work."""
+    """Look names up in a separate process, where the healthy plugin must work."""
     seen = environment.run(LOOK, **variables).json
     assert seen["sizes"] == [1, 1]
     records = {record["distribution"]: record for record in seen["records"]}
@@ -84,7 +84,7 @@ def preset(**fields: str) -> str:
 
 # One bad plugin: left out, recorded, warned of once -----------------------------------------------------------------
 
-#: Case -> what the plugin's module holds, and what the user is told of it.
+#: Case -> what the plugin's module holds, and what the user reads.
 BROKEN: dict[str, tuple[str, list[str]]] = {
     "import-raises": ("raise ValueError('no luck')", ["ValueError: no luck"]),
     "import-exits": ("raise SystemExit(3)", ["SystemExit: 3"]),

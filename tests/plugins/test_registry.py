@@ -1,4 +1,4 @@
-"""Who gets a name: claims, conflicts, names registered at run time, and what the user is told of unknown ones."""
+"""Who gets a name: claims, conflicts, names registered at run time, and what the user reads of unknown ones."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def fragments(folder: Path = ROOT / "changelog.d") -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
 
 
-def untold(found: Iterable[Change], texts: Mapping[str, str]) -> list[Change]:
+def unreported(found: Iterable[Change], texts: Mapping[str, str]) -> list[Change]:
     """Return the changes that no fragment names in backticks; one that breaks code needs a fragment of its kind."""
     return [change for change in found if not any(_tells(name, text, change) for name, text in texts.items())]
 
@@ -243,7 +243,7 @@ def main(options: list[str]) -> int:
     """Print the differences, and with ``--renew`` take what is there for what was released."""
     now = current()
     found = changes(json.loads(SNAPSHOT.read_text(encoding="utf-8")) if SNAPSHOT.exists() else {}, now)
-    missing = untold(found, fragments())
+    missing = unreported(found, fragments())
     print("\n".join(map(str, found)) or "nothing that is public has changed")
     if missing:
         print("\n" + report(missing))

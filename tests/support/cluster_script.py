@@ -3,7 +3,7 @@
 A scenario is a dict: ``name``; ``model`` (changes to a small GPT-2's configuration, or another family's); ``parallel``
 (of ``set_parallel_config``); ``recompute``; ``args`` (of TrainingArguments); ``call`` (keywords of ``train``);
 ``kill`` ([rank, step]: that process kills itself there, when the checkpoint of the step before is written);
-``dataset`` ("own": one with batches of its own); ``evaluate``; ``error`` (True: the error raised is the result).
+``dataset`` ("own": one with its own batches); ``evaluate``; ``error`` (True: the error raised is the result).
 """
 
 import json
@@ -58,7 +58,7 @@ def dataset_of(scenario, copies):
 
 
 def run(scenario, folder, rank, size):
-    # Each process has weights of its own at first, as where nobody has set a seed.
+    # Each process has its own weights at first, as when no seed is set.
     set_seed(5 + (rank if scenario.get("seed_by_rank") else 0))
     config = {**SMALL, **scenario.get("model", {})}
     model = AutoModel.from_config(AutoConfig.from_config(config))

@@ -160,7 +160,7 @@ def check_wrong_use(group):
     answer_to("rows in a graph", lambda: Graph(group).scattered(x))
     answer_to("no axis", lambda: group.all_gather(Tensor(1.0)))
     answer_to("send to itself", lambda: group.send(x, group.index))
-    answer_to("recv from nobody", lambda: group.recv(x, 5))
+    answer_to("recv from a missing index", lambda: group.recv(x, 5))
     answer_to("int64", lambda: group.all_reduce(Tensor(np.arange(3))))
 
 

@@ -1,6 +1,6 @@
 """A good plugin with one of everything, a good backend, and how single faults get into them.
 
-A mutant is a copy of a good plugin under names of its own, with one text in it replaced. All are installed in one
+A mutant is a copy of a good plugin under its own names, with one text in it replaced. All are installed in one
 environment, as an installer unpacks wheels.
 """
 

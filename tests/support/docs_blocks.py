@@ -6,7 +6,7 @@ A comment right before a block, or anywhere for ``setup``:
 * ``<!-- test: exit 1 -->``: its last command ends with that exit code.
 * ``<!-- test: setup``, then Python until ``-->``: what the page takes for granted, such as files of data
   (``stories("train.jsonl")`` writes one).
-* ``<!-- test: environment NAME … -->``: the page runs in an environment of its own, where those distributions are;
+* ``<!-- test: environment NAME … -->``: the page runs in a separate environment, where those distributions are;
   ``.`` is the distribution in whose folder the page is.
 * ``<!-- quoted: PATH -->``, ``<!-- quoted: PATH NAME -->``: the block is that file, or what it defines by that name;
   ``head`` is what comes before the first definition. ``python -m tests.support.docs_blocks`` renews such blocks.

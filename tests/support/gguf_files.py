@@ -27,7 +27,7 @@ def write_llama(
     Args:
         path: The file.
         kind: Format of the large matrices.
-        tied: Whether there is no head of its own.
+        tied: Whether the head is the embedding.
         layers, width, heads, groups, inner: Sizes.
         seed: Of the weights.
         **metadata: Further keys, with ``__`` for a dot.

@@ -69,7 +69,7 @@ def piece(folder, rank, name, kind=""):
 
 
 def rewrite(path, change):
-    """Write a safetensors file anew with its tensors as ``change`` leaves them."""
+    """Rewrite a safetensors file with the tensors that ``change`` returns."""
     held = load_file(path)
     change(held)
     save_file(held, path)

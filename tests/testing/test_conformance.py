@@ -60,7 +60,7 @@ def write_classes(folder: Path, wanted: dict[str, str]) -> Path:
     return file
 
 
-#: Saves models, runs checks, and prints what became of each: ``[class, check, outcome, words]``.
+#: Saves models, runs checks, and prints the outcome of each: ``[class, check, outcome, words]``.
 RUN = """
 import importlib.util, json, shutil, sys
 from pathlib import Path
@@ -91,7 +91,7 @@ def run(made: PluginEnvironment, file: Path, suffixes: list[str], ids: list[str]
 
 @pytest.fixture(scope="module")
 def caught(made: PluginEnvironment) -> dict[str, tuple[str, str]]:
-    """Run, for each mutant, the check that is about its fault; return what became of it."""
+    """Run, for each mutant, the check that is about its fault; return the outcome."""
     wanted, ids, suffixes = {}, [], []
     for number, (name, mutant) in enumerate(MUTANTS.items()):
         contract, _, check = mutant.check.partition(".")

@@ -1,4 +1,4 @@
-"""A step that does not fit: what the user is told."""
+"""A step that does not fit: what the user reads."""
 
 import os
 import subprocess

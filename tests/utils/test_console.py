@@ -39,7 +39,7 @@ def test_no_stream(monkeypatch, capsys, closed):
     stream = io.StringIO()
     stream.close()
     monkeypatch.setattr(sys, "stderr", stream if closed else None)
-    say("nobody reads it")
+    say("nothing reads it")
     assert not is_terminal()
     assert not in_notebook()
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""Locks between processes: a second run is told who has the folder, others wait, and a killed holder leaves no lock."""
+"""Locks between processes: a second run learns who has the folder, others wait, and a killed holder leaves no lock."""
 
 import os
 import re

@@ -30,7 +30,7 @@ def answer_parser(
         tokenizer: The model's: markup that is a token of its vocabulary is read.
         template: The chat template: so is markup that it has.
         prompt: The conversation as the template renders it.
-        tools: Whether the model was told of tools.
+        tools: Whether the prompt was given tools.
         continued: Whether the answer goes on with a message that was begun.
     """
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a model that is sharded over processes: what each writes, and what becomes of it."""
+"""Checkpoints of a model that is sharded over processes: what each writes, and how it is published."""
 
 from __future__ import annotations
 

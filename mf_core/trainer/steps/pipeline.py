@@ -3,7 +3,7 @@
 The order is that of one forward, one backward (Narayanan et al., 2021, section 2.2.1): a stage begins with as many
 forward passes as there are stages after it, then alternates, and ends with the backward passes that are left. So it
 holds the inputs of at most as many micro-batches as there are stages from it to the end. Stages before the last keep
-only those inputs: the backward pass computes the stage's activations anew.
+only those inputs: the backward pass recomputes the stage's activations.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Pool {
 };
 
 // Never destroyed: its threads sleep on it until the process has ended. A forked process has none of them, and gets a
-// pool of its own.
+// separate pool.
 Pool* pool = new Pool;
 const int registered = pthread_atfork(nullptr, nullptr, [] { pool = new Pool; });
 

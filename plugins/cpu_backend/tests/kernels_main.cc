@@ -54,7 +54,7 @@ struct Tensor {
   std::vector<int32_t> values = {};  // or these
 };
 
-// Runs a kernel on tensors of its own, each in a heap block of its size, and returns what it returns.
+// Runs a kernel on its own tensors, each in a heap block of its size, and returns what it returns.
 static int run(Kernel kernel, std::vector<Tensor> tensors) {
   std::vector<void*> params;
   std::vector<int> ranks;

@@ -18,7 +18,7 @@ from mf_core import get_backend
 
 NATIVE = Path(__file__).parents[1] / "native"
 
-#: What the compiler is told, of the levels that are watched.
+#: Compiler flags of the levels that are tested.
 OPTIONS = {
     "x86-64-v4-amx": ["-march=x86-64-v4", "-mamx-tile", "-mamx-bf16"],
     "x86-64-v4": ["-march=x86-64-v4"],

@@ -495,7 +495,7 @@ def test_files_are_given_to_the_constructor(folder):
 
 
 def test_added_tokens_survive(folder, tmp_path):
-    """As in checkpoints that were tuned with tokens of their own, which vocab.json has not."""
+    """As in checkpoints that were tuned with their own tokens, which vocab.json has not."""
     GPT2Tokenizer.from_pretrained(folder).save_pretrained(folder)
     backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     backend.add_special_tokens(["[PAD]", "<|user|>"])

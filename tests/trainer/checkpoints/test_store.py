@@ -22,7 +22,7 @@ from ...support.training import assert_equal_weights, counting_rows, make_traine
 
 ROOT = Path(__file__).parents[3]
 
-#: A run in a process of its own: dropout, two batches a step, passes that end in mid-run.
+#: A run in a separate process: dropout, two batches a step, passes that end in mid-run.
 CHILD = """
 import os, signal, sys
 from pathlib import Path
@@ -233,7 +233,7 @@ def test_the_last_checkpoint_is_that_of_the_highest_step_whatever_the_files_time
 
 
 def test_only_what_the_run_wrote_is_removed(tmp_path):
-    """Folders of the name of a checkpoint that another run wrote, that nobody did, or that are elsewhere."""
+    """Folders with a checkpoint's name that another run wrote, that no run wrote, or that are elsewhere."""
     elsewhere = tmp_path / "elsewhere"
     out = tmp_path / "out"
     CheckpointStore(elsewhere, None, RUN).save(2, write_file(1), {"step": 2})

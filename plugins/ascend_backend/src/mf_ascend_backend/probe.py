@@ -21,7 +21,7 @@ CANN_LIBRARIES = ("libascendcl.so", "libge_runner.so", "libgraph.so", "libhccl.s
 DRIVER_LIBRARY = "libascend_hal.so"
 
 def probe(host: Host) -> Probe:
-    """Return what there is on a machine."""
+    """Return what was found on a machine."""
     checks = tuple(_settle(host, _checks(host)))
     chip = family_on_the_bus(host) if device_numbers(host) else None
     names = ("driver", "CANN", "mindspore")
@@ -96,7 +96,7 @@ def _machine(host: Host) -> Iterator[Check]:
         yield Check(manager, host.path(manager).exists(), remedy=_node(manager))
     nodes = [*(f"/dev/davinci{number}" for number in device_numbers(host)), *MANAGERS]
     closed = [node for node in nodes if host.path(node).exists() and not host.may_open(host.path(node))]
-    found = f"{', '.join(closed)} may not be opened" if closed else "what there is may be opened"
+    found = f"{', '.join(closed)} may not be opened" if closed else "all of it may be opened"
     yield Check(
         "permission", not closed, found,
         remedy="sudo usermod -aG HwHiAiUser $USER, and log in again",
@@ -141,7 +141,7 @@ def _cann(host: Host) -> Iterator[Check]:
         other = versions.mindspore_for(version) if version else ""
         remedy = "" if fits else install + (f"; MindSpore {other} goes with this one" if other else "")
         yield Check("CANN", fits, version or f"{home}, version unknown", ", ".join(versions.CANN), remedy, False)
-    script = f"source {home or '/usr/local/Ascend/cann'}/set_env.sh, and start anew"
+    script = f"source {home or '/usr/local/Ascend/cann'}/set_env.sh, and start again"
     unset = [name for name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH") if not host.env.get(name)]
     yield Check("CANN environment", not unset, f"{', '.join(unset)} not set" if unset else "", remedy=script)
     operators = (host.env.get("ASCEND_OPP_PATH") or f"{home}/opp").rstrip("/") if home else ""
@@ -164,7 +164,7 @@ def _installed(host: Host, home: str) -> str:
 
 
 def _python(host: Host) -> Iterator[Check]:
-    script = "source CANN's set_env.sh, which puts it on PYTHONPATH, and start anew"
+    script = "source CANN's set_env.sh, which puts it on PYTHONPATH, and start again"
     for name, purpose in (("te", "compiles operators"), ("hccl", "is how devices speak to each other")):
         folder = host.package(name)
         absent = f"CANN's Python package, which {purpose}, is not found"

@@ -21,7 +21,7 @@ class BertTokenizer(FastTokenizer):
         backend: The library's tokenizer.
         do_lower_case: Whether ``vocab.txt`` is of lower-case texts; ``tokenizer.json`` says it itself.
         strip_accents: Whether accents are removed; None: where texts are lower-cased.
-        tokenize_chinese_chars: Whether Chinese characters are tokens of their own.
+        tokenize_chinese_chars: Whether each Chinese character is a separate token.
         **options: See :class:`mf_core.PretrainedTokenizer`.
     """
 

@@ -33,7 +33,7 @@ class CPUBackend(DeviceBackend):
 
     Environment variables:
         MF_NUM_THREADS: Threads to compute with; default: the cores that affinity and container quota give. MindSpore
-            always has a pool of its own beside the calling thread, so 1 still lets two threads run; to hold a process
+            always has its own pool beside the calling thread, so 1 still lets two threads run; to hold a process
             to one core, bind it (``taskset``) or limit its container.
         MF_CPU_LEVEL: Which kernels to use: ``x86-64-v4-amx`` (AVX-512 and AMX), ``x86-64-v4`` (AVX-512), ``x86-64-v3``
             (AVX2) or ``x86-64``; default: the best that the processor has.

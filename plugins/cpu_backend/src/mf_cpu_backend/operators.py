@@ -255,7 +255,7 @@ def fused_adamw(
     gradients: tuple[Tensor, ...], factor: Tensor, number: Tensor, rate: Tensor,
     beta1: float, beta2: float, epsilon: float, decays: tuple[float, ...],
 ) -> tuple[Tensor, ...]:  # fmt: skip
-    """Write in place, as MindSpore is told."""
+    """Write in place, declared to MindSpore."""
     done: tuple[Tensor, ...] = ()
     for i in range(len(weights)):
         settings = Tensor([beta1, beta2, epsilon, decays[i]], mstype.float32)
@@ -267,7 +267,7 @@ def fused_adamw(
 def self_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, num_heads: int, scale: float
 ) -> Tensor:
-    """Work in blocks of queries, forward and back: no scores are kept (Dao et al., 2022), few are held at a time."""
+    """Work in blocks of queries, forward and back: no scores are kept (Dao et al., 2022), few are stored at a time."""
     heads = Tensor([num_heads], mstype.int32)
     return _self_attention(query, key, value, bias, heads, Tensor([scale], mstype.float32))
 
