@@ -151,6 +151,8 @@ class EncoderBase(PretrainedModel, NamedParts):
         self.add_part("encoder", self.encoder_class(config.encoder_spec(), self.names, self.compute_dtype))
         self.head_names: tuple[str, ...] = ()
         self.add_head(config)
+        for name, parameter in self.parameters_and_names():
+            parameter.name = name  # the groups that parts are in are not in it yet
         self.post_init()
 
     encoder = Part()

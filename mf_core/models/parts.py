@@ -75,8 +75,6 @@ class NamedParts(nn.Cell):
             owner = owner._cells[step]
         before = owner._cells.get(name)
         _attach(owner, name, part)
-        if path:
-            _prefix(part, ".".join(path))
         if isinstance(before, Group):  # parts with longer names were added first
             _merge(before, part)
 
@@ -94,14 +92,6 @@ def _merge(group: nn.Cell, into: nn.Cell) -> None:
             _merge(cell, into._cells[key])
         else:
             into._cells[key] = cell
-
-
-def _prefix(part: nn.Cell | Parameter, path: str) -> None:
-    """Put the path of groups before the names of parameters, which attaching to the innermost group leaves out."""
-    if isinstance(part, nn.Cell):
-        part.update_parameters_name(f"{path}.")
-    else:
-        part.name = f"{path}.{part.name}"
 
 
 def make_norm(spec: NormSpec, size: int, param_dtype: str = "float32") -> nn.Cell:

@@ -4,15 +4,30 @@ from ..hookspecs import hookimpl
 from ..specs import TaskSpec
 
 
+def _task(name: str, pipeline: str, recipe: str, description: str) -> TaskSpec:
+    return TaskSpec(
+        name=name, pipeline=f"mf_core.tasks.{pipeline}", recipe=f"mf_core.tasks.{recipe}",
+        aliases=(name.replace("_", "-"),), description=description,
+    )  # fmt: skip
+
+
 @hookimpl
 def mf_tasks() -> list[TaskSpec]:
-    """Return text generation."""
+    """Return the core's tasks."""
     return [
+        _task("text_generation", "text_generation:TextGenerationPipeline", "causal_lm:CausalLMRecipe",
+              "continue a text"),
+        _task("fill_mask", "fill_mask:FillMaskPipeline", "masked_lm:MaskedLMRecipe", "find masked words"),
+        _task("text_classification", "text_classification:TextClassificationPipeline",
+              "classification_recipes:TextClassificationRecipe", "label texts and pairs of them"),
+        _task("token_classification", "token_classification:TokenClassificationPipeline",
+              "classification_recipes:TokenClassificationRecipe", "find and label parts of texts"),
+        _task("question_answering", "question_answering:QuestionAnsweringPipeline",
+              "question_recipe:QuestionAnsweringRecipe", "find answers in texts"),
         TaskSpec(
-            name="text_generation",
-            pipeline="mf_core.tasks.text_generation:TextGenerationPipeline",
-            recipe="mf_core.tasks.causal_lm:CausalLMRecipe",
-            aliases=("text-generation",),
-            description="continue a text",
-        )
-    ]
+            name="feature_extraction", pipeline="mf_core.tasks.feature_extraction:FeatureExtractionPipeline",
+            aliases=("feature-extraction",), description="vectors of texts, for search",
+        ),
+        _task("masked_language_modeling", "fill_mask:FillMaskPipeline", "masked_lm:MaskedLMRecipe",
+              "train a masked language model"),
+    ]  # fmt: skip

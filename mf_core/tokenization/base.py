@@ -305,6 +305,20 @@ class PretrainedTokenizer(Decoding, ChatTemplates, ABC):
             raise ArgumentError(f"{len(text)} texts have {len(pairs)} in text_pair", value=len(pairs))
         return pairs
 
+    def encode_row(
+        self, text: str, second: str | None = None, *, special: bool = True, limit: int | None = None
+    ) -> Row:  # fmt: skip
+        """Return the ids of a text, or of two in one row, with spans and segments.
+
+        Args:
+            text, second: The texts; None: there is one.
+            special: Whether to put special tokens around them.
+            limit: Most ids; None: texts are not cut.
+        """
+        if second is None:
+            return self._row(text, special, limit)
+        return self.encode_pair(text, second, special, limit)
+
     def encode_pair(self, text: str, second: str, special: bool, limit: int | None) -> Row:
         """Return the ids of two texts in one row.
 

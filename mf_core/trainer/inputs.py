@@ -33,19 +33,31 @@ def recipe_of(entry: RegistryEntry, task: str) -> type[TrainingRecipe]:
     return recipe_class
 
 
-def model_for(model: Any, checkpoint: Checkpoint | None, head: str) -> PretrainedModel:
-    """Return the model that a user gave: by name, with the head that the recipe needs; by configuration; or itself."""
+def model_for(
+    model: Any, checkpoint: Checkpoint | None, recipe: type[TrainingRecipe], dataset: Any, on_bad_record: str
+) -> PretrainedModel:
+    """Return the model that a user gave: by name, with the head that the recipe needs; by configuration; or itself.
+
+    Args:
+        model: As the user gave it.
+        checkpoint: Where a named one is.
+        recipe: The task's.
+        dataset: The training data, which says what labels a new head has.
+        on_bad_record: See :class:`mf_core.TrainingArguments`.
+    """
     if isinstance(model, PretrainedModel):
         return model
     if isinstance(model, Mapping):
-        return model_of_config(AutoConfig.from_config(model), f"model:{head}")
+        fields = recipe.config_of_data(model, dataset, on_bad_record)
+        return model_of_config(AutoConfig.from_config(model, **fields), f"model:{recipe.head}")
     if not isinstance(model, (str, Path)):
         raise ArgumentTypeError(
             f"model is a name, a path or a model object, not {type(model).__name__}", value=model,
             hint="model='gpt2', or model=AutoModel.from_config(config) for random weights",
         )  # fmt: skip
     assert checkpoint is not None
-    return model_of(checkpoint, f"model:{head}")
+    fields = recipe.config_of_data(checkpoint.config, dataset, on_bad_record)
+    return model_of(checkpoint, f"model:{recipe.head}", **fields)
 
 
 def describe(given: Any, model: PretrainedModel | None = None) -> Any:

@@ -99,6 +99,17 @@ class TrainingRecipe(ABC):
         self.args = args or TrainingArguments()
         self.processors = processors
 
+    @classmethod
+    def config_of_data(cls, config: Mapping[str, Any], dataset: Any, on_bad_record: Any) -> dict[str, Any]:
+        """Return fields of the configuration that follow from the training data, such as the labels of a new head.
+
+        Args:
+            config: What the model's checkpoint says already.
+            dataset: The ``train_dataset``, as the user gave it.
+            on_bad_record: See :class:`mf_core.TrainingArguments`.
+        """
+        return {}
+
     @abstractmethod
     def examples(self, dataset: Any, name: str = "train_dataset") -> Sequence[Any] | Iterable[Any]:
         """Return what the user gave as a sequence of examples, or, where it has no length, as an iterable.

@@ -102,7 +102,7 @@ class Trainer:
         named = model if isinstance(model, (str, Path)) else model_name
         checkpoint = locate(named) if named else None
         with seeded(self.args.seed):
-            self.model = model_for(model, checkpoint, recipe_class.head)
+            self.model = model_for(model, checkpoint, recipe_class, train_dataset, self.args.on_bad_record)
         self._precision = Precision(self.model, self.args.dtype)
         self._adapters = Adapters(self.model, pet_method, self.args)
         if isinstance(tokenizer, (str, Path)):
