@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ArgumentError
+from ..tokenization.fast import FastTokenizer
 from ..tokenization.rows import Row
 from .text_pipeline import TextPipeline, labels_of, softmax
 
@@ -17,9 +18,9 @@ STRATEGIES = ("simple", "first", "average", "max", "none")
 
 @dataclass
 class _Piece:
-    """A token, or a word made of several: its ids, its characters, and the scores of the labels."""
+    """A token, or a word made of several: its tokens, its characters, and the scores of the labels."""
 
-    ids: list[int]
+    tokens: list[str]
     start: int
     end: int
     scores: np.ndarray
@@ -82,12 +83,14 @@ class TokenClassificationPipeline(TextPipeline):
             if start == end:  # a special token
                 continue
             token = self.tokenizer.id_to_token(index) or ""
+            if index == self.tokenizer.unk_token_id:
+                token = text[start:end]
             if token.startswith("##"):
                 is_subword = True
             else:  # a vocabulary without marks for the rest of words: these follow without a blank
                 marked = token[:1] in ("Ġ", "▁") or text[start : start + 1].isspace()
                 is_subword = start > 0 and not marked and self._has_spaces and not text[start - 1].isspace()
-            pieces.append((place, _Piece([index], start, end, scores[place], is_subword)))
+            pieces.append((place, _Piece([token], start, end, scores[place], is_subword)))
         return pieces
 
     @property
@@ -101,7 +104,7 @@ class TokenClassificationPipeline(TextPipeline):
         return [
             {
                 "entity": names[piece.label], "score": float(piece.scores.max()), "index": place,
-                "word": self.tokenizer.id_to_token(piece.ids[0]), "start": piece.start, "end": piece.end,
+                "word": piece.tokens[0], "start": piece.start, "end": piece.end,
             }
             for place, piece in pieces if names[piece.label] not in ignored
         ]  # fmt: skip
@@ -128,11 +131,15 @@ class TokenClassificationPipeline(TextPipeline):
             found.append({
                 "entity_group": name[2:] if name[:2] in ("B-", "I-") else name,
                 "score": float(np.mean([piece.scores.max() for piece in group])),
-                "word": self.tokenizer.decode([i for piece in group for i in piece.ids], strict=False).strip(),
+                "word": self._text([token for piece in group for token in piece.tokens]),
                 "start": group[0].start,
                 "end": group[-1].end,
             })  # fmt: skip
         return found
+
+    def _text(self, tokens: list[str]) -> str:
+        decoder = self.tokenizer.backend.decoder if isinstance(self.tokenizer, FastTokenizer) else None
+        return (" ".join(tokens) if decoder is None else decoder.decode(tokens)).strip()
 
 
 def _words(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
@@ -153,4 +160,4 @@ def _as_word(word: Sequence[_Piece], strategy: str) -> _Piece:
         scores = np.mean([piece.scores for piece in word], 0)
     else:
         scores = max((piece.scores for piece in word), key=lambda each: float(each.max()))
-    return _Piece([i for piece in word for i in piece.ids], word[0].start, word[-1].end, scores)
+    return _Piece([token for piece in word for token in piece.tokens], word[0].start, word[-1].end, scores)
