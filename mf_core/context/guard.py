@@ -43,20 +43,23 @@ def send(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def end(mark: str, workers: Iterable[int], grace: float, meanwhile: Callable[[], bool]) -> set[int]:
+def end(
+    mark: str, workers: Iterable[int], grace: float, meanwhile: Callable[[], bool], number: int = signal.SIGTERM
+) -> set[int]:
     """End the processes that carry a mark, and return when there are none.
 
     Args:
         mark: Theirs.
-        workers: Those that get SIGTERM; the others serve them, and may be needed until they end.
+        workers: Those that get a signal first; the others serve them, and may be needed until they end.
         grace: Seconds that the workers have for it. Then, or when they have ended, all get SIGKILL.
         meanwhile: Called again and again while they end; returns whether the rest of the seconds is off.
+        number: The signal that the workers get.
 
     Returns:
         The workers that did not end by themselves.
     """
     left = members(mark).intersection(workers)
-    send(left, signal.SIGTERM)
+    send(left, number)
     limit = time.monotonic() + grace
     while left and time.monotonic() < limit and not meanwhile():
         time.sleep(0.05)

@@ -195,11 +195,13 @@ class Supervisor:
         if running:
             seconds = f"within {self.timeout:g} s; SIGINT or SIGTERM now ends them at once"
             say(f"{name}: {_names(running)} must end {seconds}")
-        killed = self._end([worker.pid for worker in running], self.timeout)
+        # Ctrl-C is the workers' too, so that they raise KeyboardInterrupt or call the handler that the script has set.
+        passed = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+        killed = self._end([worker.pid for worker in running], self.timeout, passed)
         for worker in running:
             if worker.pid in killed:
                 say(f"{worker.name} did not end by itself, and was killed")
-            elif worker.code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM):
+            elif worker.code not in (0, -passed, 128 + passed):
                 say(f"{worker.name} {exit_reason(worker.code or 0)}")
                 self._quote(worker)
         return 128 + number
@@ -208,7 +210,7 @@ class Supervisor:
         words = log_excerpt(process.log, process.code or 0)
         say(f"from {process.log}:" if words else f"it has left no word in {process.log}", *words)
 
-    def _end(self, workers: Iterable[int], grace: float) -> set[int]:
+    def _end(self, workers: Iterable[int], grace: float, number: int = signal.SIGTERM) -> set[int]:
         """End all processes; return the workers that had to be killed. One more SIGINT or SIGTERM ends the patience.
 
         One more SIGHUP does not: of a terminal that closes, shell and system send one each.
@@ -219,7 +221,7 @@ class Supervisor:
             self._wait(0)
             return any(number in (signal.SIGINT, signal.SIGTERM) for number in self.asked[signals:])
 
-        killed = guard.end(self.environment[guard.MARK], workers, grace, meanwhile)
+        killed = guard.end(self.environment[guard.MARK], workers, grace, meanwhile, number)
         for process in self.workers:
             process.look(0)
         for echo in self.echoes:

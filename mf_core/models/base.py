@@ -14,7 +14,7 @@ from ..utils.paths import user_path
 
 import_mindspore()
 
-from mindspore import Tensor, nn  # noqa: E402
+from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.gguf.load import load_gguf, tensor_shapes  # noqa: E402
 from ..checkpoint.gguf.source import GGUFSource  # noqa: E402
@@ -382,6 +382,8 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     def set_compute_dtype(self, dtype: str) -> None:
         """Compute in another type from now on; the weights stay as they are.
 
+        Compiled graphs are compiled again when they are called next: none may run in another thread meanwhile.
+
         Args:
             dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
 
@@ -395,6 +397,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         for _, cell in self.cells_and_names():
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.compute_in(self.compute_dtype)
+        ms_memory_recycle()  # graphs that were compiled before would keep the old type
 
 
 def _check_weights(checkpoint: Checkpoint) -> Source:

@@ -132,7 +132,10 @@ def shard_model(model: PretrainedModel, config: ParallelConfig, rank: int) -> Sh
 
 def _agree_on_weights(model: PretrainedModel, parameters: dict[str, Parameter], world: Collectives) -> None:
     """Give the first process's weights to all, where any has others."""
-    if model.name_or_path is not None or world.size == 1:
+    if model.name_or_path is not None:  # a checkpoint's are the same everywhere, but for what it lacks
+        drawn = tuple(f"{cell}." for cell in model.initialized_cells)
+        parameters = {name: p for name, p in parameters.items() if name.startswith(drawn) or ".lora_" in name}
+    if not parameters or world.size == 1:
         return
     sums = np.array([zlib.crc32(parameter.asnumpy()) & 0xFFFFFF for parameter in parameters.values()], np.int32)
     every = world.all_gather(Tensor(sums.reshape(1, -1))).asnumpy()

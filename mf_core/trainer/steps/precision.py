@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mindspore as ms
 
@@ -46,10 +47,17 @@ class Precision:
     def masters(self) -> Iterator[None]:
         """Within the block, trained weights of 16 bits are fp32, so that small updates are not lost."""
         halves = [(p, p.dtype) for p in self._model.trainable_params() if p.dtype != ms.float32]
-        for parameter, _ in halves:
-            parameter.set_dtype(ms.float32)
+        if not halves:
+            yield
+            return
+        _cast((parameter, ms.float32) for parameter, _ in halves)
         try:
             yield
         finally:
-            for parameter, dtype in halves:
-                parameter.set_dtype(dtype)
+            _cast(halves)
+
+
+def _cast(parameters: Iterable[tuple[ms.Parameter, Any]]) -> None:
+    for parameter, dtype in parameters:
+        parameter.set_dtype(dtype)
+    ms.ms_memory_recycle()  # graphs that were compiled before would keep the memory, and the values, from before
