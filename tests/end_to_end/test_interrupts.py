@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.slow
+
+#: The command of the environment that the tests run in.
+MF = str(Path(sys.executable).with_name("mf"))
 
 TRAIN = """
 from pathlib import Path
@@ -41,7 +45,7 @@ def wait_for(condition, process=None, seconds=400):
 
 def test_every_worker_of_a_cluster_raises_and_nothing_stays(tmp_path):
     (tmp_path / "train.py").write_text(TRAIN)
-    command = [sys.executable, "-m", "mf_core.cli", "launch", "--workers", "2", "train.py"]
+    command = [MF, "launch", "--workers", "2", "train.py"]
     process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(list(tmp_path.glob("step.*"))) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
