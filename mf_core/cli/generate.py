@@ -21,6 +21,7 @@ def add_commands(commands: Any, *, complete: bool = True) -> None:
     generate.add_argument("--lines", metavar="FILE", help="continue each line of a file; - reads standard input")
     generate.add_argument("--chat", metavar="TEXT", help="a message to answer; - reads it from standard input")
     generate.add_argument("--system", metavar="TEXT", help="with --chat: what the model is told before")
+    generate.add_argument("--json-schema", metavar="FILE", help="a JSON schema that the text or answer must match")
     generate.add_argument("--batch-size", type=int, default=8, help="most texts at a time (default: 8)")
     generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")
     add_model_options(generate, complete)
@@ -53,7 +54,19 @@ def _messages(options: argparse.Namespace) -> list[dict[str, str]]:
 def _build(options: argparse.Namespace) -> Any:
     from .generation_flags import given_options
 
-    return build_pipeline(options, given_options(options))
+    passed = given_options(options)
+    if options.json_schema is not None:
+        passed["json_schema"] = _schema(options.json_schema)
+    return build_pipeline(options, passed)
+
+
+def _schema(name: str) -> Any:
+    from ..utils.files import read_json
+
+    path = user_path(name)
+    if not path.is_file():
+        raise FileMissingError(f"there is no file {name}", value=name)
+    return read_json(path)
 
 
 def _lines(name: str) -> list[str]:

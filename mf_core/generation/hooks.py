@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError, ArgumentTypeError, CallbackError, MFError, describe
 from .logits import History, Logits
+
+if TYPE_CHECKING:
+    from .structured import Structure
 
 #: Most alternatives that are recorded for a token.
 MOST_ALTERNATIVES = 100
@@ -60,6 +63,7 @@ class Hooks:
         callbacks: Functions of a :class:`NewToken`.
         scored: Whether to add up log-probabilities, which takes a pass over all logits.
         logprobs: Record each token's log-probability with so many alternatives; None: don't.
+        structure: What the texts are to be like; None: anything.
     """
 
     processors: tuple[Callable[..., Any], ...] = ()
@@ -67,6 +71,7 @@ class Hooks:
     callbacks: tuple[Callable[[NewToken], Any], ...] = ()
     scored: bool = False
     logprobs: int | None = None
+    structure: Structure | None = None
     wrapped: tuple[CustomProcessor, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:

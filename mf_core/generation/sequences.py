@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ArgumentError, InputTooLongError
 from .config import GenerationConfig
 from .hooks import Hooks, NewToken, TokenLogprob
-from .logits import Logits, Sampler, log_softmax
+from .logits import Logits, LogitsProcessor, Sampler, log_softmax
 from .processors import build_processors
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ class Writer:
         self.sequence = sequence
         self._hooks = hooks or Hooks()
         self._eos_ids, self._stop_ids = frozenset(config.eos_ids), frozenset(config.stop_token_ids)
-        self._processors = build_processors(config, [sequence.prompt], [sequence.limit], self._hooks.wrapped)
+        custom: Sequence[LogitsProcessor] = self._hooks.wrapped
+        if self._hooks.structure is not None:
+            custom = (*custom, self._hooks.structure.processor(sequence.prompt))
+        self._processors = build_processors(config, [sequence.prompt], [sequence.limit], custom)
         seed = None if config.seed is None else np.random.SeedSequence(config.seed, spawn_key=(sequence.number,))
         self._sampler = Sampler(config.do_sample, [seed])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..auto import AutoModelForCausalLM
@@ -16,6 +17,7 @@ from ..generation.options import check_vocabulary
 from ..generation.rows import CachedRows
 from ..generation.sequences import Continuation, prepare
 from ..generation.speculation import check_speculation
+from ..generation.structured import STRUCTURE_OPTIONS, Structure
 from ..generation.text import TextFollower
 from ..models.base import PretrainedModel
 from ..pipelines import Pipeline
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _OWN = (
     "batch_size", "stream", "return_full_text", "return_scores", "logprobs", "assistant_model", "cache_prompt",
     "generation_config", "logits_processor", "stopping_criteria", "callbacks", *CONVERSATION_OPTIONS,
+    *STRUCTURE_OPTIONS,
 )  # fmt: skip
 _OPTIONS = (*GenerationConfig.model_fields, *_OWN)
 
@@ -92,15 +95,18 @@ class TextGenerationPipeline(Pipeline):
                 * ``logprobs`` (default None): add ``logprobs``: of each new token and of so many alternatives.
                 * ``logits_processor``, ``stopping_criteria``, ``callbacks``: functions; see
                   :func:`mf_core.generation.generate`.
+                * ``json_schema`` (a dict or a pydantic model), ``regex``, ``grammar`` (of Lark) or ``choices`` (a list
+                  of texts): what the new text must match; one that is cut short does not, and its finish reason is
+                  ``"length"``.
                 * for conversations ``tools``, ``documents`` and ``chat_template``, as in
                   :meth:`~mf_core.PretrainedTokenizer.apply_chat_template`; ``chat_template_kwargs``: a dict of further
                   variables of the template; ``continue_final_message`` (default None: if the assistant said it).
 
         Returns:
             One ``{"text_generation_text": [text, …]}`` a prompt, with ``num_return_sequences`` texts each, and beside
-            scores also ``finish_reasons``. In place of a text, a conversation gives the messages with the answer as the
-            last: ``content``, what the model thought as ``reasoning_content``, and the tools that it calls as
-            ``tool_calls``; and always ``finish_reasons``.
+            scores and for structured output also ``finish_reasons``. In place of a text, a conversation gives the
+            messages with the answer as the last: ``content``, what the model thought as ``reasoning_content``, and the
+            tools that it calls as ``tool_calls``; and always ``finish_reasons``.
 
         Raises:
             ArgumentError, ArgumentTypeError: An option is unknown or out of range; a prompt is empty or no string; a
@@ -118,7 +124,7 @@ class TextGenerationPipeline(Pipeline):
         if conversations and "max_new_tokens" in config.implied:
             config = config.model_copy(update={"max_new_tokens": ANSWER_TOKENS})
         texts = self._texts(inputs) if conversations is None else [one.prompt for one in conversations]
-        hooks = self._hooks(merged)
+        hooks = self._hooks(merged, Structure.of(merged, self.tokenizer, config))
         assistant = merged.get("assistant_model")
         check_speculation(self.model, config, assistant)
         check_combination(config, hooks, assistant, len(texts))
@@ -154,10 +160,11 @@ class TextGenerationPipeline(Pipeline):
         built = GenerationConfig.merge(base, _fields(self.options), warn=False)
         return GenerationConfig.from_kwargs(built, **called)
 
-    def _hooks(self, merged: dict[str, Any]) -> Hooks:
+    def _hooks(self, merged: dict[str, Any], structure: Structure | None) -> Hooks:
         names = ("logits_processor", "stopping_criteria", "callbacks")
         functions = {name: merged.get(name) for name in names}
-        return Hooks.of(**functions, scored=merged.get("return_scores", False), logprobs=merged.get("logprobs"))
+        hooks = Hooks.of(**functions, scored=merged.get("return_scores", False), logprobs=merged.get("logprobs"))
+        return hooks if structure is None else replace(hooks, structure=structure)
 
     def _texts(self, inputs: Any) -> list[str]:
         texts = [inputs] if isinstance(inputs, str) else inputs
@@ -244,6 +251,8 @@ class TextGenerationPipeline(Pipeline):
     def _recorded(self, made: list[Continuation], hooks: Hooks) -> dict[str, Any]:
         """Return what the call asks to be recorded of a prompt's continuations."""
         result: dict[str, Any] = {}
+        if hooks.structure is not None:
+            result["finish_reasons"] = [one.finished for one in made]
         if hooks.scored or hooks.logprobs is not None:
             result["finish_reasons"] = [one.finished for one in made]
             result["scores"] = [one.score for one in made]
