@@ -44,7 +44,7 @@ class _Auto:
     @classmethod
     @public
     def show_support_list(cls) -> None:
-        """Print each installed family and its presets, a line each."""
+        """Print each installed family and its presets, one per line."""
         for family, presets in cls.get_support_list().items():
             print(f"{family}: {', '.join(presets) or '(no presets)'}")
 

@@ -104,7 +104,7 @@ def _guarded(generator: Any, function: Callable[..., Any], args: tuple[Any, ...]
 
 
 def _passes(error: BaseException) -> bool:
-    """Tell whether an exception leaves a public call as it is."""
+    """Return whether an exception leaves a public call as it is."""
     if not isinstance(error, Exception):
         return type(error).__module__ != "pyo3_runtime"
     if isinstance(error, Warning) or getattr(error, _MARK, False):
@@ -123,7 +123,7 @@ def _is_of_user(traceback: TracebackType | None) -> bool:
 
 
 def _reads_a_value(frame: FrameType) -> bool:
-    """Tell whether a frame is that of a special method by which an object is read, whatever its function is called."""
+    """Return whether a frame is in a special method that reads an object, whatever its function's name."""
     code = frame.f_code
     if code.co_name in _READING:
         return True
@@ -154,7 +154,7 @@ def _folders() -> tuple[str, ...]:
 
 
 def unforeseen(error: BaseException) -> BaseException | None:
-    """Return the exception that no check foresaw, should ``error`` be this module's translation of one.
+    """Return the unexpected exception that ``error`` is this module's translation of, or None.
 
     Exceptions of files, of memory and of texts that are not Unicode are foreseen here, and are not among them.
     """
@@ -169,7 +169,7 @@ def _translated(error: BaseException, function: Callable[..., Any], args: tuple[
 
 
 def _meaning(error: BaseException, function: Callable[..., Any], args: tuple[Any, ...]) -> MFError:
-    """Return the error that says what an exception means to the caller of ``function``."""
+    """Translate an exception into an error for the caller of ``function``."""
     name = _name(function, args)
     if isinstance(error, TypeError) and (error.__traceback__ is None or error.__traceback__.tb_next is None):
         return _wrong_signature(error, function, name)
@@ -216,7 +216,7 @@ def _name(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
 
 
 def _shown_arguments(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """Return the first argument, where it is one that is quickly shown."""
+    """Return the first argument if it has a short representation."""
     bound = "." in getattr(function, "__qualname__", "") and "<locals>" not in function.__qualname__
     rest = args[1:] if bound else args
     if not rest:
@@ -236,7 +236,7 @@ def _wrong_signature(error: TypeError, function: Callable[..., Any], name: str) 
 
 
 def _of_type(error: TypeError, call: str, what: str) -> MFError:
-    """Return the error for the mistakes in types that are made most."""
+    """Return the error for common type mistakes."""
     path = re.match(r"expected str, bytes or os.PathLike object, not (\w+)", str(error))
     if path:
         return ArgumentTypeError(f"{call}: a path is a string or a pathlib.Path, not {path[1]}")

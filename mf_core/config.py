@@ -104,7 +104,7 @@ class PretrainedConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_sizes(self: C) -> C:
-        """Refuse sizes that no model has, before anything is made of them."""
+        """Raise for sizes beyond those of any model, before memory is allocated."""
         for name, value in self.__dict__.items():
             if type(value) is int and value > _LIMITS.get(name, _LARGEST):
                 raise ValueError(f"{name}={shown(value, 40)} is larger than {_LIMITS.get(name, _LARGEST)}")
@@ -119,7 +119,7 @@ class PretrainedConfig(BaseModel):
             raise self._explain(error) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a field under any of its names; a value that is refused leaves the configuration as it was."""
+        """Set a field under any of its names; an invalid value leaves the configuration unchanged."""
         if name.startswith("_"):
             super().__setattr__(name, value)
             return
@@ -142,7 +142,7 @@ class PretrainedConfig(BaseModel):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What ``config.json`` held beyond the known fields."""
+        """Keys of ``config.json`` beyond the known fields."""
         return self._extra
 
     @property
@@ -234,7 +234,7 @@ class PretrainedConfig(BaseModel):
         return {**self._extra, "model_type": self.model_type, **self.model_dump(exclude=set(self.unused))}
 
     def to_file_dict(self) -> dict[str, Any]:
-        """Return what ``config.json`` gets: fields that have a key there or are not at their default, and extra."""
+        """Return the contents of ``config.json``: fields with a key there or a non-default value, and extra."""
         data: dict[str, Any] = {**self._extra, "model_type": self.model_type}
         defaults = {name: info.get_default(call_default_factory=True) for name, info in type(self).model_fields.items()}
         for name, value in self.model_dump(exclude=set(self.unused)).items():
@@ -248,7 +248,7 @@ class PretrainedConfig(BaseModel):
 
     @public
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``config.json`` into ``directory``, which is made if need be."""
+        """Write ``config.json`` into ``directory``, created if missing."""
         write_json(user_path(directory) / CONFIG_FILE, self.to_file_dict())
 
     @classmethod
@@ -302,7 +302,7 @@ _ABSENT = object()
 
 
 def _fit(cls: type[PretrainedConfig], field: str, value: Any) -> Any:
-    """Return what a file has for a field in the field's form; ``_ABSENT`` where the field's default has to do.
+    """Convert a file's value to the field's type; ``_ABSENT`` where the field's default has to do.
 
     What fits in no form is returned as it is, for the constructor to refuse.
     """

@@ -131,7 +131,7 @@ class UnsupportedError(MFError, NotImplementedError):
 
 
 class InternalError(MFError, RuntimeError):
-    """A call failed inside, in a way that its checks did not foresee; the exception is its ``__cause__``."""
+    """An unexpected internal failure; the original exception is its ``__cause__``."""
 
     code = "MF206"
 
@@ -234,7 +234,7 @@ def printable(text: object, limit: int = _LONGEST) -> str:
 
 
 def shown(value: object, limit: int = 200) -> str:
-    """Return a value's ``repr`` as :func:`printable` text, whatever its class does when it is asked for one."""
+    """Return a value's ``repr`` as :func:`printable` text, even if its ``__repr__`` fails."""
     try:
         return printable(str.__str__(repr(value)), limit)
     except BaseException as fault:
@@ -294,7 +294,7 @@ def close_names(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
 
 def _may_be_typo(name: str, other: str) -> bool:
-    """Tell whether each word of a name could be a slip of the other's: ``num_labels`` is none of ``num_layers``."""
+    """Return whether each word of a name could be a typo of the other's: ``num_labels`` is none of ``num_layers``."""
     import difflib
 
     words, others = (re.split(r"[-_.]", text) for text in (name, other))

@@ -1,4 +1,4 @@
-"""Names of MindFormers that have another name here, or another way: what to write in their place."""
+"""Names of MindFormers that differ here, with their replacements."""
 
 from __future__ import annotations
 

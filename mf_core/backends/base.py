@@ -38,7 +38,7 @@ logger = logging.getLogger("mf_core")
 
 @dataclass(frozen=True)
 class Probe:
-    """What a look at the machine showed, without initialising a device.
+    """What was found on the machine, without initialising a device.
 
     Attributes:
         available: Whether the backend can be used.
@@ -73,7 +73,7 @@ class DeviceBackend(ABC):
 
     @abstractmethod
     def probe(self) -> Probe:
-        """Tell whether the backend can be used here. Must not import mindspore or initialise a device."""
+        """Return whether the backend can be used here. Must not import mindspore or initialise a device."""
 
     @abstractmethod
     def setup(self, device_id: int) -> None:
@@ -276,7 +276,7 @@ def import_mindspore() -> Any:
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Look for no garbage in the block: an import makes none, and looking takes a tenth of the time."""
+    """Turn off garbage collection in the block, which takes a tenth of an import's time."""
     collects = gc.isenabled()
     gc.disable()
     try:

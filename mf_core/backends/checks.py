@@ -1,4 +1,4 @@
-"""What a backend looked at on this machine, piece by piece, for people to read and mend."""
+"""The checks of a backend on this machine, reported one by one with a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One piece that a backend looked for.
+    """One check: a component that the backend looked for.
 
     Attributes:
         name: What it is: ``"driver"``, ``"mindspore"``.
@@ -38,7 +38,7 @@ class Check:
 
 
 def first_missing(checks: tuple[Check, ...]) -> str:
-    """Return, for :attr:`mf_core.backends.base.Probe.reason`, the first piece without which a backend cannot be used.
+    """Return, for :attr:`mf_core.backends.base.Probe.reason`, the first missing required component.
 
     With it comes its remedy. The text is empty where nothing is missing.
     """

@@ -1,4 +1,4 @@
-"""What processes say to each other: collective operations within a group, inside compiled graphs and outside."""
+"""Collective operations within a group of processes, inside compiled graphs and outside."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Collectives(nn.Cell):
             self.make_operators()
 
     def make_operators(self) -> None:
-        """Make the operators that the methods use; a backend that has not got all of them overrides this too."""
+        """Make the operators that the methods use; a backend that lacks some of them overrides this too."""
         self.reduce_op = ops.AllReduce(group=self.group)
         self.gather_op = ops.AllGather(group=self.group)
         self.scatter_op = ops.ReduceScatter(group=self.group)
@@ -56,7 +56,7 @@ class Collectives(nn.Cell):
         return name
 
     def all_reduce(self, x: Tensor) -> Tensor:
-        """Return the sum over the processes; the same to the bit in each. fp32, fp16 and int32, which wraps around."""
+        """Return the sum over the processes, bit-identical in each. fp32, fp16 and int32, which wraps around."""
         return x if self.size == 1 else self.run_all_reduce(x)
 
     def all_gather(self, x: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Collectives(nn.Cell):
         return x if self.size == 1 else self.run_broadcast(x, root)
 
     def send(self, x: Tensor, to: int) -> None:
-        """Give an array to the process at index ``to``, which has to call :meth:`recv`. Not within graphs.
+        """Send an array to the process at index ``to``, which has to call :meth:`recv`. Not within graphs.
 
         Raises:
             ArgumentError: The group has no such index, or it is this process's own.
@@ -119,7 +119,7 @@ class Collectives(nn.Cell):
         return self.run_exchange(x)
 
     def barrier(self) -> None:
-        """Return when every process of the group is here."""
+        """Return when every process of the group has called it."""
         self.all_reduce(ops.zeros((1,), ms.float32)).asnumpy()
 
     def run_all_reduce(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Folders that hold one checkpoint: replaced as a whole; and the files beside its tensors, which are copied."""
+"""Atomic replacement of a checkpoint's folder, and copies of the files beside its tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TENSORS = re.compile(r".*\.(safetensors|bin|pt|pth|pkl|ckpt|npz|h5|msgpack|onnx
 
 @contextmanager
 def new_folder(target: Path, source: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a folder whose contents take the place of a checkpoint in ``target`` after the block, in one step.
+    """Yield a folder whose contents atomically replace the checkpoint in ``target`` after the block.
 
     Where the block fails, ``target`` is as it was. Files in it that are not of a checkpoint's names stay.
 
@@ -38,7 +38,7 @@ def new_folder(target: Path, source: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def copy_rest(source: Path, target: Path) -> None:
-    """Copy what a checkpoint has beside its tensors: configuration, state of the run, tokenizer."""
+    """Copy a checkpoint's other files: configuration, run state, tokenizer."""
     for path in sorted(source.iterdir()):
         left = path.name.startswith(".") or path.name == LAYOUT_FILE or _TENSORS.match(path.name)
         if path.is_file() and not left:

@@ -1,4 +1,4 @@
-"""Describing a checkpoint in either form, and the files of it that are missing or damaged, from headers alone."""
+"""Describing a checkpoint, whole or sharded, and its missing or damaged files, from headers alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the user typed to a checkpoint's configuration and files: the one place that reads a name or path.
+"""Locating a checkpoint's configuration and files from a name or path.
 
 Environment variables:
     MF_MODELS: Folders, separated as in PATH, that hold checkpoints as ``<name>/config.json``; a preset or name found
@@ -180,7 +180,7 @@ def _preset(entry: RegistryEntry, name: str, revision: str | None) -> Checkpoint
 
 
 def _local_mirror(name: str, tokenizer: Source | None = None) -> Checkpoint | None:
-    """Return what ``MF_MODELS`` has by a name; ``tokenizer`` is where the vocabulary is if it has none itself."""
+    """Return the checkpoint of a name in ``MF_MODELS``; ``tokenizer`` is a fallback for the vocabulary."""
     for folder in filter(None, os.environ.get("MF_MODELS", "").split(os.pathsep)):
         path = user_path(folder) / name
         finish(path)

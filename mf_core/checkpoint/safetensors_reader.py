@@ -95,7 +95,7 @@ def widen(array: np.ndarray, kind: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a file says.
+    """The header of a file.
 
     Attributes:
         tensors: The tensors by name, in the file's order of them.
@@ -261,7 +261,7 @@ def weights_of_folder(folder: Path) -> dict[str, StoredTensor]:
 
 
 def read_weight_map(path: Path) -> dict[str, str]:
-    """Return what an index of shards says: tensor -> file.
+    """Return the weight map of an index: tensor -> file.
 
     Raises:
         IntegrityError: It is damaged, or names files outside of the checkpoint's folder.

@@ -45,7 +45,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor whose values are made when they are asked for.
+    """A tensor whose values are computed on access.
 
     Attributes:
         name: What it is called in the file.
@@ -91,7 +91,7 @@ def write_shards(
 
     Args:
         tensors: Each is read once, in this order or nearly so.
-        directory: Where to; made if need be. The weights that are there are replaced in one step.
+        directory: Where to; created if missing. The weights that are there are replaced in one step.
         shard_size: Most bytes in a file; a tensor that is larger has its own file.
         on_tensor: Called after each tensor.
 
@@ -131,7 +131,7 @@ def _split(tensors: Sequence[LazyTensor], limit: int) -> list[list[LazyTensor]]:
 
 
 def file_header(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[bytes, dict[str, int]]:
-    """Return how a safetensors file of given tensors begins, and where in the file the values of each do.
+    """Return the header of a safetensors file of given tensors, and the offset of each tensor's values.
 
     Args:
         tensors: Name -> shape and numpy's name of the type.

@@ -94,7 +94,7 @@ def digest_of(path: Path, header: Header) -> str:
 
 
 def require_whole(paths: Sequence[Path]) -> None:
-    """Raise unless each file has a digest, and is the one that was written.
+    """Raise unless each file matches its digest.
 
     Args:
         paths: Safetensors files of one folder.
@@ -128,7 +128,7 @@ def _refuse_damaged(found: FileCheck) -> None:
 
 
 def verify_checkpoint(checkpoint: Checkpoint) -> None:
-    """Raise unless the weights of a located checkpoint, and its adapters, are those that were written.
+    """Raise unless the weights of a located checkpoint, and its adapters, match their digests.
 
     Raises:
         IntegrityError, UnsupportedError: See :func:`require_whole`.

@@ -55,7 +55,7 @@ def load_weights(
     sharding: ShardedState | None = None,
     renamed: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
-    """Put a checkpoint's weights into a model, each file mapped.
+    """Load a checkpoint's weights into a model; each file is memory-mapped.
 
     Args:
         model: Its parameters' names, less ``prefix`` where the checkpoint leaves it out, are the checkpoint's.
@@ -116,7 +116,7 @@ def _rename(name: str, renamed: Mapping[str, str]) -> str:
 def match_names(
     stored: Mapping[str, StoredTensor], known: Container[str], prefix: str, ignored: tuple[str, ...]
 ) -> dict[str, StoredTensor]:
-    """Return a checkpoint's tensors by the names of a model's parameters, without those that are no weights.
+    """Return a checkpoint's tensors by the names of a model's parameters, without those that are not weights.
 
     Args:
         stored: The tensors by their own names.
@@ -132,7 +132,7 @@ def match_names(
 
 
 def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], where: str) -> None:
-    """Put whole tensors into a model, sharded or not, in the memory that its parameters have.
+    """Load whole tensors into a model, sharded or not, in place.
 
     Args:
         model: The tensors' names are its own.
@@ -213,7 +213,7 @@ def save_weights(
 
     Args:
         tensors: Name -> parameter or numpy array.
-        directory: Where to; made if need be. The weights that are there are replaced in one step.
+        directory: Where to; created if missing. The weights that are there are replaced in one step.
         dtype: ``"float32"`` or ``"float16"``; None keeps each parameter's own (bfloat16 becomes float32).
         shard_size: Most bytes in a file.
 

@@ -1,4 +1,4 @@
-"""``mf plugins check``: does a plugin keep to the rules? The conformance kit's checks, for people to read."""
+"""``mf plugins check``: run the conformance kit on a plugin and print a report."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _known(name: str) -> str:
 
 
 def _run(distribution: str, more: list[str], timeout: float) -> tuple[list[dict[str, Any]], str]:
-    """Run the checks in a separate process, which a plugin may take down or hold up.
+    """Run the checks in a separate process, since a plugin may crash or hang.
 
     Returns:
         What it wrote, and how it ended, in words; empty where all is well.

@@ -67,7 +67,7 @@ def _add_folders(parser: argparse.ArgumentParser) -> None:
 
 
 def run_merge(options: argparse.Namespace) -> int:
-    """Write the whole form, and say what was written."""
+    """Write the whole form, and print a summary."""
     from ..checkpoint.reshard import merge
 
     start = time.monotonic()
@@ -80,7 +80,7 @@ def run_merge(options: argparse.Namespace) -> int:
 
 
 def run_split(options: argparse.Namespace) -> int:
-    """Write the sharded form, and say what was written."""
+    """Write the sharded form, and print a summary."""
     from ..checkpoint.reshard import split
     from ..parallel import ParallelConfig
 
@@ -102,7 +102,7 @@ def run_split(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _progress(checkpoint: str) -> Iterator[tuple[Callable[[LazyTensor], None], int]]:
-    """Show a bar; yield what moves it on, and the bytes of the checkpoint's tensors."""
+    """Show a progress bar; yield its update function, and the size of the checkpoint's tensors."""
     from tqdm import tqdm
 
     from ..checkpoint.consolidate import whole_tensors

@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_convert(options: argparse.Namespace) -> int:
-    """Say what was recognised, write it with a progress bar, say what was written."""
+    """Print the recognised layout, convert with a progress bar, print the result."""
     overrides: dict[str, Any] = {}
     put_settings(overrides, options.settings)
     from ..conversion.run import check_output, plan_conversion

@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_build(options: argparse.Namespace) -> int:
-    """Write the file and say what is in it."""
+    """Write the file and print a summary."""
     from ..auto import AutoTokenizer
     from ..data import PackedRows, open_records, pack, write_mindrecord
     from ..data.files.mindrecord import check_target

@@ -44,7 +44,7 @@ def given_options(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def in_flags() -> Iterator[None]:
-    """Let errors speak of flags, not of Python's keywords."""
+    """Reword errors in the block: flags instead of Python keywords."""
     try:
         yield
     except MFError as error:

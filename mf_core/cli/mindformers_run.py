@@ -85,7 +85,7 @@ _AS_HERE = {
 
 
 def is_mindformers_run(run: Mapping[str, Any]) -> bool:
-    """Tell whether a run file is MindFormers'."""
+    """Return whether a run file is MindFormers'."""
     model = run.get("model")
     return "run_mode" in run or "runner_config" in run or (isinstance(model, Mapping) and "model_config" in model)
 
@@ -130,7 +130,7 @@ class _Translation:
         return self.made, [name for name, value in self.leaves.items() if self.is_left_out(name, value)]
 
     def is_left_out(self, name: str, value: Any) -> bool:
-        """Tell whether a setting is on, was not used, and is not what happens in any case."""
+        """Return whether a setting has an effect that was not applied."""
         used = name in self.used or name.partition(".")[0] in self.used
         off = value is None or value is False or value in ("", [], {})
         return not (used or off or value in _AS_HERE.get(name, ()))
@@ -243,7 +243,7 @@ class _Translation:
 
 
 def _leaves(data: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what is in nested mappings by dotted names; lists are values."""
+    """Yield the items of nested mappings by dotted names; lists are values."""
     for name, value in data.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{start}{name}.")

@@ -52,7 +52,7 @@ def run_new(options: argparse.Namespace) -> int:
 
 
 def write_repository(folder: Path, texts: dict[str, str]) -> None:
-    """Write a new folder, whole or not at all.
+    """Write a new folder atomically.
 
     Args:
         folder: Where to; it must not exist, and the folders above it are made.
@@ -95,7 +95,7 @@ def _umask() -> int:
 
 
 def _next_steps(names: Any, kind: str, folder: Path) -> list[tuple[str, str]]:
-    """Return the commands that lead on, and what each is for."""
+    """Return the next commands, with a description of each."""
     use = {
         "model": [
             ("mf train --config train.yaml", "a minute: learns the text in train.jsonl"),

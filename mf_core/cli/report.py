@@ -217,7 +217,7 @@ def _scale(axis: Axes, name: str) -> None:
 
 
 def _legend(figure: Figure, runs: Mapping[str, Records], colours: Sequence[Any]) -> None:
-    """Say which colour is which run, and which line is training's and which evaluation's."""
+    """Add the legend: a colour per run, a line style each for training and evaluation."""
     from matplotlib.lines import Line2D
 
     entries = [Line2D([], [], color=colour, linewidth=4, label=_text(label))
@@ -230,7 +230,7 @@ def _legend(figure: Figure, runs: Mapping[str, Records], colours: Sequence[Any])
 
 
 def _colours(count: int) -> list[Any]:
-    """Return a colour for each run, as different as so many can be."""
+    """Return a distinct colour for each run."""
     from matplotlib import colormaps
 
     if count <= 10:
@@ -277,7 +277,7 @@ _HEADER = ("RUN", "STEPS", "FIRST LOSS", "LAST LOSS", "BEST LOSS", "BEST EVALUAT
 
 
 def _labels(runs: Sequence[str]) -> list[str]:
-    """Return what each run is called: its directory's name, or, where two share one, the paths as given."""
+    """Return a name for each run: its directory's name, or, where two share one, the paths as given."""
     names = [user_path(run).resolve().name for run in runs]
     if len(set(names)) == len(names):
         return names

@@ -11,7 +11,7 @@ from ..utils.files import parse_yaml
 
 
 def add_set_option(parser: argparse.ArgumentParser, what: str) -> None:
-    """Give a command ``--set``, which may be repeated; ``what`` says what it sets."""
+    """Add a repeatable option ``--set`` to a command; ``what`` describes the settings."""
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=what)
 
 

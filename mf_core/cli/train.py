@@ -49,7 +49,7 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train, and say what came of it."""
+    """Train, and print the result."""
     from ..trainer import TrainingArguments
 
     run: dict[str, Any] = {}

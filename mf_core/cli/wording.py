@@ -1,4 +1,4 @@
-"""Hints of errors, which speak of Python's arguments, in the words of the command that was typed."""
+"""Rewording of error hints from Python arguments to command-line options."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _missing(launcher: str) -> list[str]:
 
 
 def is_clustered() -> bool:
-    """Tell whether this process was started as one of a cluster."""
+    """Return whether this process was started as one of a cluster."""
     return not all(_missing(launcher) for launcher in _LAUNCHERS)
 
 

@@ -1,4 +1,4 @@
-"""From configurations' fields to MindSpore's setters: the one place that knows which of them it takes, and how.
+"""Application of configuration fields through MindSpore's setters.
 
 As of MindSpore 2.10. Its older ``set_context`` is used where it has no newer call, or where the newer one can be made
 once only (``runtime.set_memory``) or cannot be undone (``runtime.launch_blocking``).
@@ -18,7 +18,7 @@ _state: dict[str, Any] = {"threads": None, "parallel": None}
 
 @dataclass(frozen=True)
 class Setter:
-    """What becomes of a field.
+    """How a field is applied.
 
     Attributes:
         apply: Called with mindspore and the value.

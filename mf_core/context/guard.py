@@ -37,7 +37,7 @@ def members(mark: str) -> set[int]:
 
 
 def send(pids: Iterable[int], number: int) -> None:
-    """Send a signal to processes, of which some may have ended."""
+    """Send a signal to processes; ignore those that have ended."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)

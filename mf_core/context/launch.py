@@ -76,7 +76,7 @@ class Launch:
             return supervisor.run()
 
     def check(self) -> None:
-        """Raise ArgumentError or FileMissingError for what cannot be meant."""
+        """Raise ArgumentError or FileMissingError for invalid options."""
         if not Path(self.script).is_file():
             raise FileMissingError(
                 f"there is no script {self.script!r}", value=self.script,

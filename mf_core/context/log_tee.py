@@ -11,14 +11,14 @@ NOISE = b"[INFO] DISTRIBUTED("
 
 
 def abandon(descriptor: int) -> None:
-    """Let what is written from now on, and what Python still holds, go nowhere: the reader or terminal is gone."""
+    """Discard all further and buffered output, since the reader or terminal is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 class Echo:
-    """Copies what comes out of a pipe to a stream, at once, and to a log. :data:`NOISE` goes to the log alone.
+    """Copies a pipe's output to a stream immediately, and to a log. :data:`NOISE` goes to the log alone.
 
     Args:
         pipe: Its descriptor, which does not block.

@@ -27,7 +27,7 @@ def init_context(
     context_config: ContextConfig | Mapping[str, Any] | None = None,
     parallel_config: ParallelContextConfig | Mapping[str, Any] | None = None,
 ) -> tuple[int, int]:
-    """Set up the device, MindSpore's execution mode and, with ``use_parallel``, this process's place in a cluster.
+    """Set up the device, MindSpore's execution mode and, with ``use_parallel``, this process's rank in a cluster.
 
     The mode is always set (graphs, unless the configuration says otherwise); of the rest, what the configuration sets.
     May be called again: what is the same is left, what is different is set, and the device cannot change.

@@ -1,4 +1,4 @@
-"""What the last call to :func:`init_context` settled."""
+"""The settings of the last call to :func:`init_context`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _state: dict[str, Context] = {}
 
 
 def current() -> Context:
-    """Return what :func:`init_context` settled; before its first call, a process by itself."""
+    """Return the settings of :func:`init_context`; before its first call, those of a single process."""
     return _state.get("context") or Context()
 
 

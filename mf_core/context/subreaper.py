@@ -1,4 +1,4 @@
-"""Becoming the parent of a cluster's processes (Linux): adopting orphans, catching signals, holding starts back."""
+"""Parent of a cluster's processes (Linux): adopting orphans, catching signals, delaying starts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _prctl(option: int, value: int) -> None:
 
 @contextmanager
 def caught_signals() -> Iterator[int]:
-    """Keep signals from doing anything within the block; yield a descriptor that each one's number comes out of.
+    """Block signals; yield a descriptor from which their numbers are read.
 
     These are SIGCHLD, and those of SIGINT, SIGTERM and SIGHUP that were not ignored before.
     """

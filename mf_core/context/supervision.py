@@ -57,7 +57,7 @@ class Process:
     code: int | None = None
 
     def look(self, flags: int = os.WNOHANG) -> bool:
-        """Tell whether the process has ended since the last look."""
+        """Return whether the process has ended since the last look."""
         if self.code is not None:
             return False
         pid, status = os.waitpid(self.pid, flags)
@@ -67,7 +67,7 @@ class Process:
 
 
 class Supervisor:
-    """Starts a cluster's processes and sees them to their end.
+    """Starts a cluster's processes and waits until all have ended.
 
     Args:
         command: That of msrun.
@@ -166,7 +166,7 @@ class Supervisor:
         return self._handle_signal()
 
     def _shut_down(self) -> int:
-        """Let the scheduler end by itself; what the workers have left running is ended."""
+        """Wait for the scheduler; end what the workers have left running."""
         limit = time.monotonic() + SCHEDULER_GRACE
         while self.scheduler and not self.asked and time.monotonic() < limit:
             self.scheduler.look()
@@ -176,7 +176,7 @@ class Supervisor:
         return 0
 
     def _handle_exit(self, died: Sequence[Process]) -> int:
-        """End the others, and say who died of what. The first of ``died`` is the one that the others fell after."""
+        """End the others, and report how each process ended. The first of ``died`` is the likely cause."""
         first, *also = died
         others = [worker for worker in self.workers if worker.code is None]
         self._end([worker.pid for worker in others], GRACE)

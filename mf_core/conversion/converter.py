@@ -1,4 +1,4 @@
-"""What a family's plugin says about checkpoints in layouts that are not its own."""
+"""The interface of converters from foreign checkpoint layouts."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class SourceTensor:
 
 
 class Converter(ABC):
-    """Reads checkpoints of a family in layouts that are not its own, a tensor at a time.
+    """Reads checkpoints of a family in foreign layouts, one tensor at a time.
 
     A subclass is named by :attr:`mf_core.specs.ModelSpec.converter`. It only maps names and layouts: the core compares
     all names and shapes with the model before anything is written, casts, and writes.
 
     Class attributes:
-        layouts: What it can read, a line each, for errors and help.
+        layouts: What it can read, one per line, for errors and help.
 
     Attributes:
         description: What was recognised, in a few words.
@@ -74,7 +74,7 @@ class Converter(ABC):
         """Return all weights, under the names and in the shapes of the model's parameters."""
 
     def config(self) -> Mapping[str, Any]:
-        """Return the fields of the configuration that the source tells, such as ``num_layers``."""
+        """Return the configuration fields that follow from the source, such as ``num_layers``."""
         return {}
 
 

@@ -44,7 +44,7 @@ def is_training_state(name: str) -> bool:
 
 
 def is_mindspore_file(path: Path) -> bool:
-    """Tell whether a file begins as MindSpore's checkpoints do."""
+    """Return whether a file begins as MindSpore's checkpoints do."""
     try:
         with path.open("rb") as file:
             if file.read(1) != b"\n":
@@ -126,7 +126,7 @@ def _values(file: BinaryIO, size: int) -> Iterator[tuple[int, Span]]:
 
 
 def _value(file: BinaryIO, span: Span) -> tuple[str, tuple[int, ...], str, Span]:
-    """Return the tag, shape, type and place of the content of one value."""
+    """Return the tag, shape, type and file offset of one value."""
     tag: str | None = None
     tensor: Span | None = None
     for number, value in fields(file, span):

@@ -30,7 +30,7 @@ _WEIGHTS = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Conversion:
-    """A conversion of which all is known but the values: names, shapes and the configuration fit the model.
+    """A planned conversion: names, shapes and the configuration fit the model; values are not read yet.
 
     Attributes:
         source: What is converted.
@@ -67,7 +67,7 @@ class Conversion:
         One tensor is in memory at a time.
 
         Args:
-            output: The directory; made if need be.
+            output: The directory; created if missing.
             overwrite: Replace the model that is there. Other files stay.
             shard_size: Most bytes in a weights file; beyond it they are split.
             on_tensor: Called after each tensor.

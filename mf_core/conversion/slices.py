@@ -1,4 +1,4 @@
-"""Tensors that MindSpore's parallel training cut into slices, a file for each device, put together again.
+"""Joining tensors that MindSpore's parallel training sliced into one file per device.
 
 A strategy file says for each parameter how: the devices are an array (``dev_matrix``, such as 64 x 8, the last axis
 counted fastest), and each axis of the tensor lies along one axis of that array, counted from its end, or along none

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 
 class Damaged(Exception):
-    """The bytes are no message: ``place`` is where in the file, ``why`` what is wrong."""
+    """The bytes are not a message: ``place`` is the file offset, ``why`` the reason."""
 
     def __init__(self, place: int, why: str) -> None:
         super().__init__(f"at byte {place}: {why}")
@@ -25,7 +25,7 @@ class Span(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The place after the last byte."""
+        """The offset after the last byte."""
         return self.start + self.length
 
 
@@ -63,7 +63,7 @@ def fields(file: BinaryIO, span: Span) -> Iterator[tuple[int, int | Span]]:
 
 
 def varint(file: BinaryIO) -> int:
-    """Return the number at the file's place, seven bits in a byte; negative ones are of 64 bits."""
+    """Return the number at the file's position, seven bits in a byte; negative ones are of 64 bits."""
     start, number = file.tell(), 0
     for shift in range(0, 70, 7):
         byte = file.read(1)

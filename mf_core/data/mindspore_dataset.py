@@ -12,7 +12,7 @@ _lock = threading.RLock()
 
 
 def is_dataset(given: Any) -> bool:
-    """Tell whether ``given`` is a dataset of MindSpore's."""
+    """Return whether ``given`` is a dataset of MindSpore's."""
     return hasattr(given, "create_dict_iterator")
 
 

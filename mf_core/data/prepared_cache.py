@@ -134,7 +134,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _move_into_place(fresh: Path, folder: Path) -> CacheEntry:
-    """Give a complete folder its name, unless a whole one has it by now."""
+    """Rename a complete folder to its final name, unless a complete one exists by now."""
     while True:
         with suppress(OSError):
             fresh.rename(folder)

@@ -1,4 +1,4 @@
-"""What is wrong with an installation, found without the network, a device, or trust in any plugin.
+"""Diagnosis of an installation, without network or device, and with plugins isolated.
 
 Plugins are loaded in separate processes here, so that one which ends its process or never comes to an end is named
 and not fatal.

@@ -18,7 +18,7 @@ from ..plugins.discovery import PluginRecord, Spec
 
 
 def main() -> None:
-    """Do what the arguments say: a file for the answer, what to do, and with what, as JSON."""
+    """Run one task: the arguments are the answer's file, the task and its options as JSON."""
     path, task, text = sys.argv[1:]
     answer = {"load": _load, "probe": _probe}[task](json.loads(text))
     Path(path).write_text(json.dumps(answer), encoding="utf-8")
@@ -50,7 +50,7 @@ def _load(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_bytecode(event: str) -> bool:
-    """Tell whether it is Python itself that writes, to import faster next time; into what it has opened, by number."""
+    """Return whether Python itself writes its import cache, or writes into a descriptor that it has opened."""
     own = bool(sys.pycache_prefix and sys.pycache_prefix in event)
     return own or "__pycache__" in event or re.fullmatch(r"writes \d+", event) is not None
 

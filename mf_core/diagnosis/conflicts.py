@@ -1,4 +1,4 @@
-"""Names that several distributions claim, and the lines that settle it."""
+"""Names that several distributions claim, and settings that resolve them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at each plugin from outside: it is loaded in a separate process, with a limit of time."""
+"""Examination of plugins: each is loaded in a separate process, with a time limit."""
 
 from __future__ import annotations
 

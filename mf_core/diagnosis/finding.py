@@ -1,4 +1,4 @@
-"""What a doctor says: one finding for each thing that was looked at."""
+"""Findings of the diagnosis, one for each thing examined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEVELS: Final = ("error", "warning", "ok")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One finding.
 
     Attributes:
         level: ``ok``, ``warning`` or ``error``.

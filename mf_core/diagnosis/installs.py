@@ -19,7 +19,7 @@ _LIKE_OURS = re.compile(r"mf[-_. ]?(core|framework|plugins?)", re.IGNORECASE)
 
 
 def findings(records: Sequence[PluginRecord]) -> Iterator[Finding]:
-    """Yield what is wrong with how plugins are installed."""
+    """Yield faults in how plugins are installed."""
     for location in dict.fromkeys(record.location for record in records if record.group != "builtin"):
         of_one = [record for record in records if record.location == location]
         if (Path(location) / "pyproject.toml").is_file():

@@ -1,4 +1,4 @@
-"""Plugins that fail, hang, end their process, are slow, or change what is not theirs."""
+"""Plugins that fail, hang, end their process, are slow, or have side effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIGHT = "import in the entry module mf_core.hookspecs and mf_core.specs alone, 
 
 
 def findings(examinations: Sequence[Examination]) -> Iterator[Finding]:
-    """Yield what is to be said of each plugin."""
+    """Yield findings about each plugin."""
     for examination in examinations:
         yield from _of(examination)
 

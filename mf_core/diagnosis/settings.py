@@ -17,7 +17,7 @@ _OWN = {"MF_LAUNCH_ID"}
 
 
 def findings(records: Sequence[PluginRecord], registry: Registry) -> Iterator[Finding]:
-    """Yield what is wrong with the environment variables."""
+    """Yield faults in the environment variables."""
     known = {name for name in VARIABLES if name.startswith("MF_")}
     for variable in sorted(os.environ):
         if variable.startswith("MF_") and variable not in known | _OWN:

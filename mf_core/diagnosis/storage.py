@@ -1,4 +1,4 @@
-"""Folders that the library writes to: whether it can, and what space there is."""
+"""Folders that the library writes to: permissions and free space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LITTLE = 2e9
 
 
 def findings() -> Iterator[Finding]:
-    """Yield what is to be said of the cache, and of the folder for downloads from hubs."""
+    """Yield findings about the cache, and about the folder for downloads from hubs."""
     from ..hub import cache_dir
 
     yield _of("cache", cache_dir(), "MF_CACHE")

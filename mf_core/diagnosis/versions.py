@@ -48,7 +48,7 @@ RULES: Final = (
 
 
 def findings(records: Sequence[PluginRecord]) -> Iterator[Finding]:
-    """Yield what is to be said of the core's and MindSpore's version, and of what each plugin requires."""
+    """Yield findings about the core's and MindSpore's version, and of what each plugin requires."""
     yield Finding("ok", "mf-framework", version_of("mf-framework") or "not installed", code="version")
     mindspore = version_of("mindspore")
     if mindspore is None:

@@ -84,7 +84,7 @@ def run_beams(
 
 
 def _admit(rows: CachedRows, entry: CachedRows, first: int, search: BeamSearch) -> BeamSearch:
-    """Put a prompt into the first of its rows, and let its search take the first step; the others are copies."""
+    """Write a prompt into the first of its rows and run the first step of its search; the other rows are copies."""
     ids = search.prompt
     cached = entry.cached[0]
     del cached[min(shared_length(cached, ids), len(ids) - 1) :]  # the last token's logits are wanted
@@ -210,7 +210,7 @@ class BeamSearch:
         self._is_full = np.concatenate((self._is_full, now))[order]
 
     def _settle(self, no_way_on: bool) -> None:
-        """Find out whether a running beam may still become better than those that have ended."""
+        """Update whether a running beam may still become better than finished ones."""
         early, penalty = self._config.early_stopping, self._config.length_penalty
         longest = self._limit if early == "never" and penalty > 0 else len(self.running[0])
         possible = self._scores[0] / np.float32((longest - len(self.prompt)) ** penalty)

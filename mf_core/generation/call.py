@@ -149,7 +149,7 @@ def check_batch_size(value: Any) -> None:
 
 
 def check_combination(config: GenerationConfig, hooks: Hooks, assistant: Any, prompts: int) -> None:
-    """Raise where a call asks for what does not go together, or for more rows than any machine has.
+    """Raise for options that exclude each other, and for too many rows.
 
     Raises:
         UnsupportedError, ArgumentError: The options are named.

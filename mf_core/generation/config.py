@@ -1,4 +1,4 @@
-"""The settings of one call to ``generate``, checked where they come in; read from and written to checkpoints."""
+"""The settings of ``generate``, validated on input; read from and written to checkpoints."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
     def merge(
         cls, defaults: Mapping[str, Any] | GenerationConfig, kwargs: Mapping[str, Any], *, warn: bool = True
     ) -> GenerationConfig:
-        """Do what :meth:`from_kwargs` does; without warnings unless ``warn``."""
+        """As :meth:`from_kwargs`; without warnings unless ``warn``."""
         base = defaults.set_fields() if isinstance(defaults, GenerationConfig) else dict(defaults)
         given = {_OTHER_NAMES.get(name, name): value for name, value in kwargs.items()}
         for name in (*given, *base):
@@ -252,7 +252,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What a file held beyond the fields; it is written back."""
+        """Keys of a file beyond the fields; they are written back."""
         return self._extra
 
     @property
@@ -346,7 +346,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
         return generation_config_of(locate(name_or_path, revision))
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``generation_config.json`` into ``directory``, which is made if need be."""
+        """Write ``generation_config.json`` into ``directory``, created if missing."""
         write_json(user_path(directory) / GENERATION_FILE, self.to_file_dict())
 
     def to_file_dict(self) -> dict[str, Any]:

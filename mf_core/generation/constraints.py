@@ -19,7 +19,7 @@ def _pair(value: Any) -> Any:
 
 
 class Constraints(Options):
-    """Options that leave a token no choice."""
+    """Options that force or forbid tokens."""
 
     bad_words_ids: IdSequences | None = option(
         None, "Sequences of ids that never come: the token that would complete one is forbidden.", ids=True

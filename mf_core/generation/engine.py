@@ -1,4 +1,4 @@
-"""Generating tokens: prompts wait in a queue, and each that there is a row for goes on by a token a step.
+"""Generating tokens: prompts wait in a queue for a free row, and each running row grows by a token per step.
 
 A prompt's pass puts it into the cache; from then on each token takes one compiled step, with all other rows'. A row
 that is finished makes room for the next prompt at once. Shapes are rounded up (:mod:`mf_core.generation.cache`), so
@@ -116,7 +116,7 @@ class _Batch:
                 self._extend(row, writer, logits[row], proposals[row])
 
     def _batching_is_cheaper(self) -> bool:
-        """Tell whether the next prompts take less in one pass, padded to the longest, than in one each."""
+        """Return whether the next prompts take less in one pass, padded to the longest, than in one each."""
         prompts = [writer.sequence.ids for writer, _ in zip(self.queue, self.writers, strict=False)]
         together = _PASS_COST + len(self.writers) * prompt_bucket(max(map(len, prompts)))
         before = [self.entry.cached[0], *prompts]
@@ -143,7 +143,7 @@ class _Batch:
         self._extend(row, writer, logits[0])
 
     def _extend(self, row: int, writer: Writer, logits: np.ndarray, proposal: Sequence[int] = ()) -> None:
-        """Extend a row by the logits after its last token and after those of the proposal, as far as it holds."""
+        """Extend a row by its next token and the draft tokens up to the first mismatch."""
         sequence, after = writer.sequence, logits[len(logits) - 1 - len(proposal) :]
         for number, proposed in enumerate((*proposal, None)):
             if writer.extend(after[number]) != proposed or sequence.finished:

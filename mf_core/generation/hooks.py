@@ -1,4 +1,4 @@
-"""What a call adds to the options: the caller's functions, and what is to be recorded."""
+"""Hooks of a call: the caller's functions, and what is recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_ALTERNATIVES = 100
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """What the model itself thought of a token that was chosen, before any option changed its logits.
+    """The model's own log-probability of a chosen token, before any option changed the logits.
 
     Attributes:
         id: The token's id.

@@ -47,7 +47,7 @@ class Sampler:
         self._streams = [np.random.default_rng(seed) for seed in seeds] if do_sample else []
 
     def ahead(self) -> Sampler:
-        """Return a sampler that draws by the numbers that this one will draw by."""
+        """Return a sampler with the same upcoming random numbers."""
         return deepcopy(self)
 
     def __call__(self, logits: Logits) -> NDArray[np.int64]:

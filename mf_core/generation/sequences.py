@@ -1,4 +1,4 @@
-"""Continuations in the making: what is asked for, the tokens so far, and why it ended."""
+"""Continuations in progress: the limits, the tokens so far, and the finish reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FinishReason = Literal["eos", "length", "stop"]
 
 @dataclass
 class Continuation:
-    """One continuation in the making.
+    """One continuation in progress.
 
     Attributes:
         prompt: Number of ids of the prompt.

@@ -1,4 +1,4 @@
-"""Speculative decoding: tokens are proposed cheaply, and one pass of the model says how many it would draw itself.
+"""Speculative decoding: draft tokens are proposed cheaply and verified by one pass of the model.
 
 A proposal is taken where it is the very token that is drawn, so texts are the same as without (up to rounding).
 Leviathan et al. (2023) is the general idea, Saxena (2023, "Prompt Lookup Decoding") the one without a second model.
@@ -34,7 +34,7 @@ class Proposer(Protocol):
     most: int
 
     def propose(self, writers: Sequence[Writer | None]) -> list[list[int]]:
-        """Return the tokens that may come next in each row, none where nothing suggests itself or there is no row."""
+        """Return the tokens that may come next in each row, none where there is no proposal or no row."""
 
 
 class PromptLookup:
@@ -104,7 +104,7 @@ class Draft:
         return self._counts[row]
 
     def _missing(self, row: int, text: list[int]) -> list[int]:
-        """Return what of a text the cache has not, the last token at least; take off the row what is another's."""
+        """Return the tokens missing from the cache, at least the last one; truncate the row to the common prefix."""
         if not text:
             return []
         cached = self.rows.cached[row]

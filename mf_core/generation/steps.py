@@ -140,7 +140,7 @@ Step = DecodeStep | DirectStep
 
 
 def take_step(model: PretrainedModel, batch: int, capacity: int) -> Step:
-    """Lend a step to a run, until :func:`give_back`. Overlapping runs get separate steps, and so separate caches."""
+    """Return a step for the use of one run, until :func:`give_back`. Overlapping runs get separate ones."""
     with exclusive():
         step, run = _kept(model).pop((batch, capacity), None), prepare(model)
         if run is None:

@@ -68,7 +68,7 @@ class StopAutomaton:
 
 
 class Detokenizer:
-    """Turns ids into text as they come; characters come when their last token has.
+    """Decodes ids incrementally; a character is returned with its last token.
 
     Args:
         decode: From ids to text.
@@ -170,7 +170,7 @@ class TextFollower:
             self.text += self._plain.rest()
 
     def ready(self) -> int:
-        """Return how much of the text no later token can change."""
+        """Return the length of the text that later tokens cannot change."""
         if self._automaton is None or self.stopped:
             return len(self.text)
         depth = self._automaton.depth[self._state]

@@ -1,4 +1,4 @@
-"""What sources on the network share: checksums, and errors that say what happened and what to do."""
+"""Code shared by network sources: checksums and errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def status_of(error: BaseException) -> int | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return in one line what went wrong at the bottom."""
+    """Return the innermost reason in one line."""
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # the hub's client says "not found locally", raised from the reason
     lines = [line for line in str(error).splitlines() if not _ADVICE.match(line.strip())]

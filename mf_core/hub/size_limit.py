@@ -1,4 +1,4 @@
-"""Large downloads are asked for: how large, and the question."""
+"""Confirmation of large downloads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SizeLimit:
         self._location, self._bytes, self._allowed = location, 0, False
 
     def applies_to(self, filename: str) -> bool:
-        """Tell whether a file's size has to be known before it is downloaded."""
+        """Return whether a file's size has to be known before it is downloaded."""
         return not self._allowed and not filename.endswith(_SMALL) and download_limit() is not None
 
     def check(self, filename: str, size: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The interface of a place that holds a model's files."""
+"""The interface of sources of a model's files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stays_inside(name: str) -> bool:
 
 
 class Source(ABC):
-    """A place that holds a model's files.
+    """A source of a model's files.
 
     Attributes:
         location: Where it is, in the form that :func:`mf_core.hub.open_source` takes.
@@ -77,4 +77,4 @@ class Source(ABC):
 
     @abstractmethod
     def _find(self, filename: str, required: bool) -> Path | None:
-        """Do what ``path`` does, for a name that is known to stay inside the source."""
+        """As ``path``, for a validated name."""

@@ -67,7 +67,7 @@ def add_lora(model: PretrainedModel, config: LoraConfig | None = None) -> None:
 
 
 def insert(model: PretrainedModel, config: LoraConfig) -> None:
-    """Do what :func:`add_lora` does, for a model that no graph has used."""
+    """As :func:`add_lora`, for a model that no graph has used."""
     if model.weight_dtype is not None:
         raise UnsupportedError(
             f"a model with weights stored in {model.weight_dtype} gets no adapters", value=model.weight_dtype,

@@ -123,7 +123,7 @@ class LoraConfig(Settings):
     def save_pretrained(
         self, directory: str | Path, *, base: str | None = None, task: str | None = None
     ) -> None:
-        """Write ``adapter_config.json`` into ``directory``, which is made if need be; see :meth:`to_peft`."""
+        """Write ``adapter_config.json`` into ``directory``, created if missing; see :meth:`to_peft`."""
         write_json(user_path(directory) / ADAPTER_FILE, self.to_peft(base, task))
 
 

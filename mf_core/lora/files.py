@@ -95,7 +95,7 @@ def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
 
 
 def fill(model: PretrainedModel, source: Source) -> bool:
-    """Do what :func:`load_adapter` does, but leave compiled graphs as they are; return whether layers were added."""
+    """As :func:`load_adapter`, but keep compiled graphs; return whether layers were added."""
     config = read_settings(source.path(ADAPTER_FILE))
     if config.modules_to_save is None:  # the file has none, whatever the model's default is
         config = config.model_copy(update={"modules_to_save": ()})

@@ -1,4 +1,4 @@
-"""What model families are built on: the base class, and decoders and encoders that follow from a declaration.
+"""Foundations of model families: the base class, and decoders and encoders built from a declaration.
 
 Names are imported when first used: configurations and declarations without mindspore, models with it.
 """

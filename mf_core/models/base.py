@@ -193,14 +193,14 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         return model
 
     def _load_gguf(self, source: GGUFSource, *, keep_blocks: bool) -> None:
-        """Put a GGUF file's weights into this model, which nothing has used yet."""
+        """Load a GGUF file's weights into this model, which has not been used yet."""
         direct = keep_blocks and kernel("decoder_pass") is not None and self.activation_dtype == "float32"
         self.weight_dtype = load_gguf(self, source, keep_blocks=direct)
         self.name_or_path = source.location
 
     @public
     def load(self, checkpoint: Checkpoint, *, in_place: bool = True) -> None:
-        """Put a located checkpoint's weights into this model.
+        """Load a located checkpoint's weights into this model.
 
         Cells of :attr:`new_cells` that the checkpoint lacks keep their values, with a warning.
 
@@ -336,7 +336,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         return self.construct(input_ids, attention_mask, position_ids)
 
     def head(self, hidden: Tensor, *, whole: bool = True) -> Tensor:
-        """Return the logits ``(B, S, V)`` fp32 of what :meth:`body` gave.
+        """Return the logits ``(B, S, V)`` fp32 of the output of :meth:`body`.
 
         Args:
             hidden: Of the last stage.
@@ -375,7 +375,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
     @property
     def blocks(self) -> Sequence[nn.Cell]:
-        """The repeated layers, in order: what is recomputed, and where a pipeline may be cut. None where unknown."""
+        """The repeated layers, in order: the units of recomputation and of pipeline stages; empty where unknown."""
         return ()
 
     @public
@@ -401,7 +401,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
 
 def _check_weights(checkpoint: Checkpoint) -> Source:
-    """Return where a checkpoint's weights are; raise FileMissingError where there are none to be had."""
+    """Return where a checkpoint's weights are; raise FileMissingError where there are none."""
     if checkpoint.weights is None:
         raise FileMissingError(
             f"{checkpoint.name!r} has no weights", value=checkpoint.name, why=checkpoint.note or None,

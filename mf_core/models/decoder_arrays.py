@@ -85,7 +85,7 @@ class ArraysReader:
         return self.norm(model.decoder.last_norm)
 
     def layer(self, cell: Any, **more: Any) -> arrays.Layer:
-        """Return a layer; ``more`` are fields that its cell does not tell."""
+        """Return a layer; ``more`` are fields that do not follow from its cell."""
         attention = cell.attention
         if type(attention) is not SelfAttention or type(attention.core) is not Attention:
             raise Unsupported
@@ -219,7 +219,7 @@ class ArraysReader:
         return arrays.Norm("rms", weight + np.float32(cell.offset) if cell.offset else weight, cell.epsilon)
 
     def array(self, parameter: Any) -> np.ndarray:
-        """Return a parameter's values, which are kept in mind as read."""
+        """Return a parameter's values, and record it as read."""
         if parameter.dtype != mstype.float32:
             raise Unsupported
         self.seen.add(id(parameter))

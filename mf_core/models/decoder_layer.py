@@ -129,12 +129,12 @@ class DecoderLayer(NamedParts):
         return y if loss is None else (y, loss)
 
     def feed(self, normed: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return what the feed-forward part makes of ``(B, Q, E)``, and the experts' loss where it is wanted."""
+        """Return the output of the feed-forward part for ``(B, Q, E)``, and the experts' loss if requested."""
         if self.has_experts and counted is not None:
             fed, loss = self.feed_forward(normed, counted)
             return fed, loss
         return self.feed_forward(normed), None
 
     def scale(self, added: Tensor) -> Tensor:
-        """Return what a sublayer adds, times the declared factor."""
+        """Return a sublayer's output times the declared factor."""
         return added if self.multiplier == 1 else added * self.multiplier

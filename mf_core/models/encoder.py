@@ -113,7 +113,7 @@ class Encoder(NamedParts):
         return self.dropout(x)
 
     def run_layers(self, x: Tensor, attention_mask: Tensor | None, position_ids: Tensor) -> Tensor:
-        """Return what the layers make of the embeddings ``(B, S, E)``."""
+        """Return the layers' output for the embeddings ``(B, S, E)``."""
         bias = self.bias(attention_mask, x.shape[1])
         for layer in self.layers:
             x = layer(x, position_ids, bias)

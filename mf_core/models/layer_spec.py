@@ -1,4 +1,4 @@
-"""What decoders and encoders are made of, as data: the declaration that cells, kernels and plans follow from.
+"""Declarations of decoders and encoders as data; cells, kernels and parallel plans follow from them.
 
 Importing this module imports neither mindspore nor numpy.
 """

@@ -1,4 +1,4 @@
-"""What a model reports of itself: its summary, the number of its weights, the operations of a training step."""
+"""A model's summary, number of weights and operations per token."""
 
 from __future__ import annotations
 

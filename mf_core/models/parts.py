@@ -1,4 +1,4 @@
-"""Cells whose children go by the names that a family's checkpoints have."""
+"""Cells whose children have the names of a family's checkpoints."""
 
 from __future__ import annotations
 

@@ -133,14 +133,14 @@ class SelfAttention(NamedParts):
         return self.dropout(self.output(attended))
 
     def shard_heads(self, group: Collectives) -> None:
-        """Become the part of the heads that one of a group of processes has; ``num_heads`` is its number of them."""
+        """Keep the heads of one process of a group; ``num_heads`` is their number."""
         if not self.norm_per_head:
             for norm in (self.query_norm, self.key_norm):
                 if norm is not None:
                     norm.total = SumBoth(group)
 
     def split_projection(self, x: Tensor) -> Any:
-        """Return queries, keys and values of what the one projection made."""
+        """Split the output of the fused projection into queries, keys and values."""
         if self.split is not None:
             return self.split(x)
         size = self.head_dim

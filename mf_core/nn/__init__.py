@@ -1,4 +1,4 @@
-"""What model families are built from: layers, attention with a cache, losses, and how parameters begin."""
+"""Building blocks of models: layers, attention with a cache, losses, parameter initialisation."""
 
 from .activations import ACTIVATIONS
 from .attention import (

@@ -133,7 +133,7 @@ class Attention(nn.Cell):
         return self.merge(self.sums(weights, value))
 
     def can_fuse(self, query: Tensor, dropping: bool) -> bool:
-        """Tell whether there is a kernel that takes this: 16 bits, a width that 16 divides, no weights dropped."""
+        """Return whether there is a kernel that takes this: 16 bits, a width that 16 divides, no weights dropped."""
         fits = query.dtype != mstype.float32 and query.shape[-1] % 16 == 0
         return self.kernel is not None and fits and not dropping and not self.by_compiler
 
@@ -145,7 +145,7 @@ class Attention(nn.Cell):
         return self.merge(self.kernel(query, key, value, hidden, scale))  # type: ignore[misc]  # can_fuse has told
 
     def write(self, cache: Parameter, slots: Tensor, new: Tensor) -> Tensor:
-        """Put new keys or values into a cache, in place, and return all of it.
+        """Write new keys or values into a cache, in place, and return all of it.
 
         Args:
             cache: A parameter of shape ``(B * H * C, D)``.
@@ -192,7 +192,7 @@ class Attention(nn.Cell):
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, num_heads: int, cache: LayerCache,
         *, dtype: Any, soft_cap: float | None = None, sinks: Parameter | None = None,
     ) -> Tensor:  # fmt: skip
-        """Put keys and values into a layer's cache, and attend to all that it holds: ``(B, S, H * D)``.
+        """Write keys and values to a layer's cache, and attend to all of it: ``(B, S, H * D)``.
 
         In ``construct``, choose between this and :meth:`attend` by ``if`` and ``else``: MindSpore cannot always
         differentiate a return from inside a branch.

@@ -48,8 +48,8 @@ class BlockMatrix(nn.Cell):
 
 
 class BlockLinear(BlockMatrix):
-    """In place of a :class:`mf_core.nn.Linear`."""
+    """Replaces a :class:`mf_core.nn.Linear`."""
 
 
 class BlockEmbedding(BlockMatrix):
-    """In place of a :class:`mf_core.nn.Embedding`."""
+    """Replaces a :class:`mf_core.nn.Embedding`."""

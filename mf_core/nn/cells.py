@@ -1,4 +1,4 @@
-"""Putting one cell in the place of another."""
+"""Replacing a cell of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mindspore import nn
 
 
 def replace_cell(model: nn.Cell, name: str, cell: nn.Cell) -> None:
-    """Put ``cell`` where ``model`` has the cell called ``name``; no parameter is renamed.
+    """Replace the cell ``name`` of ``model`` by ``cell``; parameters keep their names.
 
     A graph that has been compiled does not see it; ``mindspore.ms_memory_recycle()`` discards all graphs.
     """

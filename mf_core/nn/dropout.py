@@ -76,13 +76,13 @@ class Dropout(nn.Cell):
         self.set_part(0, 1, heads=False, positions=False)
 
     def set_site(self, number: int) -> None:
-        """Tell two layers of one model apart; :meth:`mf_core.PretrainedModel.post_init` numbers them."""
+        """Distinguish two layers of one model; :meth:`mf_core.PretrainedModel.post_init` numbers them."""
         self.row_salt, self.column_salt = (
             int(n) for n in np.random.SeedSequence((number,)).generate_state(2).view(np.int32)
         )
 
     def set_part(self, index: int, count: int, *, heads: bool, positions: bool) -> None:
-        """Say that inputs are part ``index`` of ``count`` equal parts along the second axis, and draw accordingly.
+        """Declare that inputs are part ``index`` of ``count`` equal parts along the second axis, and draw accordingly.
 
         Args:
             index: Which part.
@@ -134,7 +134,7 @@ class HeadDropout(Dropout):
 
 
 def number_sites(model: nn.Cell) -> None:
-    """Give each dropout of a model its number, by its order in the model."""
+    """Number the dropouts of a model in order."""
     found = [cell for _, cell in model.cells_and_names() if isinstance(cell, Dropout)]
     for number, cell in enumerate(found, 1):
         cell.set_site(number)

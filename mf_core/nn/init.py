@@ -1,4 +1,4 @@
-"""How parameters come into being: initialised, or left empty for weights that are about to be loaded."""
+"""Creation of parameters: initialised, or uninitialised before weights are loaded."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def skip_init(budget: Budget | None = None) -> Iterator[None]:
 
 
 def initializing() -> bool:
-    """Tell whether parameters are given initial values now, rather than left for weights to be loaded."""
+    """Return whether parameters are initialised now."""
     return not _skip.get()
 
 
@@ -90,7 +90,7 @@ def parameter(shape: Sequence[int], init: float | tuple[str, float] = 0.0, dtype
 
 
 def initialize(parameter: Parameter) -> None:
-    """Give a parameter that :func:`skip_init` left empty its initial values; any other stays as it is."""
+    """Initialise a parameter that :func:`skip_init` left uninitialised; any other is unchanged."""
     init = parameter.__dict__.pop("init_value", None)
     if init is not None:
         parameter.set_data(_tensor(_drawn(parameter.shape, init), str(parameter.dtype).lower()))
@@ -109,7 +109,7 @@ def _tensor(array: np.ndarray, dtype: str) -> Tensor:
 
 
 def activation_dtype(name: str) -> Any:
-    """Return MindSpore's type of what layers hand on that compute in a type, as the backend in use has it."""
+    """Return MindSpore's type of activations for a compute type, as the backend in use defines it."""
     return ms_dtype(get_backend().activation_dtype(name))
 
 

@@ -17,7 +17,7 @@ Role = Literal["column", "row", "vocabulary"]
 
 
 def _can_fuse(layer: Any, rows: Tensor) -> bool:
-    """Tell whether a layer's kernel makes its product, of fp32 arrays."""
+    """Return whether a layer's kernel makes its product, of fp32 arrays."""
     usable: bool = layer.kernel is not None and not layer.by_compiler
     return usable and rows.dtype == mstype.float32
 
@@ -160,7 +160,7 @@ class LayerNorm(nn.Cell):
 
 
 class Embedding(nn.Cell):
-    """Rows of ``weight``, ``(num_embeddings, size)``. Ids out of range are the caller's to refuse.
+    """Rows of ``weight``, ``(num_embeddings, size)``. The caller checks the range of ids.
 
     Args:
         num_embeddings, size: Shape of the weight.

@@ -45,7 +45,7 @@ class CrossEntropy(nn.Cell):
 
 
 class _CrossEntropyWithGradient(nn.Cell):
-    """The losses and, made along with them, their gradient, which is grown without a table."""
+    """The losses and, computed together, their gradient, computed without a table of broadcasts."""
 
     def __init__(self) -> None:
         super().__init__()

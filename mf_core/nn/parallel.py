@@ -1,4 +1,4 @@
-"""What layers whose weights are split say to each other, with gradients that are right.
+"""Differentiable collectives for layers whose weights are sharded.
 
 The scheme is Megatron's (Shoeybi et al., 2019, section 3; for activations split by position, Korthikanti et al., 2022,
 section 4.2.2). Each cell gets the :class:`mf_core.backends.collectives.Collectives` of the processes that share the
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Edge(nn.Cell):
-    """A cell that says something to a group of processes."""
+    """A cell that communicates within a group of processes."""
 
     def __init__(self, group: Collectives) -> None:
         super().__init__(auto_prefix=False)
@@ -173,7 +173,7 @@ class SplitCrossEntropy(nn.Cell):
 
 
 class _SplitCrossEntropy(_Edge):
-    """The losses and, made along with them, their gradient, ``(N, V / n)``."""
+    """The losses and, computed together, their gradient, ``(N, V / n)``."""
 
     def construct(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         count = logits.shape[-1]

@@ -44,7 +44,7 @@ class WeightBuffer:
         self._used = 0
 
     def array(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return one that begins with a line of the processor's cache."""
+        """Return an array aligned to a cache line."""
         start = self._used + -(self._bytes.ctypes.data + self._used) % _LINE
         self._used = start + math.prod(shape) * self.dtype.itemsize
         return self._bytes[start : self._used].view(self.dtype).reshape(shape)
@@ -112,7 +112,7 @@ class _Quantized(nn.Cell):
 
 
 class WeightOnlyLinear(_Quantized):
-    """A :class:`mf_core.nn.Linear` made so; its weight is ``(out, in)``."""
+    """A quantized :class:`mf_core.nn.Linear`; its weight is ``(out, in)``."""
 
     def __init__(self, base: Linear, buffer: WeightBuffer) -> None:
         weight = base.weight.asnumpy()
@@ -125,7 +125,7 @@ class WeightOnlyLinear(_Quantized):
 
 
 class WeightOnlyEmbedding(_Quantized):
-    """A :class:`mf_core.nn.Embedding` made so."""
+    """A quantized :class:`mf_core.nn.Embedding`."""
 
     def __init__(self, base: Embedding, buffer: WeightBuffer) -> None:
         super().__init__(base.weight.asnumpy(), base.weight.name, buffer, None, base.dtype)
@@ -145,7 +145,7 @@ class WeightOnlyEmbedding(_Quantized):
 
 
 def quantize_weights(model: nn.Cell, weight_dtype: WeightDtype, vocabulary: int) -> None:
-    """Hold the weights of a model's linear layers, and of its tables of tokens, in ``weight_dtype`` from now on.
+    """Quantize the weights of a model's linear layers and token embeddings to ``weight_dtype``.
 
     Args:
         model: Not used by any graph yet.

@@ -59,7 +59,7 @@ class Optimizer(nn.Cell):
         ])  # fmt: skip
 
     def state(self) -> dict[str, Parameter]:
-        """Return everything that must be kept to go on, by name."""
+        """Return the state needed to resume, by name."""
         own = {id(w) for w in self.weights}
         return {p.name: p for p in self.get_parameters() if id(p) not in own}
 
@@ -211,7 +211,7 @@ class GivenOptimizer(Optimizer):
         self.optimizer = optimizer
 
     def construct(self, gradients: tuple[Tensor, ...], factor: Tensor, rate: Tensor) -> Tensor:
-        """Update the weights; ``rate`` is not looked at."""
+        """Update the weights; ``rate`` is ignored."""
         scaled: tuple[Tensor, ...] = ()
         for gradient in gradients:
             scaled = scaled + (gradient * factor,)

@@ -1,4 +1,4 @@
-"""Handing a network to MindSpore's own parallel compiler, which is there on Ascend alone."""
+"""Compiling a network by MindSpore's parallel compiler, which exists on Ascend only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIMIZER = {
 def shard(
     network: nn.Cell, config: ParallelConfig, *, rows: int, positions: int, packed: bool = False
 ) -> dict[str, Strategy]:
-    """Tell a network's operators their strategies, and its layers their stage of the pipeline.
+    """Set the strategies of a network's operators, and the pipeline stages of its layers.
 
     To be called before the network is compiled, in both modes: from then on its cells use MindSpore's own gradients,
     transposes and broadcasts, which the compiler can split, in place of those that spare memory on CPU. What they
@@ -76,7 +76,7 @@ def _set_stages(network: nn.Cell, config: ParallelConfig) -> None:
 
 
 def _group_gradients(network: nn.Cell, config: ParallelConfig) -> None:
-    """Have the gradients of as many groups of layers as the settings say sent together."""
+    """Fuse the gradients' communication by groups of layers, as the settings say."""
     blocks = find_model(network)[0].blocks
     count = min(config.gradient_aggregation_group, len(blocks))
     for number, block in enumerate(blocks):
@@ -86,7 +86,7 @@ def _group_gradients(network: nn.Cell, config: ParallelConfig) -> None:
 def auto_parallel_settings(
     config: ParallelConfig, mode: str, *, asked: ParallelContextConfig | None = None, axes: Sequence[int] = (2, 2)
 ) -> dict[str, Any]:
-    """Return what :class:`mindspore.parallel.auto_parallel.AutoParallel` is to be told.
+    """Return the settings of :class:`mindspore.parallel.auto_parallel.AutoParallel`.
 
     Args:
         config: The settings.

@@ -1,4 +1,4 @@
-"""The settings of parallelism and of recomputation, checked against a model and the devices that there are."""
+"""The settings of parallelism and of recomputation, checked against a model and the available devices."""
 
 from __future__ import annotations
 

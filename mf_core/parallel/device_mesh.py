@@ -64,7 +64,7 @@ class Layout:
         return Layout(self.data, self.tensor, self.pipeline, self.expert, rank)
 
     def rank_of(self, stage: int, data_rank: int, tensor_rank: int) -> int:
-        """Return the rank at one rank of the grid."""
+        """Return the rank at a coordinate of the grid."""
         return (stage * self.data + data_rank) * self.tensor + tensor_rank
 
     def group(self, axis: Axis) -> tuple[int, ...]:

@@ -212,11 +212,11 @@ def prefix(name: str, pattern: str) -> str | None:
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a name fits one of the patterns."""
+    """Return whether a name matches one of the patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def within(path: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a cell, or one that it is in, fits one of the patterns."""
+    """Return whether a cell, or one of its parents, matches one of the patterns."""
     steps = path.split(".")
     return any(matches(".".join(steps[:i]), patterns) for i in range(1, len(steps) + 1))

@@ -78,13 +78,13 @@ class ShardedState:
         return {name: spec for name, spec in self.specs.items() if spec.is_on(self.layout)}
 
     def copies(self, name: str) -> int:
-        """Return how many processes hold the same piece of a parameter."""
+        """Return how many processes hold the same shard of a parameter."""
         spec, layout = self.specs[name], self.layout
         copies = layout.data if spec.expert is None else layout.data // layout.expert
         return copies * len(spec.stages) * (1 if spec.split is not None else layout.tensor)
 
     def take(self, name: str, whole: np.ndarray) -> np.ndarray | None:
-        """Return this process's piece of a parameter; None: it has none."""
+        """Return this process's shard of a parameter; None: it has none."""
         spec = self.own.get(name)
         return None if spec is None else spec.shard(whole, self.layout)
 
@@ -155,7 +155,7 @@ def _keep_shard(cells: dict[str, nn.Cell], name: str, parameter: Parameter, shar
 
 
 def _split_cell(path: str, cell: Any, plan: ParallelPlan, sharding: ShardedState, sequence: bool) -> None:
-    """Tell a cell that it has a part of a layer."""
+    """Configure a cell for its shard of a layer."""
     group = sharding.group("tensor")
     index, size = group.index, group.size
     if isinstance(cell, Linear) and any(matches(path, (pattern,)) for pattern in plan.columns):
@@ -184,7 +184,7 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, sharding: ShardedState
 
 
 def _share_experts(cells: dict[str, nn.Cell], plan: ParallelPlan, sharding: ShardedState, sequence: bool) -> None:
-    """Tell mixtures of experts which are theirs, and whom they share a batch with."""
+    """Configure mixtures of experts: the local experts, and the processes that share a batch."""
     layout = sharding.layout
     lists = {path.rpartition(".")[0] for path in cells for pattern in plan.experts if prefix(path, pattern) == path}
     for path in lists:

@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def fit(
     model: Any, config: Any, shapes: Shapes, layout: Layout, *, vocabulary: bool
 ) -> tuple[dict[str, str], dict[str, ShardSpec]]:
-    """Return the parameters that a checkpoint's weights belong to, and where each parameter is in a layout.
+    """Return the parameters that a checkpoint's weights belong to, and how each parameter is sharded in a layout.
 
     Args:
         model: The model's class, which is not instantiated.
@@ -42,7 +42,7 @@ def fit(
 def check_fit(
     model: str, plan: ParallelPlan | None, shapes: Shapes, layout: Layout, config: Any, *, vocabulary: bool
 ) -> dict[str, ShardSpec]:
-    """Return where each parameter of a model is in a layout, when all numbers divide.
+    """Return how each parameter of a model is sharded in a layout; raise if a size is not divisible.
 
     Args:
         model: Name of the model's class.

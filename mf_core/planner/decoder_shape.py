@@ -1,4 +1,4 @@
-"""What a decoder's layers are made of, as far as memory and work depend on it."""
+"""Sizes of a decoder's layers, for estimates of memory and work."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DecoderShape:
 
     @classmethod
     def of(cls, model: Any) -> DecoderShape:
-        """Return the sizes of a model, or of its outline.
+        """Return the sizes of a model, or of a meta model.
 
         Args:
             model: A :class:`mf_core.PretrainedModel`, or an :class:`mf_core.planner.meta_model.MetaModel`.
@@ -81,7 +81,7 @@ class DecoderShape:
 
 
 def whole_shapes(model: Any) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of a model's, or an outline's, parameters; of a sharded model, of the whole one's."""
+    """Return the whole shapes of a model's or a meta model's parameters."""
     if getattr(model, "shapes", None) is not None:
         return model.shapes  # type: ignore[no-any-return]
     if model.sharding is not None:

@@ -11,8 +11,8 @@ width, H heads, V vocabulary:
   and the operator's workspace; a kernel's has two, logits and their gradient, and an activation's keeps two;
 * while a layer goes backward, two arrays ``(B, S, F)``, one where the activation is a kernel, or three ``(B, H, S, S)``
   come on top;
-* recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a gradient
-  of their own, such as the softmax, are not recomputed, and what they need is kept;
+* recomputation keeps of a layer its input, what is projected, and the weights after the softmax: cells with a
+  custom gradient, such as the softmax, are not recomputed, and their inputs are kept;
 * on CPU, several of MindSpore's operators have a table of 16 bytes an element for as long as the graph lives: products
   of whole numbers, which dropout draws with, quotients of arrays, and every product or sum of arrays in fp16.
 
@@ -51,7 +51,7 @@ MISFIT_EXCHANGED = 0.33
 
 @dataclass(frozen=True)
 class StepShape:
-    """A training step, as far as its memory goes.
+    """The properties of a training step that its memory depends on.
 
     Attributes:
         rows: Of a batch, in each copy of the model.
@@ -81,7 +81,7 @@ class StepShape:
         return max(1, self.rows // self.parallel.micro_batch_num)
 
     def fuses_attention(self, decoder: DecoderShape) -> bool:
-        """Tell whether one kernel makes all of attention."""
+        """Return whether one kernel computes attention as a whole."""
         plain = decoder.attention_dropout or self.compute_size != 4 or decoder.softmax_size == 2
         return "self_attention" in self.kernels and not plain
 
@@ -93,7 +93,7 @@ class StepShape:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on a device when a step takes most.
+    """Peak memory of a step on a device, in bytes.
 
     Attributes:
         weights: fp32, and copies in the type computed in.
@@ -219,7 +219,7 @@ class Estimate:
         return self.own_fp32 + self.wide + (each + self._summed()) * decoder.experts + mixed
 
     def _summed(self) -> int:
-        """Return the bytes that a sum over the tensor axis keeps: what goes in and what comes out."""
+        """Return the bytes that a sum over the tensor axis keeps: its input and output."""
         return self.wide + self.own if self.tensor > 1 else 0
 
     def kept(self) -> int:
@@ -262,7 +262,7 @@ class Estimate:
         return self._waiting() + max(4 * self.largest, layer - weights)
 
     def _waiting(self) -> int:
-        """Return the bytes of the inputs that a stage holds of micro-batches that have not come back."""
+        """Return the bytes of the inputs of a stage's micro-batches that await their backward pass."""
         layout = self.layout
         if layout.pipeline == 1:
             return 0

@@ -1,4 +1,4 @@
-"""A model without its weights: the names and shapes of its parameters, whatever its size.
+"""Meta models: the names and shapes of a model's parameters, without memory for weights.
 
 Most of a large model is one layer, many times over. So small models of the same configuration are made, with two, three
 and four layers and memory that is never touched; what one has more than the other is a layer, and the rest of the
@@ -28,7 +28,7 @@ _FEW = 4
 
 @dataclass(frozen=True)
 class MetaModel:
-    """What is known of a model without its weights.
+    """A model without its weights.
 
     Attributes:
         model_class: Its class.
@@ -51,14 +51,14 @@ class MetaModel:
 
     @cached_property
     def blocks(self) -> tuple[str, ...]:
-        """The names of the layers, in their order: what stages of a pipeline share out."""
+        """The names of the layers, in order."""
         patterns = () if self.parallel_plan is None else self.parallel_plan.layers
         found = [start for pattern in patterns for name in self.shapes if (start := prefix(name, pattern))]
         return tuple(dict.fromkeys(found))
 
 
 def build_meta_model(model_class: type[PretrainedModel], config: PretrainedConfig) -> MetaModel:
-    """Return the outline of ``model_class(config)``.
+    """Return the meta model of ``model_class(config)``.
 
     Args:
         model_class: A family's.
@@ -89,7 +89,7 @@ def _made(model_class: type[PretrainedModel], config: PretrainedConfig) -> tuple
 
 
 def _grown(two: Shapes, three: Shapes, four: Shapes, count: int) -> Shapes | None:
-    """Return the shapes with ``count`` layers; None: the models do not differ by a layer that is always the same."""
+    """Extrapolate the shapes to ``count`` layers; None where the layers are not alike."""
     third, fourth = ({n: s for n, s in more.items() if n not in less} for less, more in ((two, three), (three, four)))
     earlier, later = _numbered(third), _numbered(fourth)
     if earlier is None or later is None or any(four.get(name) != s for name, s in (two | three).items()):

@@ -1,4 +1,4 @@
-"""What a training step takes beside its arrays: compiled graphs and the process on CPU, buffers elsewhere."""
+"""Overhead of a training step: compiled graphs and the process on CPU, buffers elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUP_BUFFERS = 2 * 200 * 1024**2
 
 @dataclass(frozen=True)
 class GraphSize:
-    """Bytes that compiling takes on CPU, and does not give back, as runs with very small layers showed.
+    """Bytes that compiling takes on CPU and does not release, measured with very small layers.
 
     Attributes:
         base: Of any step.

@@ -1,4 +1,4 @@
-"""Which layouts of a model there are for a number of devices, what each takes, and which is likely the fastest."""
+"""Search for layouts of a model on a number of devices: their memory, and the likely fastest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layout, and what it takes.
+    """A layout with its estimated memory and time.
 
     Attributes:
         parallel: The layout, as ``set_parallel_config`` takes it.
@@ -65,7 +65,7 @@ class Candidate:
 
     @property
     def tokens_per_second(self) -> float:
-        """Positions that all devices together get through."""
+        """Positions per second of all devices together."""
         return self.tokens / self.seconds
 
 
@@ -91,7 +91,7 @@ def candidates(
     micro_batches: int | None = None,
     optimizer_shards: tuple[bool, ...] = (False,),
 ) -> tuple[list[Candidate], list[Refusal]]:
-    """Return what each layout takes, those that fit first, the fastest first among them; and those not allowed.
+    """Return all layouts, those that fit first and fastest first, and the layouts that are not allowed.
 
     Where the devices' memory is not known, those that take more than :data:`LARGEST_DEVICE` come last.
 

@@ -1,4 +1,4 @@
-"""How many bytes a device sends in a training step, by what for.
+"""Bytes that a device sends in a training step, by purpose.
 
 Collectives are counted as rings do them: a sum over n devices sends ``2 (n - 1) / n`` of the array, a gathering or a
 summing of parts ``(n - 1) / n`` of the whole.

@@ -1,4 +1,4 @@
-"""What a plugin must leave as it found it while it is loaded, and what is put back where it does not.
+"""Interpreter state that a loading plugin must not change, and its restoration.
 
 This keeps accidents of one plugin from the others: a changed working directory, a lost standard stream, a patched
 function that loading them stands on. It is no sandbox: a plugin's code may do whatever the user may.
@@ -26,7 +26,7 @@ _LISTS: Final = ("path", "meta_path", "path_hooks")
 
 
 class InterpreterState:
-    """The process around the plugins, as it was before the first of them was loaded; to be closed after the last."""
+    """The interpreter's state before the first plugin was loaded; to be closed after the last."""
 
     def __init__(self) -> None:
         self._functions = {name: _functions(name) for name in _GUARDED}
@@ -36,14 +36,14 @@ class InterpreterState:
                 self._descriptors[number] = (_file_of(number), os.dup(number))
 
     def close(self) -> None:
-        """Give back what was taken to restore the standard streams with."""
+        """Close the copies of the standard streams."""
         for _, copy in self._descriptors.values():
             with suppress(OSError):
                 os.close(copy)
 
     @contextmanager
     def kept(self) -> Iterator[list[str]]:
-        """Put back, after the block, what it changed; what that was is in the list then, in words.
+        """Restore, after the block, what it changed; the list then describes the changes.
 
         What the block prints goes to standard error: standard output is for what the program has to say, such as JSON.
         """
@@ -139,7 +139,7 @@ def _restore_streams(streams: dict[str, Any]) -> Iterator[str]:
 
 
 def _restore_lists(lists: dict[str, tuple[list[Any], list[Any]]]) -> Iterator[str]:
-    """Put what was in lists first again, in its order; what was added comes behind it."""
+    """Restore the original order of lists; added items follow."""
     for name, (current, before) in lists.items():
         same = _sought(name) is current and len(current) >= len(before)
         if not same or any(now is not then for now, then in zip(current, before, strict=False)):
@@ -156,7 +156,7 @@ def _sought(name: str) -> list[Any]:
 
 
 def raised_by_statement(error: BaseException) -> bool:
-    """Tell whether an exception came from a ``raise`` in Python code, and not from outside, as Ctrl-C does."""
+    """Return whether an exception came from a ``raise`` in Python code, and not from outside, as Ctrl-C does."""
     import dis
 
     frame = error.__traceback__

@@ -44,7 +44,7 @@ _here = threading.local()
 
 
 def is_loading() -> bool:
-    """Tell whether the caller is a plugin that is being loaded, in the thread that loads it."""
+    """Return whether the caller is a plugin that is being loaded, in the thread that loads it."""
     return bool(getattr(_here, "loading", False))
 
 
@@ -106,7 +106,7 @@ def _make_manager() -> pluggy.PluginManager:
 
 
 def timeout() -> float:
-    """Return how many seconds a plugin may take; 0: as long as it likes."""
+    """Return the time limit of a plugin in seconds; 0: none."""
     try:
         return min(max(0.0, float(os.environ.get("MF_PLUGINS_TIMEOUT") or 20)), 86_400)  # "inf" is a number, too
     except ValueError:

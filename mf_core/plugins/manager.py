@@ -1,4 +1,4 @@
-"""Finding and loading plugins, one guarded step each.
+"""Finding and loading plugins, each guarded.
 
 ``load_plugins`` looks at every installed distribution's entry points, decides which may load, imports each on its own
 and calls its hooks. It never raises for a plugin's fault (unless ``MF_PLUGINS_STRICT=1``): what happened to each plugin
@@ -84,7 +84,7 @@ def selected(builtins: Iterable[str] = ()) -> list[PluginRecord]:
 
 
 def _allows(allowed: Sequence[str], record: PluginRecord) -> bool:
-    """Tell whether the list MF_PLUGINS names a plugin, at its version if it gives one."""
+    """Return whether the list MF_PLUGINS names a plugin, at its version if it gives one."""
     for item in allowed:
         name, equals, version = (part.strip() for part in item.partition("=="))
         if name in (record.name, record.distribution) or normalize(name) in (record.name, record.distribution):
@@ -131,7 +131,7 @@ def _refuse_version(record: PluginRecord) -> None:
 
 
 def _report(record: PluginRecord, strict: bool) -> None:
-    """Warn of what is wrong with a plugin, or raise it."""
+    """Warn of a plugin's fault, or raise it."""
     who = f"the plugin {record.name!r} of {record.distribution} {record.version}"
     meddling = f"{', '.join(record.meddling)} while it was loaded"
     if record.state in ("failed", "stale", "incompatible"):

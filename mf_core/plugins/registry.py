@@ -1,4 +1,4 @@
-"""The one place where a name becomes a class.
+"""The registry, which resolves names to classes.
 
 The registry loads plugins at the first look-up and keeps, for each kind of thing, who claims which name. Names that two
 distributions claim stay usable as ``"distribution:name"``; the bare name is an error until ``MF_PREFER`` settles it.
@@ -161,7 +161,7 @@ class Registry:
         return [entry for name in self.names(kind) for entry in self._claims(kind, name)]
 
     def has(self, kind: str, name: str) -> bool:
-        """Tell whether ``find`` would find something or a conflict, rather than nothing."""
+        """Return whether ``find`` would return a claim or raise a conflict."""
         self._load()
         owner, bare = _split(name)
         return bool(self._claims(kind, bare, owner))

@@ -1,4 +1,4 @@
-"""A limit on how long other people's code may run, for code that is called and not asked to stop.
+"""A time limit on plugin code that runs in this process.
 
 A thread watches. When the time is up, an exception is raised in the code's thread. In the main thread that is done by a
 signal that nothing else uses, so that calls which wait are interrupted as well; its handler is there as long as the
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 
 class _TimeUp(BaseException):
-    """Raised in code whose time is up; not an Exception, which the code may well catch."""
+    """Raised in code that exceeds its limit; a BaseException, since the code may catch Exception."""
 
 
 class TimeLimit:
@@ -47,7 +47,7 @@ class TimeLimit:
 
     @contextmanager
     def watched(self, what: str) -> Iterator[None]:
-        """Run the block; ``what`` says what it does, for people.
+        """Run the block; ``what`` describes it in messages.
 
         Raises:
             TimeoutError: It took longer than the limit, whatever it raised or returned then.
@@ -65,7 +65,7 @@ class TimeLimit:
             raise TimeoutError(f"it took longer than {self.seconds:g} s, and was interrupted")
 
     def close(self) -> None:
-        """End the thread that watches."""
+        """End the watching thread."""
         with self._condition:
             self._closed = True
             self._condition.notify()
@@ -117,7 +117,7 @@ class TimeLimit:
 
 
 def _free_signal() -> int | None:
-    """Return a signal that means nothing to anybody, in the main thread of a system that has some; else None."""
+    """Return an unused signal, in the main thread of a system that has some; else None."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGRTMAX"):
         return None
     last = int(signal.SIGRTMAX)
@@ -129,7 +129,7 @@ def _raise(*_: object) -> None:
 
 
 def _raise_in_thread(thread: int, exception: type[BaseException] | None) -> None:
-    """Have an exception raised in a thread at its next line, or none after all."""
+    """Schedule an exception in a thread, or cancel it."""
     import ctypes  # not at the top: listing models costs no more for what is hardly ever needed
 
     given = None if exception is None else ctypes.py_object(exception)

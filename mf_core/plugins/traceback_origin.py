@@ -1,4 +1,4 @@
-"""Which line of a plugin's own code a fault came from."""
+"""The line of a plugin's code that caused a fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plugin_line(error: BaseException, module: str) -> str:
 
 
 def line_of(function: Any) -> str:
-    """Return where a function is defined, in the same form: the place to look at when it returned the wrong thing."""
+    """Return where a function is defined, in the same form, for wrong results."""
     code = getattr(function, "__code__", None)
     return printable(f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}") if code is not None else ""
 

@@ -89,7 +89,7 @@ class PretrainedProcessor(ABC):
 
     @public
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write ``preprocessor_config.json`` and the tokenizer into ``directory``, which is made if need be."""
+        """Write ``preprocessor_config.json`` and the tokenizer into ``directory``, created if missing."""
         saved = {name: getattr(self, name) for name in self.options}
         with replace_files(directory) as staging:
             self.tokenizer.save_pretrained(staging)

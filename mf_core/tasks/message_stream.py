@@ -84,6 +84,6 @@ class MessageStream(TextStream):
         return next(self._streams)[1]  # type: ignore[return-value]
 
     async def __aiter__(self) -> AsyncIterator[Delta]:  # type: ignore[override]
-        """Yield the same; each step runs in a thread, so that other tasks go on."""
+        """Yield the same; each step runs in a thread, so that other tasks are not blocked."""
         async for _, delta in self._streams:
             yield delta  # type: ignore[misc]

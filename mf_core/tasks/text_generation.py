@@ -297,7 +297,7 @@ class TextGenerationPipeline(Pipeline):
 
     @contextmanager
     def _row(self, options: dict[str, Any]) -> Iterator[CachedRows | None]:
-        """Lend the row that keeps a prompt to a run; None where none is to be kept."""
+        """Return the cached row of a prompt for one run; None where none is kept."""
         if not options.get("cache_prompt", False):
             yield None
             return
@@ -313,7 +313,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(options: dict[str, Any]) -> None:
-    """Refuse what generation knows and does not have, and then what nothing knows."""
+    """Raise for unsupported options, then for unknown ones."""
     for name in _fields(options):
         GenerationConfig.check_supported(name)
     check_options(options, (*_OPTIONS, "stop_strings"), "text_generation")

@@ -65,12 +65,12 @@ class TextStreams:
         return next(self._iterator)
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, str]]:
-        """Yield the same; each step runs in a thread, so that other tasks go on."""
+        """Yield the same; each step runs in a thread, so that other tasks are not blocked."""
         while (piece := await asyncio.to_thread(next, self._iterator, _END)) is not _END:
             yield piece  # type: ignore[misc]
 
     def close(self) -> None:
-        """End the generation; what it used is free again."""
+        """End the generation and release its resources."""
         self._iterator.close()
 
     def _pieces(self, number: int, text: str, ended: bool) -> Iterator[Any]:
@@ -147,10 +147,10 @@ class TextStream:
         return next(self._streams)[1]
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        """Yield the same; each step runs in a thread, so that other tasks go on."""
+        """Yield the same; each step runs in a thread, so that other tasks are not blocked."""
         async for _, piece in self._streams:
             yield piece
 
     def close(self) -> None:
-        """End the generation; what it used is free again."""
+        """End the generation and release its resources."""
         self._streams.close()

@@ -29,11 +29,11 @@ class ResultRecorder:
         self.file.flush()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say which checks there are, after ``-k`` has left some out."""
+        """Write the selected checks."""
         self._write("planned", checks=[_identity(item) for item in session.items])
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Say which check begins: the last thing that is known of one that takes the process down."""
+        """Write which check begins, in case it ends the process."""
         self._write("start", id=nodeid)
 
     @pytest.hookimpl(hookwrapper=True)
@@ -63,7 +63,7 @@ class ResultRecorder:
         return what + (f" ({where})" if where else ""), (error.hint or "") if isinstance(error, MFError) else ""
 
     def _last_frame(self, error: BaseException) -> str:
-        """Return the last place in the plugin's own code that an error came through."""
+        """Return the last frame of an error in the plugin's code."""
         found, trace = "", error.__traceback__
         while trace is not None:
             module = str(trace.tb_frame.f_globals.get("__name__", ""))
@@ -73,7 +73,7 @@ class ResultRecorder:
         return found
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Say that the run came to its end."""
+        """Write that the run has ended."""
         self._write("done", exitstatus=int(exitstatus))
         self.file.close()
 

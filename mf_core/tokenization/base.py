@@ -200,7 +200,7 @@ class PretrainedTokenizer(Decoding, ChatTemplates, ABC):
     def save_pretrained(self, directory: str | Path) -> None:
         """Write the vocabulary, ``tokenizer_config.json`` and the chat templates into ``directory``.
 
-        The directory is made if need be. What the files that the tokenizer was read from hold beyond the options is
+        The directory is created if missing. What the files that the tokenizer was read from hold beyond the options is
         written back.
         """
         usual: dict[str, Any] = {

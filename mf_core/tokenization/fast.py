@@ -352,7 +352,7 @@ def _leaves_gaps(backend: tokenizers.Tokenizer, tokens: Sequence[AddedToken]) ->
 
 
 def padding_options(backend: tokenizers.Tokenizer) -> dict[str, Any]:
-    """Return what a ``tokenizer.json`` says of padding and truncation, as options."""
+    """Return the padding and truncation options of a ``tokenizer.json``."""
     said: dict[str, Any] = {}
     if backend.padding is not None:
         said["padding_side"] = backend.padding["direction"]

@@ -57,7 +57,7 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What the files beside a vocabulary say.
+    """The settings in the files beside a vocabulary.
 
     Attributes:
         fields: ``tokenizer_config.json`` as it is.

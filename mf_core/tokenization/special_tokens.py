@@ -60,7 +60,7 @@ class SpecialTokens:
     def _set_special(
         self, add_bos_token: bool | None, add_eos_token: bool | None, prompt_special_tokens: bool | None
     ) -> None:
-        """Set what is put around ids; None: as the class does."""
+        """Set the special tokens around ids; None: the class's default."""
         self.add_bos_token = True if add_bos_token is None else add_bos_token
         self.add_eos_token = True if add_eos_token is None else add_eos_token
         default = self._prompts_by_default

@@ -50,7 +50,7 @@ class Evaluator:
         self._step: Callable[..., Any] | None = None
 
     def check(self, dataset: Any, layout: Layout) -> None:
-        """Raise what an evaluation would raise before its first batch: during a run it would come late.
+        """Raise early what an evaluation would raise before its first batch.
 
         Raises:
             ArgumentError: ``metric_for_best_model`` is not among the metrics.

@@ -1,4 +1,4 @@
-"""What users give a trainer, made into what it works with; and the file that describes a run."""
+"""Normalisation of a trainer's arguments, and the file that describes a run."""
 
 from __future__ import annotations
 

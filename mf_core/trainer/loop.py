@@ -128,7 +128,7 @@ class TrainingLoop:
         return TrainResult(state.global_step, last, losses, state.tokens, state.seconds, self._metrics)
 
     def _end_early(self, ended: StreamEnded) -> None:
-        """Log what a stream gave, which ended before ``max_steps``, and warn."""
+        """Warn that a stream ended before ``max_steps``, and log its size."""
         state = self.state
         if self._results.pending:
             self._log()
@@ -177,7 +177,7 @@ class TrainingLoop:
                 self.control.should_epoch_stop = False
 
     def _take(self, group: Group) -> None:
-        """Take one step, and do what is due after it."""
+        """Take one step, then log, evaluate and save where due."""
         state, number = self.state, self.state.global_step + 1
         self._random = group.state
         if group.first == 0:

@@ -1,4 +1,4 @@
-"""How much memory a step takes, and what to say when there is not enough."""
+"""Memory of a step, and the error when it does not suffice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def estimate_memory(model: PretrainedModel, args: TrainingArguments, rows: int, 
 def out_of_memory(
     model: PretrainedModel, args: TrainingArguments, batches: Sequence[tuple[np.ndarray, ...]], error: BaseException
 ) -> OutOfMemoryError | None:
-    """Return the error that says how large the batch was, what that takes, and what to change.
+    """Return the error with the batch's size, its estimated memory, and remedies.
 
     None where ``error`` is about something else. MindSpore does not always say that memory was what lacked: an operator
     that gets none may name any reason, so one that fails when a step takes more than is left counts too.

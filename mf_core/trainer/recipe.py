@@ -148,7 +148,7 @@ class TrainingRecipe(ABC):
         )
 
     def hidden_like(self, batch: tuple[Any, ...]) -> Any:
-        """Return zeros of the shape and type of what stages give each other for a batch."""
+        """Return zeros of the shape and type of the activations between stages for a batch."""
         raise UnsupportedError(f"{type(self).__name__} cannot be pipelined")
 
     def batches(

@@ -17,7 +17,7 @@ def random_state() -> RandomState:
 
 
 def restore_random_state(state: RandomState) -> None:
-    """Put back what :func:`random_state` gave."""
+    """Restore the result of :func:`random_state`."""
     random.setstate(state[0])
     np.random.set_state(state[1])
 

@@ -130,7 +130,7 @@ def recover(folder: Path, keep: Path | None = None) -> None:
 
 
 def is_staging(name: str) -> bool:
-    """Tell whether a name is that of a staging folder, such as one that a killed process has left."""
+    """Return whether a name is that of a staging folder, such as one that a killed process has left."""
     return _STAGING.match(name) is not None
 
 

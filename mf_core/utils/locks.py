@@ -34,7 +34,7 @@ class RunLock:
     The operating system releases the lock when its process ends, however it ends, so a killed run leaves none behind.
 
     Args:
-        folder: The run's output folder, which is made if need be.
+        folder: The run's output folder, created if missing.
 
     Raises:
         CheckpointError: Another run has it.

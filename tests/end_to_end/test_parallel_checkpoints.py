@@ -81,7 +81,7 @@ def test_the_strategy_alone(four):
 
 
 def test_a_run_goes_on_in_other_grids(four, tmp_path):
-    """In one process, and in a pipeline of two: the weights are those that were written, the losses go on."""
+    """In one process, and in a pipeline of two: the weights match their digests, the losses go on."""
     folder, results = four
     expected = results["whole"]["losses"]
     resume = {"resume_training": True, "auto_trans_ckpt": True}

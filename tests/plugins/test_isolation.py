@@ -143,7 +143,7 @@ def seen(hostile: PluginEnvironment) -> Look:
 
 
 def safe(text: str) -> bool:
-    """Tell whether a terminal obeys nothing in a text, and each line is of a length to be read."""
+    """Return whether a terminal obeys nothing in a text, and each line is of a length to be read."""
     return all(c.isprintable() or c == "\n" for c in text) and max(map(len, text.splitlines()), default=0) < 2000
 
 

@@ -136,7 +136,7 @@ def split_console(text: str) -> list[tuple[str, str]]:
 
 
 def fits(wanted: str, shown: str) -> bool:
-    """Tell whether what was printed is as shown, where ``…`` stands for anything, and spaces do not count."""
+    """Return whether what was printed is as shown, where ``…`` stands for anything, and spaces do not count."""
     pattern = r"\s+".join(re.escape(word).replace("…", ".*?") for word in wanted.split())
     return re.search(rf"(?:^|\s){pattern}(?:\s|$)", shown.strip(), re.DOTALL) is not None
 

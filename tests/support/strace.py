@@ -105,7 +105,7 @@ def runs_until_stopped(child: int) -> bool:
 
 
 def is_stopped(child: int) -> bool:
-    """Tell whether a child is stopped, for longer than strace stops it at each call."""
+    """Return whether a child is stopped, for longer than strace stops it at each call."""
     for _ in range(5):
         if _state(child) not in "tT":
             return False

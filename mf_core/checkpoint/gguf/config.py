@@ -145,5 +145,5 @@ def _divided(frequency: float, factor: float) -> float:
 
 
 def _shortest(value: float) -> float:
-    """Return a number of 32 bits as it was written: 1e-5 rather than 9.999999747378752e-06."""
+    """Return the shortest decimal of a float32: 1e-5 rather than 9.999999747378752e-06."""
     return float(f"{value:.7g}")

@@ -53,7 +53,7 @@ class StoredTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes in the file."""
+        """Its size in the file, in bytes."""
         return self.kind.nbytes(self.shape)
 
     def raw(self) -> np.ndarray:
@@ -68,7 +68,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class GGUFHeader:
-    """What a GGUF file says before its data.
+    """The header of a GGUF file: metadata and tensor table.
 
     Attributes:
         path: The file.

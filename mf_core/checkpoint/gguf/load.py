@@ -1,4 +1,4 @@
-"""A GGUF file's weights into a model: in their own blocks where the backend multiplies by these, widened elsewhere."""
+"""Loading a GGUF file's weights: kept in blocks where the backend has kernels for them, dequantized elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tensor_shapes(source: Source) -> list[tuple[int, ...]]:
 
 
 def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str | None:
-    """Put a file's weights into a model that nothing has used yet.
+    """Load a file's weights into a model that has not been used yet.
 
     Args:
         model: Its parameters' names are those of Hugging Face's checkpoints.

@@ -54,7 +54,7 @@ _WHOLE_WORDS: Final = {"llama-bpe", "llama3", "llama-v3", "gpt-4o", "llama4", "t
 
 
 def known(name: str) -> bool:
-    """Return whether a way of splitting is known by that name."""
+    """Return whether a pre-tokenizer of that name is known."""
     return name in _PATTERNS or name in _GPT2 or name in _GPT2_DIGITS
 
 
@@ -64,7 +64,7 @@ def normalizer(name: str) -> dict[str, Any] | None:
 
 
 def ignores_merges(name: str) -> bool:
-    """Return whether a word that is a token is taken whole, whatever its merges say."""
+    """Return whether a word in the vocabulary is one token, regardless of merges."""
     return name in _WHOLE_WORDS
 
 

@@ -53,7 +53,7 @@ class GGUFSource(Source):
 
     @functools.cached_property
     def _folder(self) -> Path:
-        """The folder of the cache with what the header says; made if need be."""
+        """The folder of the cache with what the header says; created if missing."""
         status = self.file.stat()
         facts = [_FORM, os.path.realpath(self.file), status.st_size, status.st_mtime_ns]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -112,7 +112,7 @@ def _name_table(architecture: str, layers: int) -> Any:
 def _change(
     architecture: str, name: str, config: Mapping[str, Any]
 ) -> tuple[Callable[[np.ndarray], np.ndarray] | None, bool]:
-    """Return what makes a tensor what the checkpoint had, and whether it only moves rows."""
+    """Return the function that restores the checkpoint's tensor, and whether it only permutes rows."""
     if architecture == "llama" and re.search(r"\.attn_[qk]\.", name):
         heads = config["num_attention_heads"]
         if ".attn_k." in name:
@@ -134,6 +134,6 @@ def _rotary_halves(x: np.ndarray, heads: int) -> np.ndarray:
 
 
 def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
-    """Put the queries, keys and values of each head beside each other, of those of all heads."""
+    """Interleave queries, keys and values by head."""
     parts = x.reshape(3, heads, x.shape[0] // (3 * heads), *x.shape[1:])
     return np.ascontiguousarray(parts.swapaxes(0, 1).reshape(x.shape))

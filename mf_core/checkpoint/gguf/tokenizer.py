@@ -95,7 +95,7 @@ def _byte_level(header: GGUFHeader, data: Mapping[str, Any], tokens: Sequence[st
 def _sentence_piece(
     header: GGUFHeader, data: Mapping[str, Any], tokens: Sequence[str], types: Sequence[int]
 ) -> dict[str, Any]:
-    """SentencePiece's BPE: pieces that are joined by their scores, with bytes for what is no piece."""
+    """SentencePiece's BPE: pieces that are joined by their scores, with byte fallback."""
     scores = data.get("scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         raise _broken(header, "its tokens have no scores")
@@ -172,7 +172,7 @@ def _strings(header: GGUFHeader, data: Mapping[str, Any], key: str) -> list[str]
 
 
 def _distinct(tokens: Sequence[str]) -> list[str]:
-    """Return tokens of which each is there once: a later double gets its number, so that ids stay what they are."""
+    """Return unique tokens: a repeated one gets its index appended, so that ids do not change."""
     seen: set[str] = set()
     result = []
     for number, token in enumerate(tokens):

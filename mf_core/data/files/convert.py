@@ -53,7 +53,7 @@ def convert(paths: Sequence[Path], kind: str) -> CacheEntry:
 
 
 def _read(paths: Sequence[Path], kind: str, folder: Path) -> dict[str, Any]:
-    """Let a process read the files into ``folder``, and return the facts that it found."""
+    """Read the files into ``folder`` in a separate process, and return the metadata."""
     job = folder / JOB
     job.write_text(json.dumps({"kind": kind, "paths": [str(path.resolve()) for path in paths]}), encoding="utf-8")
     # The same modules are found as here, though the process works in another directory.

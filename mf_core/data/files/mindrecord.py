@@ -135,7 +135,7 @@ def _plain(row: Mapping[str, np.ndarray], names: list[str], number: int) -> dict
 
 
 def _move_into_place(folder: Path, target: Path) -> None:
-    """Move file and index to their places. The file comes last and goes first, so that where it is, both are whole."""
+    """Move file and index to the target; the file is moved last and removed first, so that its index is there."""
     umask = os.umask(0)
     os.umask(umask)
     for name in (target.name, f"{target.name}.db"):

@@ -24,7 +24,7 @@ _ROWS: Final = 256
 
 
 def main(folder: str) -> None:
-    """Read the files of the job in ``folder`` into arrays there; write the facts, or what is wrong, into the job."""
+    """Read the files of the job in ``folder`` into arrays there; write metadata or the error into the job."""
     file = Path(folder) / JOB
     job = json.loads(file.read_text(encoding="utf-8"))
 

@@ -168,7 +168,7 @@ def fingerprint(tokenizer: PretrainedTokenizer) -> str:
 def _write(
     records: Records, tokenizer: PretrainedTokenizer, packer: RowPacker, workers: int, folder: Path
 ) -> dict[str, Any]:
-    """Write the columns of all rows, and return the facts."""
+    """Write the columns of all rows, and return the metadata."""
     writers: dict[str, ArrayWriter] = {}
     waiting: list[Row] = []
     targets_only = True

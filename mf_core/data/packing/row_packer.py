@@ -136,7 +136,7 @@ class RowPacker:
             self.counts.left += left
 
     def _best_fit(self, documents: Iterator[Document]) -> Iterator[Row]:
-        """Best fit: a piece goes into the row with the least room that is enough, of two such the older."""
+        """Best fit: each piece goes into the fullest row that has enough free space, the oldest of several."""
         by_room: list[tuple[int, int]] = []
         pieces_of: dict[int, list[Document]] = {}
         count = 0

@@ -44,7 +44,7 @@ class BackendContract(PluginContract):
 
     @once
     def used(self) -> dict[str, Any]:
-        """What became of a fresh process that asked for the backend by name."""
+        """The outcome of requesting the backend by name in a fresh process."""
         seen: dict[str, Any] = in_fresh_process(backend_use.use_backend, self.name)
         return seen
 

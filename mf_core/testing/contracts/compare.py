@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
 
 
 def same(one: Any, other: Any, tolerance: float = 1e-4) -> bool:
-    """Tell whether two plain results are equal, numbers up to ``tolerance``."""
+    """Return whether two plain results are equal, numbers up to ``tolerance``."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
     if isinstance(one, list) and isinstance(other, list):

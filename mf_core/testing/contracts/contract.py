@@ -1,4 +1,4 @@
-"""What all contracts are made of: faults that explain themselves, and things that are made once for a class."""
+"""The base of contracts: faults with reasons, and properties computed once per class."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fault(AssertionError):
 
 
 class once(Generic[T]):  # read as a decorator
-    """A property that is made once for each contract class, for all its checks."""
+    """A property that is computed once per contract class."""
 
     def __init__(self, make: Callable[[Any], T]) -> None:
         self.make, self.__doc__ = make, make.__doc__
@@ -49,7 +49,7 @@ class once(Generic[T]):  # read as a decorator
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
     def __get__(self, instance: object | None, owner: type) -> once[T] | T:
-        """Return what was made for the class, making it if need be."""
+        """Return the class's value, computing it if necessary."""
         if instance is None:
             return self
         if "_held" not in owner.__dict__:

@@ -1,4 +1,4 @@
-"""What a contract looks at where its author names nothing: presets that are here, and texts of a vocabulary's own."""
+"""Default subjects of a contract: local presets, and texts made of a vocabulary's tokens."""
 
 from __future__ import annotations
 

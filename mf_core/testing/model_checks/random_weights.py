@@ -14,7 +14,7 @@ TOLERANCE = {"float32": 2e-3, "float16": 3e-2, "bfloat16": 2e-1}
 
 
 def set_weights(model: Any, seed: int = 0) -> None:
-    """Give a model that has not been used yet weights by which each part of it shows in the logits.
+    """Set weights of an unused model so that each part of it affects the logits.
 
     Those that families begin with are small, so that at first a model says nearly the same whatever it reads. Weights
     of two axes and more are drawn so that sizes stay about 1; others are moved a little from where they are.

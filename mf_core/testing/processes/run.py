@@ -1,4 +1,4 @@
-"""Looking at a plugin from a process that has seen nothing yet."""
+"""Examining a plugin in a fresh process."""
 
 from __future__ import annotations
 

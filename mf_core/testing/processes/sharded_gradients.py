@@ -19,7 +19,7 @@ import numpy as np
 def write_step(
     folder: Path, target: str, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], ids: np.ndarray
 ) -> None:
-    """Write what a step computes.
+    """Write the results of a step.
 
     Args:
         folder: An empty one.

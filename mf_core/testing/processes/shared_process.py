@@ -1,4 +1,4 @@
-"""A second process that several checks share: what needs another process, but none that has seen nothing yet."""
+"""A second process shared by several checks that need another process, but not a fresh one."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Resumption:
 
 
 class Checkpointer:
-    """Saves and loads what a trainer works with.
+    """Saves and loads a trainer's checkpoints.
 
     Args:
         model: The model.
@@ -94,7 +94,7 @@ class Checkpointer:
         return Resumption(path, read_checkpoint(path))
 
     def check_output(self, run: str, *, resumes: bool, continues: bool) -> None:
-        """Refuse an output directory that holds what the run would overwrite, or could not be saved beside.
+        """Raise for an output directory whose contents the run would overwrite or conflict with.
 
         Args:
             run: Identifies the run.
@@ -179,7 +179,7 @@ class Checkpointer:
     # Writing --------------------------------------------------------------------------------------------------------
 
     def copy(self, states: Mapping[str, Any] | None) -> Callable[[Path], None]:
-        """Copy what a checkpoint holds, of this process, and return what writes the copies into a folder.
+        """Copy this process's part of a checkpoint, and return a function that writes it into a folder.
 
         Args:
             states: The optimizer's, by name; None: the model alone.

@@ -140,7 +140,7 @@ class MetricsRecorder(Callback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Drop what an earlier run, or a resumed run's lost steps, wrote beyond this step."""
+        """Drop lines of an earlier run, or of steps lost before a resume, beyond this step."""
         for writer in self._writers:
             writer.rewind(state.global_step)
 

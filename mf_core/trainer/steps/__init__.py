@@ -1,1 +1,1 @@
-"""Steps: what computes gradients and updates weights."""
+"""Training steps: gradients and updates."""

@@ -46,7 +46,7 @@ class CustomStep:
         """See :class:`Step`: the cell updates the model's own weights."""
 
     def state(self) -> dict[str, Parameter]:
-        """Return what must be kept to go on, beside the weights, by name."""
+        """Return the state needed to resume, besides the weights, by name."""
         weights = {id(p) for p in self.network.get_parameters()}
         return {p.name: p for p in self.cell.get_parameters() if id(p) not in weights}
 

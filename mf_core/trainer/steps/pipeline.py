@@ -43,7 +43,7 @@ class Neighbours:
         return get_backend().collectives(sorted((layout.rank, other)), layout.rank)
 
     def receive_hidden(self, like: Tensor) -> Tensor | None:
-        """Return what the stage before has made; None in the first stage."""
+        """Return the previous stage's output; None in the first stage."""
         return None if self.before is None else self.before.recv(like, 0)
 
     def send_hidden(self, hidden: Tensor) -> None:

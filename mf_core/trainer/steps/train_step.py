@@ -67,7 +67,7 @@ class TrainStep(nn.Cell):
         self.squares_kernel = kernel("sum_of_squares")
 
     def state(self) -> dict[str, Parameter]:
-        """Return what must be kept to go on, beside the weights, by name."""
+        """Return the state needed to resume, besides the weights, by name."""
         return {**self.optimizer.state(), "step.loss_scale": self.scale, "step.good_steps": self.good_steps}
 
     def refresh(self) -> None:

@@ -41,7 +41,7 @@ StatusFactory *StatusFactory::Instance() {
 
 
 def can_be_made() -> bool:
-    """Tell whether this machine has what it takes."""
+    """Return whether this machine has what it takes."""
     return sys.platform == "linux" and all(map(shutil.which, ("cc", "c++", "nm")))
 
 

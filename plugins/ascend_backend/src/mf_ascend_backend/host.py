@@ -63,7 +63,7 @@ class Host:
             yield from re.findall(r"^/\S+", self.read(f"/etc/ld.so.conf.d/{file.name}"), re.MULTILINE)
 
     def has_library(self, name: str) -> bool:
-        """Tell whether the loader would find a library."""
+        """Return whether the loader would find a library."""
         return any(self.path(f"{folder}/{name}").exists() for folder in self.library_folders())
 
     def package(self, name: str) -> str:
