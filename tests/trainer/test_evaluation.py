@@ -13,15 +13,17 @@ from mf_core.tasks.causal_lm import CausalLMRecipe
 from mf_core.trainer.checkpoints.store import checkpoints
 from mf_core.trainer.evaluation import Evaluator
 
-from ..support.training import (
-    OFF,
-    arguments,
-    assert_equal_weights,
-    counting_rows,
-    make_trainer,
-    small_model,
-    weights_of,
-)
+from ..support import training
+from ..support.training import OFF, arguments, assert_equal_weights, counting_rows, weights_of
+
+
+def small_model(**changes):
+    """A model of one layer: nothing here depends on how many there are."""
+    return training.small_model(**{"num_layers": 1, **changes})
+
+
+def make_trainer(folder, model=None, **changes):
+    return training.make_trainer(folder, model=model or small_model(), **changes)
 
 
 def expected_loss(model, rows):

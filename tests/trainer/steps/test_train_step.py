@@ -42,8 +42,8 @@ def test_accumulated_batches_equal_one_batch(tmp_path, optim):
 
 def test_a_pass_may_end_with_fewer_batches_than_are_accumulated(tmp_path):
     trainer = make_trainer(
-        tmp_path, dataset=counting_rows(28), batch_size=4, gradient_accumulation_steps=3, max_steps=-1,
-        num_train_epochs=2,
+        tmp_path, model=small_model(num_layers=1), dataset=counting_rows(28), batch_size=4,
+        gradient_accumulation_steps=3, max_steps=-1, num_train_epochs=2,
     )  # fmt: skip
     result = trainer.train()
     assert result.steps == 2 * 3  # 7 batches a pass: 3, 3 and 1
@@ -53,7 +53,8 @@ def test_a_pass_may_end_with_fewer_batches_than_are_accumulated(tmp_path):
 @pytest.mark.parametrize("optim", ["adamw", "adam", "sgd", "adagrad", "adafactor"])
 def test_every_optimizer_learns(tmp_path, optim):
     rate = {"sgd": 1.0, "adagrad": 0.05}.get(optim, 1e-2)
-    losses = make_trainer(tmp_path, optim=optim, learning_rate=rate, max_steps=30).train().losses
+    model = small_model(num_layers=1)
+    losses = make_trainer(tmp_path, model=model, optim=optim, learning_rate=rate, max_steps=30).train().losses
     assert losses[30] < 0.8 * losses[1]
 
 
