@@ -18,22 +18,22 @@ from ..support.clusters import run_scenarios
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PROJECTS = [EXAMPLES / name for name in ("mf-llama", "mf-chars", "mf-zero-shot", "mf-one-core")]
+PROJECTS = [EXAMPLES / name for name in ("mf-lark", "mf-chars", "mf-zero-shot", "mf-one-core")]
 
 #: Everything at once: a model of one plugin with the tokenizer of another, a third's task, on a fourth's device.
 USE = """
     import json, os
     from mf_core import AutoModel, AutoTokenizer, CharsTokenizer, Trainer, TrainingArguments, get_backend, pipeline
     backend = get_backend()
-    told = pipeline("text_generation", "llama_tiny", do_sample=False)("A llama stood", max_new_tokens=16)
+    told = pipeline("text_generation", "lark_tiny", do_sample=False)("A llama stood", max_new_tokens=16)
     chars = AutoTokenizer.from_pretrained("chars_english")
-    sizes = {"model_type": "llama", "vocab_size": len(chars), "hidden_size": 16, "num_layers": 1, "num_heads": 2,
+    sizes = {"model_type": "lark", "vocab_size": len(chars), "hidden_size": 16, "num_layers": 1, "num_heads": 2,
              "num_key_value_heads": 1, "intermediate_size": 24, "seq_length": 16, "pad_token_id": 0, "eos_token_id": 1}
     args = TrainingArguments(output_dir="trained", max_steps=2, batch_size=2, save_strategy="no")
     trained = Trainer(args, task="text_generation", model=sizes, tokenizer="chars_english",
                       train_dataset=["A text of letters that goes on for a while."] * 4).train()
     reread = AutoTokenizer.from_pretrained("trained")
-    classify = pipeline("zero-shot-classification", "llama_tiny", labels=["hill", "wind"])
+    classify = pipeline("zero-shot-classification", "lark_tiny", labels=["hill", "wind"])
     labelled = classify("A llama stood on the", prompt="{text} {label}")
     cores = {tuple(os.sched_getaffinity(int(t))) for t in os.listdir("/proc/self/task")}
     print(json.dumps({
@@ -61,7 +61,7 @@ def test_they_are_found_by_what_they_bring(installed: PluginEnvironment) -> None
     states = {row["distribution"]: row["state"] for row in installed.mf("plugins", "--json").json}
     assert {name.name: states.get(name.name) for name in PROJECTS} == {name.name: "loaded" for name in PROJECTS}
     models = {row["name"]: row["distribution"] for row in installed.mf("models", "--json").json}
-    assert models["llama_tiny"] == "mf-llama" and models["chars_english"] == "mf-chars"
+    assert models["lark_tiny"] == "mf-lark" and models["chars_english"] == "mf-chars"
     looked = installed.mf("doctor", "--backend", "one_core")
     assert "affinity" in looked.stdout and "mindspore" in looked.stdout
 
@@ -75,25 +75,25 @@ def test_they_work_together(installed: PluginEnvironment) -> None:
     assert seen["ids"] == [69, 70]
     assert seen["steps"] == 2 and all(0 < loss < 10 for loss in seen["losses"])
     assert seen["reread"] == [True, 99]
-    assert seen["model"] == "LlamaForCausalLM"
+    assert seen["model"] == "LarkForCausalLM"
     assert seen["labelled"]["labels"] == ["hill", "wind"]
     assert sum(seen["labelled"]["scores"]) == pytest.approx(1.0)
 
 
 def test_the_command_line_uses_them(installed: PluginEnvironment) -> None:
-    said = installed.mf("generate", "--model", "llama_tiny", "--backend", "one_core", "--greedy", "--json", "A llama")
+    said = installed.mf("generate", "--model", "lark_tiny", "--backend", "one_core", "--greedy", "--json", "A llama")
     assert said.json["finish_reason"] == "eos"
     assert said.json["text"].startswith("A llama stood on the hill and hummed. The wind asked what the song was about.")
-    assert said.json["model_plugin"] == "mf-llama 0.1.0" and said.json["backend_plugin"] == "mf-one-core 0.1.0"
+    assert said.json["model_plugin"] == "mf-lark 0.1.0" and said.json["backend_plugin"] == "mf-one-core 0.1.0"
 
 
-LLAMA = {
-    "model_type": "llama", "num_layers": 2, "hidden_size": 16, "num_heads": 4, "num_key_value_heads": 2,
+LARK = {
+    "model_type": "lark", "num_layers": 2, "hidden_size": 16, "num_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": 24, "vocab_size": 32, "seq_length": 8, "pad_token_id": None, "initializer_range": 0.3,
 }  # fmt: skip
 
 
-def test_llama_spread_over_processes_learns_as_in_one(
+def test_lark_spread_over_processes_learns_as_in_one(
     tmp_path: Path, wheelhouse: Wheelhouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its plan: weights that have their outputs first, keys that heads share, an embedding and a head by vocabulary."""
@@ -101,7 +101,7 @@ def test_llama_spread_over_processes_learns_as_in_one(
     with zipfile.ZipFile(wheel) as file:
         file.extractall(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    scenario = {"name": "run", "model": LLAMA, "parallel": {"model_parallel": 2, "vocab_emb_dp": False}}
+    scenario = {"name": "run", "model": LARK, "parallel": {"model_parallel": 2, "vocab_emb_dp": False}}
     alone, _ = run_scenarios(tmp_path / "one", 1, [{**scenario, "parallel": {}}])
     sharded, _ = run_scenarios(tmp_path / "two", 2, [scenario])
     assert sharded["run"]["losses"] == pytest.approx(alone["run"]["losses"], abs=2e-6)

@@ -1,6 +1,6 @@
-"""Make what the preset ``llama_tiny`` ships: a vocabulary and a model that know one short text.
+"""Make what the preset ``lark_tiny`` ships: a vocabulary and a model that know one short text.
 
-``python tools/make_tiny.py`` writes ``src/mf_llama/data/tiny``; it takes a minute on two cores.
+``python tools/make_tiny.py`` writes ``src/mf_lark/data/tiny``; it takes a minute on two cores.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from mf_core import AutoConfig, AutoModel, Trainer, TrainingArguments, set_seed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from mf_llama.tokenization import LlamaTokenizer
+from mf_lark.tokenization import LarkTokenizer
 
-FOLDER = Path(__file__).parents[1] / "src" / "mf_llama" / "data" / "tiny"
+FOLDER = Path(__file__).parents[1] / "src" / "mf_lark" / "data" / "tiny"
 TEXT = (
     "A llama stood on the hill and hummed. The wind asked what the song was about. The llama thought for a while. "
     "It is about grass, she said, and about the way down to the river. The wind had never been to the river, so it "
@@ -22,7 +22,7 @@ TEXT = (
 )
 
 
-def make_tokenizer() -> LlamaTokenizer:
+def make_tokenizer() -> LarkTokenizer:
     """Return a byte-level BPE tokenizer that has learned the text: 256 bytes, and pairs that occur in it."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -32,7 +32,7 @@ def make_tokenizer() -> LlamaTokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     backend.train_from_iterator([TEXT], trainer)
-    return LlamaTokenizer(backend, bos_token="<s>", eos_token="</s>", pad_token="</s>", add_eos_token=False)
+    return LarkTokenizer(backend, bos_token="<s>", eos_token="</s>", pad_token="</s>", add_eos_token=False)
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)  # the preset names it, so it has to be there before it is filled
     tokenizer = make_tokenizer()
     # The preset's fields, without its weights, which may not be there yet.
-    model = AutoModel.from_config(AutoConfig.from_pretrained("llama_tiny"))
+    model = AutoModel.from_config(AutoConfig.from_pretrained("lark_tiny"))
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder, max_steps=200, batch_size=4, learning_rate=5e-3, lr_scheduler_type="cosine",

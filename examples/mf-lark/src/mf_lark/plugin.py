@@ -5,22 +5,15 @@ from mf_core.specs import ConfigSpec, ModelSpec, Preset, TokenizerSpec
 
 _PRESETS = (
     Preset(
-        name="llama_tiny",
+        name="lark_tiny",
         config={
             "vocab_size": 384, "hidden_size": 64, "num_layers": 2, "num_heads": 4, "num_key_value_heads": 2,
             "intermediate_size": 176, "seq_length": 128, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
             "tie_word_embeddings": True,
         },
-        weights="package:mf_llama/data/tiny",
+        weights="package:mf_lark/data/tiny",
         license="Apache-2.0",
         description="0.1 M parameters that know one short text, shipped with the package",
-    ),
-    Preset(
-        name="tinyllama_1_1b",
-        config={"num_key_value_heads": 4},
-        weights="hub:TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-        license="Apache-2.0",
-        description="1.1 B parameters",
     ),
 )  # fmt: skip
 
@@ -28,16 +21,16 @@ _PRESETS = (
 @hookimpl
 def mf_configs() -> list[ConfigSpec]:
     """Return the configuration and its presets."""
-    return [ConfigSpec(model_type="llama", target="mf_llama.config:LlamaConfig", presets=_PRESETS)]
+    return [ConfigSpec(model_type="lark", target="mf_lark.config:LarkConfig", presets=_PRESETS)]
 
 
 @hookimpl
 def mf_models() -> list[ModelSpec]:
     """Return the model with its language-model head."""
-    return [ModelSpec(model_type="llama", target="mf_llama.modeling:LlamaForCausalLM", heads=("base", "causal_lm"))]
+    return [ModelSpec(model_type="lark", target="mf_lark.modeling:LarkForCausalLM", heads=("base", "causal_lm"))]
 
 
 @hookimpl
 def mf_tokenizers() -> list[TokenizerSpec]:
     """Return the tokenizer."""
-    return [TokenizerSpec(model_type="llama", target="mf_llama.tokenization:LlamaTokenizer")]
+    return [TokenizerSpec(model_type="lark", target="mf_lark.tokenization:LarkTokenizer")]

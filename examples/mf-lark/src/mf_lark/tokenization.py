@@ -1,9 +1,9 @@
-"""Llama's tokenizer: what a checkpoint's ``tokenizer.json`` says."""
+"""Lark's tokenizer: what a checkpoint's ``tokenizer.json`` says."""
 
 from __future__ import annotations
 
 from mf_core.tokenization import FastTokenizer
 
 
-class LlamaTokenizer(FastTokenizer):
+class LarkTokenizer(FastTokenizer):
     """A tokenizer of a ``tokenizer.json``, which is complete: algorithm, vocabulary and special tokens."""

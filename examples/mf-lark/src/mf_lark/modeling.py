@@ -1,4 +1,4 @@
-"""Llama (Touvron et al., 2023, "LLaMA: Open and Efficient Foundation Language Models").
+"""Lark: a decoder of Llama's form (Touvron et al., 2023, "LLaMA: Open and Efficient Foundation Language Models").
 
 The decoder that ``mf_core.models`` builds by default: an RMS norm before each sublayer, rotary positions, groups of
 heads that share keys and values, a gated feed-forward layer.
@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from mf_core.models import DecoderForCausalLM
 
-from .config import LlamaConfig
+from .config import LarkConfig
 
 
-class LlamaForCausalLM(DecoderForCausalLM):
-    """Llama with its language-model head."""
+class LarkForCausalLM(DecoderForCausalLM):
+    """Lark with its language-model head."""
 
-    config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
+    config_class: ClassVar[type[LarkConfig]] = LarkConfig

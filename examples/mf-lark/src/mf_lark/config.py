@@ -1,4 +1,4 @@
-"""Llama's hyper-parameters."""
+"""Lark's hyper-parameters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mf_core.config import TokenId, TokenIds
 from mf_core.models import DecoderConfig
 
 
-class LlamaConfig(DecoderConfig):
-    """Configuration of Llama: the fields of :class:`mf_core.models.DecoderConfig`, with TinyLlama's sizes."""
+class LarkConfig(DecoderConfig):
+    """Configuration of Lark: the fields of :class:`mf_core.models.DecoderConfig`, with its sizes."""
 
-    model_type: ClassVar[str] = "llama"
+    model_type: ClassVar[str] = "lark"
 
     bos_token_id: TokenId = 1
     eos_token_id: TokenIds = 2
