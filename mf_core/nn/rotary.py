@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,20 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from .kernels import kernel
+
+#: Tables that layers in use share: those of 131,072 positions take 30 MB.
+_TABLES: weakref.WeakValueDictionary[tuple[object, ...], Tensor] = weakref.WeakValueDictionary()
+
+
+def _table(function: str, frequencies: tuple[tuple[float, ...], ...], length: int, scale: float) -> Tensor:
+    """Return cosines or sines of ``length`` positions for each group of frequencies, one group after the other."""
+    key = (function, frequencies, length, scale)
+    found = _TABLES.get(key)
+    if found is None:
+        angles = np.concatenate([np.arange(length)[:, None] * np.array(each)[None] for each in frequencies])
+        found = Tensor((getattr(np, function)(angles) * scale).astype(np.float32))
+        _TABLES[key] = found
+    return found
 
 
 class Rotary(nn.Cell):
@@ -37,13 +52,10 @@ class Rotary(nn.Cell):
             raise ValueError(f"width={width!r} is not even: pairs of elements are rotated")
         if frequencies is None:
             frequencies = theta ** -(np.arange(0, width, 2) / width)  # type: ignore[assignment]
-        tables = [np.arange(length)[:, None] * np.asarray(each, np.float64)[None]
-                  for each in (frequencies, long_frequencies) if each is not None]  # fmt: skip
-        angles = np.concatenate(tables)
         self.width = width
-        self.rotated, self.interleaved = 2 * angles.shape[1], interleaved
-        self.cos = Tensor((np.cos(angles) * scale).astype(np.float32))
-        self.sin = Tensor((np.sin(angles) * scale).astype(np.float32))
+        self.rotated, self.interleaved = 2 * len(frequencies), interleaved  # type: ignore[arg-type]
+        every = [tuple(map(float, each)) for each in (frequencies, long_frequencies) if each is not None]
+        self.cos, self.sin = (_table(function, tuple(every), length, scale) for function in ("cos", "sin"))
         self.kernel = kernel("rotary") if self.is_plain else None
 
     @property

@@ -56,3 +56,8 @@ def test_each_head_is_turned_alike_with_the_kernel_and_without():
 def test_a_head_that_is_no_pairs_is_refused():
     with pytest.raises(ValueError, match="width=3 is not even"):
         Rotary(3, 10)
+
+
+def test_layers_share_the_tables():
+    first, second, other = Rotary(8, 64), Rotary(8, 64), Rotary(8, 64, 500.0)
+    assert first.cos is second.cos and first.sin is second.sin and first.cos is not other.cos
