@@ -109,9 +109,9 @@ class DecodingChecks(ModelSubject):
         self.need_causal_lm()
         ids = self.ids(2, self.length)
         changed = ids.copy()
-        changed[:, 0] = (changed[:, 0] + 1) % int(self.model.config.vocab_size)
+        changed[:, -2] = (changed[:, -2] + 1) % int(self.model.config.vocab_size)  # a window may hide earlier ones
         apart = distance(self.logits(ids)[:, -1], self.logits(changed)[:, -1])
-        self.expect(apart > 1e-6, "changing the first token leaves the last one's logits as they are to the bit")
+        self.expect(apart > 1e-6, "changing a token leaves the next one's logits as they are to the bit")
 
     def test_decoding_gives_the_same_logits(self) -> None:
         """Generation goes by decode and the cache, training by construct; they are one model or two."""
