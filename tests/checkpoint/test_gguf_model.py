@@ -12,9 +12,7 @@ from mf_core.nn.kernels import kernel
 gguf = pytest.importorskip("gguf")
 
 from ..support.gguf_files import write_llama  # noqa: E402
-from ..support.llama_family import register  # noqa: E402
 
-register()
 IDS = np.array([[104, 101, 108, 108, 111, 32, 119, 111, 114, 108, 100, 33]], np.int32)
 
 

@@ -12,10 +12,7 @@ from mindspore import Tensor  # noqa: E402
 
 from mf_core import AutoModelForCausalLM  # noqa: E402
 
-from ..support.llama_family import register  # noqa: E402
-
 pytestmark = pytest.mark.parity
-register()
 
 SIZES = {
     "vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,

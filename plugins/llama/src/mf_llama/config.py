@@ -1,4 +1,4 @@
-"""Llama, Mistral, Mixtral and SmolLM3 on the foundation of decoders, for tests: registered, not installed."""
+"""The hyper-parameters of Llama, Mistral, Mixtral and SmolLM3."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from mf_core import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from mf_core.config import TokenId, TokenIds
-from mf_core.models import AttentionSpec, DecoderConfig, DecoderForCausalLM, ExpertsSpec
-from mf_core.tokenization import FastTokenizer
+from mf_core.models import AttentionSpec, DecoderConfig, ExpertsSpec
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -26,7 +24,7 @@ class LlamaConfig(DecoderConfig):
 
 
 class MistralConfig(LlamaConfig):
-    """Configuration of Mistral (Jiang et al., 2023): Llama with a sliding window in every layer, where there is one."""
+    """Configuration of Mistral (Jiang et al., 2023): Llama with a sliding window in every layer if there is one."""
 
     model_type: ClassVar[str] = "mistral"
 
@@ -69,8 +67,18 @@ class SmolLM3Config(LlamaConfig):
 
     model_type: ClassVar[str] = "smollm3"
 
+    vocab_size: Positive = 128256
+    num_layers: Positive = 36
+    num_heads: Positive = 16
     num_key_value_heads: Positive | None = 4
+    intermediate_size: Positive = 11008
+    seq_length: Positive = 65536
+    rope_theta: Annotated[float, Field(gt=0)] = 5000000.0
+    rms_norm_eps: Annotated[float, Field(gt=0)] = 1e-6
     tie_word_embeddings: bool = True
+    bos_token_id: TokenId = 128000
+    eos_token_id: TokenIds = 128012
+    pad_token_id: TokenId = 128004
     no_rope_layers: list[int] | None = None
     no_rope_layer_interval: Positive = 4
 
@@ -79,33 +87,3 @@ class SmolLM3Config(LlamaConfig):
         spec, given = super().attention_spec(layer), self.no_rope_layers
         rotates = bool(given[layer]) if given is not None else (layer + 1) % self.no_rope_layer_interval != 0
         return spec if rotates else replace(spec, rotary=None)
-
-
-class LlamaForCausalLM(DecoderForCausalLM):
-    config_class: ClassVar[type[LlamaConfig]] = LlamaConfig
-
-
-class MistralForCausalLM(DecoderForCausalLM):
-    config_class: ClassVar[type[MistralConfig]] = MistralConfig
-
-
-class MixtralForCausalLM(DecoderForCausalLM):
-    config_class: ClassVar[type[MixtralConfig]] = MixtralConfig
-    names: ClassVar[Mapping[str, str]] = {"feed_forward": "block_sparse_moe", "gate": "w1", "up": "w3", "down": "w2"}
-
-
-class SmolLM3ForCausalLM(DecoderForCausalLM):
-    config_class: ClassVar[type[SmolLM3Config]] = SmolLM3Config
-
-
-class AnyTokenizer(FastTokenizer):
-    """What a ``tokenizer.json`` says."""
-
-
-def register() -> None:
-    """Register the families for this process, in the place of plugins that have them."""
-    for model in (LlamaForCausalLM, MistralForCausalLM, MixtralForCausalLM, SmolLM3ForCausalLM):
-        AutoConfig.register(model.config_class.model_type, model.config_class, exist_ok=True)
-        AutoModel.register(model.config_class, model, exist_ok=True)
-        AutoModelForCausalLM.register(model.config_class, model, exist_ok=True)
-        AutoTokenizer.register(model.config_class, AnyTokenizer, exist_ok=True)
