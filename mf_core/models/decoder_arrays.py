@@ -96,7 +96,9 @@ class ArraysReader:
         before, after = ("attention_norm", "feed_forward_norm"), ("attention_output_norm", "feed_forward_output_norm")
         if cell.norms_sums:
             before, after = after, before
-        first, second, given, added = (self.norm(getattr(cell, role)) for role in (*before, *after))
+        # A role that the layer has not may have the name of another that it has.
+        norms = {role: self.norm(getattr(cell, role)) for role in cell.norm_roles}
+        first, second, given, added = (norms.get(role) for role in (*before, *after))
         rotary = attention.rotary
         return arrays.Layer(
             inputs=tuple(map(self.linear, inputs)), output=self.linear(attention.output),

@@ -46,7 +46,7 @@ class DecoderLayer(NamedParts):
 
     def __init__(self, spec: LayerSpec, length: int, names: Mapping[str, str], dtype: str) -> None:
         super().__init__(names)
-        norms = _NORMS[spec.norms]
+        self.norm_roles = norms = _NORMS[spec.norms]
         for role in ("attention_norm", "attention_output_norm"):
             if role in norms:
                 self.add_part(role, make_norm(spec.norm, spec.width, spec.param_dtype))
