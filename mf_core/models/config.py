@@ -145,12 +145,14 @@ class DecoderConfig(PretrainedConfig):
         """Return the declaration of a norm."""
         return NormSpec("rms", self.rms_norm_eps)
 
+    def rope_settings(self, layer: int) -> dict[str, Any]:
+        """Return the settings of a layer's rotary positions, by the names that ``config.json`` has for them."""
+        settings = {"rope_theta": self.rope_theta, **(self.rope_scaling or {})}
+        return {**settings, **(self.rope_parameters or {}).get(self.layer_type(layer), {})}
+
     def rotary_spec(self, layer: int) -> RotarySpec:
         """Return the declaration of a layer's rotary positions."""
-        settings: Mapping[str, Any] = {"rope_theta": self.rope_theta, **(self.rope_scaling or {})}
-        if self.rope_parameters is not None:
-            settings = {**settings, **self.rope_parameters.get(self.layer_type(layer), {})}
-        return rotary_spec(settings, self.rotary_width, self.seq_length)
+        return rotary_spec(self.rope_settings(layer), self.rotary_width, self.seq_length)
 
     def attention_spec(self, layer: int) -> AttentionSpec:
         """Return the declaration of a layer's attention."""

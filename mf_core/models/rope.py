@@ -120,10 +120,9 @@ def _longrope(
 ) -> RotarySpec:
     """Each frequency is divided by its own number, one for short texts and one for long ones."""
     original = int(settings.get("original_max_position_embeddings") or length)
-    factor = length / original if settings.get("original_max_position_embeddings") else settings.get("factor")
     attention = settings.get("attention_factor")
     if attention is None:
-        grown = float(factor or 1.0)
+        grown = float(settings.get("factor") or length / original)
         attention = 1.0 if grown <= 1 else math.sqrt(1 + math.log(grown) / math.log(original))
     short, long = (tuple(f / float(d) for f, d in zip(plain, settings[name], strict=True))
                    for name in ("short_factor", "long_factor"))  # fmt: skip
