@@ -19,6 +19,10 @@ SIZES = {
     "intermediate_size": 48, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": None,
     "pad_token_id": None, "initializer_range": 0.3,
 }  # fmt: skip
+MIXED = ["sliding_attention", "full_attention", "sliding_attention"]
+MULTIPLIERS = {
+    "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.2, "logits_scaling": 4.0,
+}  # fmt: skip
 LONG = {"short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [1.0, 3.0, 5.0, 7.0]}
 
 
@@ -57,7 +61,33 @@ CASES = {
     "glm": ("Glm", {"head_dim": 12}),
     "glm4": ("Glm4", {"head_dim": 8}),
     "glm4, tied, no biases": ("Glm4", {"head_dim": 20, "tie_word_embeddings": True, "attention_bias": False}),
+    "gemma2": ("Gemma2", {"head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 7}),
+    "gemma2, odd head, biases, no caps": (
+        "Gemma2", {"head_dim": 6, "attention_bias": True, "attn_logit_softcapping": None,
+                   "final_logit_softcapping": None, "tie_word_embeddings": False},
+    ),
+    "gemma3": ("Gemma3", {"head_dim": 12, "sliding_window": 4, "layer_types": MIXED}),
+    "gemma3, linear": (
+        "Gemma3", {"head_dim": 8, "sliding_window": 4, "layer_types": MIXED, "final_logit_softcapping": 5.0,
+                   "rope_parameters": {
+                       "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0},
+                       "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                   }},
+    ),
+    "phi3, window": ("Phi3", {"sliding_window": 5, "tie_word_embeddings": True}),
+    "phi3, longrope, part of a head": (
+        "Phi3", {"original_max_position_embeddings": 48,
+                 **rope("longrope", short_factor=[1.0, 1.5], long_factor=[1.0, 3.0], partial_rotary_factor=0.5)},
+    ),
+    "olmo2": ("Olmo2", {}),
+    "olmo2, biases, tied": ("Olmo2", {"attention_bias": True, "tie_word_embeddings": True}),
+    "granite": ("Granite", MULTIPLIERS),
+    "granite, tied, biases": (
+        "Granite", {**MULTIPLIERS, "tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True},
+    ),
 }  # fmt: skip
+#: Configurations that are not called as their models are.
+CONFIGS = {"Gemma3": "Gemma3TextConfig"}
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [20, 21], [30, 31, 32, 33, 34]]
 
 
@@ -66,7 +96,7 @@ def pair(request, tmp_path_factory):
     """Return transformers' model, ours from its directory, and the directory."""
     name, changes = CASES[request.param]
     torch.manual_seed(1)
-    config = getattr(transformers, f"{name}Config")(**{**SIZES, **changes})
+    config = getattr(transformers, CONFIGS.get(name, f"{name}Config"))(**{**SIZES, **changes})
     theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
     with torch.no_grad():
         for key, parameter in theirs.named_parameters():
