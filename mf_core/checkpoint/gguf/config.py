@@ -21,7 +21,8 @@ _KEYS: Final[Mapping[str, str]] = {
     "context_length": "max_position_embeddings", "attention.head_count": "num_attention_heads",
     "attention.head_count_kv": "num_key_value_heads", "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "attention.layer_norm_epsilon": "layer_norm_eps", "attention.key_length": "head_dim",
-    "rope.freq_base": "rope_theta", "attention.sliding_window": "sliding_window",
+    "rope.freq_base": "rope_theta", "rope.freq_base_swa": "rope_local_base_freq",
+    "attention.sliding_window": "sliding_window",
     "expert_count": "num_experts", "expert_used_count": "num_experts_per_tok",
     "expert_feed_forward_length": "moe_intermediate_size", "final_logit_softcapping": "final_logit_softcapping",
     "attn_logit_softcapping": "attn_logit_softcapping", "embedding_scale": "embedding_multiplier",
@@ -37,6 +38,9 @@ _OWN_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
         "feed_forward_length": "n_inner",
     },
 }  # fmt: skip
+#: Architecture -> layers of the model whose scores are divided by the root of ``hidden_size / heads``, not of a
+#: head's width: files do not say it, and llama.cpp tells by the layers too.
+_GEMMA_BY_WIDTH: Final[Mapping[str, int]] = {"gemma2": 46, "gemma3": 62}
 _TOKENS: Final = {
     "bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "padding_token_id": "pad_token_id",
 }  # fmt: skip
@@ -84,8 +88,22 @@ def config_of(header: GGUFHeader) -> dict[str, Any]:
     if len(set(ends)) > 1:
         config["eos_token_id"] = list(dict.fromkeys(ends))
     config["attention_bias"] = not header.tensors.keys().isdisjoint(("blk.0.attn_q.bias", "blk.0.attn_qkv.bias"))
+    _add_windows(header, config)
     _add_rope(header, config)
+    if architecture in _GEMMA_BY_WIDTH:
+        by_width = config["num_hidden_layers"] == _GEMMA_BY_WIDTH[architecture]
+        width = None if by_width else config.get("head_dim")
+        config["query_pre_attn_scalar"] = width or config["hidden_size"] // config["num_attention_heads"]
     return config
+
+
+def _add_windows(header: GGUFHeader, config: dict[str, Any]) -> None:
+    """Add which layers are windowed, if the file has it: for each layer, or every how many layers one is not."""
+    pattern = header.metadata.get(f"{header.architecture}.attention.sliding_window_pattern")
+    if isinstance(pattern, list):
+        config["layer_types"] = ["sliding_attention" if each else "full_attention" for each in pattern]
+    elif isinstance(pattern, int):
+        config["sliding_window_pattern"] = pattern
 
 
 def _add_rope(header: GGUFHeader, config: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ from .quantization import dequantize, library
 _EXPERT: Final = re.compile(r"(\.experts)\.(\d+)\.")
 #: Tensors that say how rotary positions are scaled: part of the configuration.
 _NOT_WEIGHTS: Final = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
+#: Architectures whose rows of queries and keys are in the order that pairs neighbours.
+_PAIRED: Final = ("llama", "granite", "smollm3")
 _SUFFIXES: Final = (".weight", ".bias")
 
 
@@ -113,7 +115,7 @@ def _change(
     architecture: str, name: str, config: Mapping[str, Any]
 ) -> tuple[Callable[[np.ndarray], np.ndarray] | None, bool]:
     """Return the function that restores the checkpoint's tensor, and whether it only permutes rows."""
-    if architecture == "llama" and re.search(r"\.attn_[qk]\.", name):
+    if architecture in _PAIRED and re.search(r"\.attn_[qk]\.", name):
         heads = config["num_attention_heads"]
         if ".attn_k." in name:
             heads = config.get("num_key_value_heads") or heads
