@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 from mf_core import AutoTokenizer  # noqa: E402
 from mf_core.errors import MFError  # noqa: E402
+from mf_core.tokenization.answers import answer_parser  # noqa: E402
 from mf_core.tokenization.tool_schema import function_schema  # noqa: E402
 
 pytestmark = pytest.mark.parity
@@ -202,3 +203,21 @@ def test_a_saved_template_is_read_by_the_other(tmp_path):
         assert AutoTokenizer.from_pretrained(tmp_path / "theirs").chat_template == template
     text = {"documents": [{"title": "t", "text": "x"}], "chat_template": "rag", "tokenize": False}
     assert ours.apply_chat_template(TALKS["one"], **text) == theirs.apply_chat_template(TALKS["one"], **text) == "x"
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gptoss"])
+def test_what_a_template_writes_of_an_answer_is_parsed_back(name, downloads):
+    tokenizer = AutoTokenizer.from_pretrained(fetched(name, downloads))
+    asked, tools = [{"role": "user", "content": "Add."}], [function_schema(add)]
+    answer = {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [CALL]}
+    options = {"tools": tools, "tokenize": False}
+    prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, **options)
+    written = tokenizer.apply_chat_template([*asked, answer], **options)
+    assert written.startswith(prompt)
+    parser = answer_parser(tokenizer, tokenizer.get_chat_template(), prompt, tools=True)
+    parser.push(written[len(prompt) :].partition("<|im_end|>")[0])
+    parser.finish()
+    (call,) = parser.message["tool_calls"]
+    assert call["function"] == CALL["function"]
+    assert parser.message["reasoning_content"] == "hm"
+    assert parser.message["content"] == ""
