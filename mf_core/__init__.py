@@ -102,7 +102,8 @@ class _PipelineModule(type(sys)):  # type: ignore[misc]
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module("mf_core.pipelines"), name)
+        module = "mf_core.tasks.text_generation" if name == "TextGenerationPipeline" else "mf_core.pipelines"
+        return getattr(importlib.import_module(module), name)
 
 
 sys.modules[f"{__name__}.pipeline"] = _PipelineModule(f"{__name__}.pipeline", _PipelineModule.__doc__)

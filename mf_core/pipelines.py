@@ -106,6 +106,10 @@ def pipeline(
     return cls(model_object, tokenizer_object, **used, **options)
 
 
+# `import mf_core.pipeline as p` gives the function: `p.pipeline` is what MindFormers' module of that name has.
+setattr(pipeline, "pipeline", pipeline)  # noqa: B010
+
+
 def _model(
     given: str | Path | PretrainedModel, head: str, revision: str | None, weight_dtype: WeightDtype | None
 ) -> tuple[PretrainedModel, Checkpoint | None]:

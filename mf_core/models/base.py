@@ -41,6 +41,7 @@ from ..parallel.plan import ParallelPlan  # noqa: E402
 from ..utils.callers import callers_level  # noqa: E402
 from ..utils.commit import replace_files  # noqa: E402
 from ..utils.files import CONFIG_FILE, write_json  # noqa: E402
+from .call_checks import check_call, explained  # noqa: E402
 from .model_info import ModelInfo  # noqa: E402
 from .weight_quantization import WeightQuantization, check_weight_dtype  # noqa: E402
 
@@ -123,8 +124,22 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``construct``; threads that call it at the same time wait for each other."""
+        check_call(self, args)
         with exclusive():
-            return super().__call__(*args, **kwargs)
+            try:
+                return super().__call__(*args, **kwargs)
+            except RuntimeError as error:
+                known = explained(self, error)
+                if known is None:
+                    raise
+                raise known from error
+
+    def to_float(self, dst_type: Any) -> Any:
+        """Refused: MindSpore's own way to another type would cast what layers and kernels choose themselves."""
+        raise UnsupportedError(
+            f"{type(self).__name__} is not cast by to_float({dst_type})", value=str(dst_type),
+            hint="model.set_compute_dtype('float16') changes the type of the products, param_init_type the weights'",
+        )
 
     def post_init(self) -> None:
         """Load the checkpoint that the configuration names, if it names one, and leave training mode."""

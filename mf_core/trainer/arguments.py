@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..boundary import public
 from ..errors import ArgumentError
 from ..optim.table import optimizer_names, optimizer_spec, schedule_names
+from ..utils.files import read_config_file
+from ..utils.paths import user_path
 from ..utils.settings import Settings
 
 Interval = Literal["no", "steps", "epoch"]
@@ -176,6 +180,24 @@ class TrainingArguments(Settings):
             raise ValueError(f"it is one of: {', '.join(schedule_names())}")
         return name
 
+    @classmethod
+    @public
+    def from_file(cls, path: str | Path) -> TrainingArguments:
+        """Read a ``.yaml`` or ``.json`` file of these fields.
+
+        Raises:
+            FileNotFoundError, IntegrityError: It is not there, or no mapping.
+            ArgumentError: A field is unknown or out of range, or the file is a run of MindFormers.
+        """
+        data = read_config_file(user_path(path))
+        foreign = [name for name in ("run_mode", "runner_config", "trainer") if name in data]
+        if foreign:
+            raise ArgumentError(
+                f"{path} describes a run of MindFormers, not TrainingArguments: it has {', '.join(foreign)}",
+                value=str(path), hint=f"`mf train --config {path}` reads it",
+            )  # fmt: skip
+        return cls(**data)
+
     @field_validator("eval_strategy", "save_strategy", mode="before")
     @classmethod
     def _off(cls, given: Any) -> Any:
@@ -184,9 +206,9 @@ class TrainingArguments(Settings):
     @field_validator("report_to", mode="before")
     @classmethod
     def _one_report(cls, given: Any) -> Any:
-        names = [given] if isinstance(given, str) else given
+        names = [given] if isinstance(given, (str, bool)) else given
         if isinstance(names, (list, tuple)):  # transformers' forms
-            names = [name for name in names if name != "none"]
+            names = [name for name in names if name not in ("none", "no", False)]
             return names[0] if len(names) == 1 else (None if not names else given)
         return given
 

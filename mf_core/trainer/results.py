@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backends.base import get_backend
 from ..errors import TrainingError
+from ..models.call_checks import explained
 from .arguments import TrainingArguments
 from .checkpoints.store import CheckpointStore
 from .loader import Group, Loader
@@ -170,7 +171,8 @@ class StepResults:
     def explained(self, error: BaseException, group: Group) -> BaseException:
         """Return the error that explains why a step failed; the weights may be anything."""
         self.intact = False
-        return out_of_memory(self._parts.recipe.model, self._args, group.batches, error) or error
+        model = self._parts.recipe.model
+        return out_of_memory(model, self._args, group.batches, error) or explained(model, error) or error
 
     def _not_finite(self, taken: _PendingResult, loss: float, norm: float) -> TrainingError:
         what = f"the loss of step {taken.number} is {loss}" if not np.isfinite(loss) else (

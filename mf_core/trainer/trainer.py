@@ -41,7 +41,7 @@ class Trainer:
     """Trains, evaluates and uses a model on a task that a plugin brings.
 
     Args:
-        args: Settings; None: all defaults.
+        args: Settings: an object, a mapping, or the path of a YAML or JSON file; None: all defaults.
         task: The task whose recipe (collation, loss, metrics) is used, such as ``"text_generation"``.
         model: A preset, directory or hub repository, whose weights are loaded; a model object; or a configuration as a
             mapping with ``model_type``, for random weights, which ``args.seed`` determines.
@@ -71,7 +71,7 @@ class Trainer:
     @public
     def __init__(
         self,
-        args: TrainingArguments | None = None,
+        args: TrainingArguments | Mapping[str, Any] | str | Path | None = None,
         task: str = "general",
         model: str | Path | PretrainedModel | Mapping[str, Any] | None = None,
         model_name: str | None = None,
@@ -88,6 +88,10 @@ class Trainer:
         compute_metrics: Metrics | None = None,
         save_config: bool = False,
     ) -> None:
+        if isinstance(args, (str, Path)):
+            args = TrainingArguments.from_file(args)
+        elif isinstance(args, Mapping):
+            args = TrainingArguments(**args)
         if args is not None and not isinstance(args, TrainingArguments):
             raise ArgumentTypeError(
                 f"args is a TrainingArguments, not {type(args).__name__}", value=args,

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mf_core import TrainingArguments
+from mf_core import Trainer, TrainingArguments
 from mf_core.errors import ArgumentError, IntegrityError
 
 CONTRACT = [
@@ -121,3 +121,16 @@ def test_schedules(kind, expected):
     args = TrainingArguments(learning_rate=2.0, warmup_steps=2, lr_scheduler_type=kind, lr_end=0.2)
     rate = schedule(args, 6)
     np.testing.assert_allclose([rate(step) / 2 for step in range(6)], expected, atol=1e-6)
+
+
+def test_files_of_arguments_and_of_mindformers_runs(tmp_path):
+    (tmp_path / "args.yaml").write_text("output_dir: there\neval_strategy: no\nreport_to: no\n")
+    args = TrainingArguments.from_file(tmp_path / "args.yaml")
+    assert (args.output_dir, args.eval_strategy, args.report_to) == ("there", "no", None)
+    assert Trainer(args=str(tmp_path / "args.yaml"), task="text_generation", model="gpt2_tiny").args == args
+    trainer = Trainer(args={"batch_size": 3}, task="text_generation", model="gpt2_tiny")
+    assert trainer.args.per_device_train_batch_size == 3
+    (tmp_path / "run.yaml").write_text("run_mode: train\nseed: 0\n")
+    with pytest.raises(ArgumentError, match="describes a run of MindFormers") as caught:
+        Trainer(args=tmp_path / "run.yaml", task="text_generation", model="gpt2_tiny")
+    assert "mf train --config" in caught.value.hint

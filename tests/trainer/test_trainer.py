@@ -239,8 +239,8 @@ def test_bad_lines_are_named(tmp_path, line, message):
 def test_trainer_refuses_what_it_does_not_know(tmp_path):
     with pytest.raises(NotRegisteredError, match="task 'general'"):
         Trainer(model=small_model())
-    with pytest.raises(ArgumentTypeError, match="args is a TrainingArguments, not dict"):
-        Trainer(args={}, task="text_generation", model=small_model())
+    with pytest.raises(ArgumentTypeError, match="args is a TrainingArguments, not list"):
+        Trainer(args=[], task="text_generation", model=small_model())
     with pytest.raises(ArgumentTypeError, match="not NoneType"):
         Trainer(task="text_generation")
     with pytest.raises(ArgumentError, match="pet_method='prefix' is not known"):
