@@ -1,4 +1,4 @@
-"""Device backends: choosing one, and the one place where MindSpore is imported and set up.
+"""Device backends: choosing one, and importing MindSpore.
 
 Nothing here touches a device until :func:`get_backend` is called. A backend that is asked for by name and not available
 is an error that says why; only where none is named is the available backend of the highest priority taken.

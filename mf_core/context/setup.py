@@ -127,7 +127,7 @@ def _set_up_device(config: ContextConfig, clustered: bool) -> Any:
 
 
 def _device_id(config: ContextConfig, backend: DeviceBackend, clustered: bool) -> int:
-    """Return the number of this process's device. In a cluster, the launcher places the processes."""
+    """Return the number of this process's device. In a cluster, the launcher assigns it."""
     if not clustered:
         return config.device_id
     text = os.environ.get("DEVICE_ID") or "0"

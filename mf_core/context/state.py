@@ -17,7 +17,7 @@ class ParallelSettings(ParallelContextConfig):
 
 @dataclass(frozen=True)
 class Context:
-    """This process's place.
+    """This process's rank, and the cluster that it is in.
 
     Attributes:
         rank_id: Its number among the processes, from 0.

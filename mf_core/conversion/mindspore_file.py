@@ -72,14 +72,14 @@ def read_mindspore_file(path: Path) -> dict[str, SourceTensor]:
     with path.open("rb") as file:
         size = _content_size(file, path)
         try:
-            for place, span in _values(file, size):
+            for offset, span in _values(file, size):
                 tag, dims, kind, content = _value(file, span)
                 if content.end > size:
                     raise Damaged(size, f"the tensor {tag!r} is cut off: it goes on to byte {content.end}")
                 if tag not in found:
                     found[tag] = _Entry(tag, dims, kind, [])
                 elif tag != last:
-                    raise Damaged(place, f"there is a second tensor {tag!r}")
+                    raise Damaged(offset, f"there is a second tensor {tag!r}")
                 found[tag].spans.append(content)
                 last = tag
         except Damaged as fault:
@@ -114,15 +114,15 @@ def _content_size(file: BinaryIO, path: Path) -> int:
 
 def _values(file: BinaryIO, size: int) -> Iterator[tuple[int, Span]]:
     """Yield where each value of a file begins and where its message is; the last one's may end past the file."""
-    place = 0
-    while place < size:
-        file.seek(place)
+    offset = 0
+    while offset < size:
+        file.seek(offset)
         if file.read(1) != b"\n":
-            raise Damaged(place, "there is no tensor")
+            raise Damaged(offset, "there is no tensor")
         length = varint(file)
         span = Span(file.tell(), length)
-        yield place, span
-        place = span.end
+        yield offset, span
+        offset = span.end
 
 
 def _value(file: BinaryIO, span: Span) -> tuple[str, tuple[int, ...], str, Span]:
@@ -175,16 +175,16 @@ class _Entry:
         if stored is None:
             raise UnsupportedError(f"{self.name!r} in {path} is {self.kind}, which is not read", value=self.name)
         array = np.empty(self.shape, stored)
-        buffer, place = array.reshape(-1).view(np.uint8).data, 0
+        buffer, offset = array.reshape(-1).view(np.uint8).data, 0
         with path.open("rb", buffering=0) as file:
             for span in self.spans:
                 file.seek(span.start)
-                end = place + span.length
-                while place < end:
-                    read = file.readinto(buffer[place:end])
+                end = offset + span.length
+                while offset < end:
+                    read = file.readinto(buffer[offset:end])
                     if not read:
                         raise IntegrityError(f"{path} became shorter while it was read", value=str(path))
-                    place += read
+                    offset += read
         if self.kind == "BFloat16":
             wide = array.astype(np.uint32)
             wide <<= 16

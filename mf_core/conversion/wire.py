@@ -11,10 +11,10 @@ from typing import BinaryIO, NamedTuple
 
 
 class Damaged(Exception):
-    """The bytes are not a message: ``place`` is the file offset, ``why`` the reason."""
+    """The bytes are not a message: ``offset`` is the file offset, ``why`` the reason."""
 
-    def __init__(self, place: int, why: str) -> None:
-        super().__init__(f"at byte {place}: {why}")
+    def __init__(self, offset: int, why: str) -> None:
+        super().__init__(f"at byte {offset}: {why}")
 
 
 class Span(NamedTuple):
@@ -37,28 +37,28 @@ def fields(file: BinaryIO, span: Span) -> Iterator[tuple[int, int | Span]]:
     Raises:
         Damaged: A field is of no known kind or runs past the message's end.
     """
-    place = span.start
-    while place < span.end:
-        file.seek(place)
+    offset = span.start
+    while offset < span.end:
+        file.seek(offset)
         key = varint(file)
         number, kind = key >> 3, key & 7
         value: int | Span
         if kind == 0:
             value = varint(file)
-            place = file.tell()
+            offset = file.tell()
         elif kind == 2:
             length = varint(file)
             if length < 0:
-                raise Damaged(place, "a field of negative length")
+                raise Damaged(offset, "a field of negative length")
             value = Span(file.tell(), length)
-            place = value.end
+            offset = value.end
         elif kind in (1, 5):
             value = Span(file.tell(), 8 if kind == 1 else 4)
-            place = value.end
+            offset = value.end
         else:
-            raise Damaged(place, f"a field of the unknown kind {kind}")
-        if place > span.end:
-            raise Damaged(span.end, f"a field of {place - span.end} bytes more is cut off")
+            raise Damaged(offset, f"a field of the unknown kind {kind}")
+        if offset > span.end:
+            raise Damaged(span.end, f"a field of {offset - span.end} bytes more is cut off")
         yield number, value
 
 

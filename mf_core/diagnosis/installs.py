@@ -66,7 +66,7 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
 
 def _folders() -> Iterator[Finding]:
     """Look at the metadata folders on the path: leftovers, doubles, and entry points in a group that nothing reads."""
-    places: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    copies_of: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for dist in installed():
         with suppress(OSError, ValueError):
             entry_points = dist.read_text("entry_points.txt") or ""
@@ -79,10 +79,10 @@ def _folders() -> Iterator[Finding]:
             elif name and groups:
                 yield from _misnamed(printable(name), groups)
                 if any(group.startswith("mf_core.v") for group in groups):
-                    places[normalize(name)].append((printable(version), _parent(dist)))
-    for name, copies in places.items():
-        if len({place for _, place in copies}) > 1:
-            listed = ", ".join(f"{version} in {place}" for version, place in copies)
+                    copies_of[normalize(name)].append((printable(version), _parent(dist)))
+    for name, copies in copies_of.items():
+        if len({folder for _, folder in copies}) > 1:
+            listed = ", ".join(f"{version} in {folder}" for version, folder in copies)
             yield Finding("warning", name, f"it is installed more than once: {listed}; the first counts",
                           f"pip uninstall {name}, more than once", "install-double")  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 MindSpore's own dropout keeps a hidden state in its kernel, which can be neither read nor set. Here the draws come from
 a key of two numbers that the training loop sets before each step (:func:`set_random_key`), from the layer's number in
-the model, and from the element's place.
+the model, and from the element's position.
 """
 
 from __future__ import annotations

@@ -58,13 +58,13 @@ where one is said, that works in compiled graphs and outside:
     fp32. Differentiable in query, key and value. A query from which everything is hidden may see anything finite.
 
 ``cached_attention(query, key, value, bias, slots, keys, values, scale) -> Tensor``
-    A pass of decoding. Puts ``key`` and ``value``, ``(B, T, G * D)``, into the places ``slots``, ``(B * G * T,)``
+    A pass of decoding. Puts ``key`` and ``value``, ``(B, T, G * D)``, into the slots ``slots``, ``(B * G * T,)``
     int32, of the parameters ``keys`` and ``values``, ``(B * G * C, D)``, in place, and returns ``softmax(query @ keys.T
     * scale + bias) @ values`` for each of the heads in ``query``, ``(B, S, H * D)``, in its shape. G divides H.
     ``bias`` is ``(B, 1, S, C)``, as above; ``scale`` is a number. All fp32 but the slots.
 
 ``write_cache(cache, slots, new) -> Tensor``
-    Puts ``new``, ``(N, D)``, into the places ``slots``, ``(N,)`` int32, of the parameter ``cache``, ``(P, D)``, in
+    Puts ``new``, ``(N, D)``, into the slots ``slots``, ``(N,)`` int32, of the parameter ``cache``, ``(P, D)``, in
     place, and returns all of it. All fp32 but the slots.
 
 ``linear(x, weight, bias) -> Tensor``

@@ -217,9 +217,9 @@ class Embedding(nn.Cell):
         else:
             # Places count from 1: `ids - 0` would be simplified away in the first process alone, and processes with
             # different graphs take their messages in different orders.
-            places = ids - (self.start - 1)
-            here = ops.logical_and(places >= 1, places <= self.weight.shape[0])
-            rows = self.look_up(self.weight, ops.select(here, places, ops.ones_like(places)) - 1, 0)
+            indices = ids - (self.start - 1)
+            here = ops.logical_and(indices >= 1, indices <= self.weight.shape[0])
+            rows = self.look_up(self.weight, ops.select(here, indices, ops.ones_like(indices)) - 1, 0)
             rows = rows * ops.broadcast_to(ops.cast(here, rows.dtype).expand_dims(-1), rows.shape)
         rows = ops.cast(rows, self.dtype)
         return rows if self.leave is None else self.leave(rows)

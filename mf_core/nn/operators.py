@@ -16,8 +16,8 @@ word             the axis is
 ``-``            whole on each device
 ``rows``         the examples of a batch
 ``mask``         the same, where each example has its own mask; else one mask for all of them
-``positions``    the places of a text, between the layers whose weights are split
-``tokens``       examples and places in one
+``positions``    the positions of a text, between the layers whose weights are split
+``tokens``       examples and positions in one
 ``all``          the same, where nothing else is split: over all devices
 ``summed``       the same, after a sum over the devices that share a layer's weights
 ``heads``        attention heads

@@ -166,7 +166,7 @@ class SplitCrossEntropy(nn.Cell):
 
         Args:
             logits: ``(N, V / n)`` fp32: this process's part of the vocabulary.
-            labels: ``(N,)`` int32, places in the whole vocabulary.
+            labels: ``(N,)`` int32, ids of the whole vocabulary.
         """
         losses, _ = self.both(logits, labels)
         return losses
@@ -183,9 +183,9 @@ class _SplitCrossEntropy(_Edge):
         powers = ops.exp(shifted)
         # From 1, and back by way of fp32: subtracting 0 would be simplified away in the first process alone, and
         # processes with different graphs take their messages in different orders.
-        places = ops.cast(labels - (self.group.index * count - 1), ms.float32)
-        places = ops.cast(places - 1.0, ms.int32)
-        own = ops.one_hot(places, count, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
+        indices = ops.cast(labels - (self.group.index * count - 1), ms.float32)
+        indices = ops.cast(indices - 1.0, ms.int32)
+        own = ops.one_hot(indices, count, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         sums = self.group.all_reduce(ops.stack((powers.sum(-1), (shifted * own).sum(-1))))
         losses = ops.log(sums[0]) - sums[1]
         return losses, powers / ops.broadcast_to(sums[0].reshape((-1, 1)), powers.shape) - own

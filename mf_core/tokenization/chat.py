@@ -201,23 +201,23 @@ def _conversations(given: Any) -> tuple[bool, list[list[dict[str, Any]]]]:
             raise ArgumentTypeError(f"conversation {number} is no list: {shown(messages)}", value=messages)
         if not messages:
             raise ArgumentError("a conversation needs at least one message", value=given)
-        conversations.append([_message(message, place) for place, message in enumerate(messages)])
+        conversations.append([_message(message, number) for number, message in enumerate(messages)])
     return batched, conversations
 
 
-def _message(given: Any, place: int) -> dict[str, Any]:
+def _message(given: Any, number: int) -> dict[str, Any]:
     message = _plain(given)
     if not isinstance(message, dict):
         raise ArgumentTypeError(
-            f"message {place} is a {type(given).__name__}, not a dict", value=given,
+            f"message {number} is a {type(given).__name__}, not a dict", value=given,
             hint="{'role': 'user', 'content': 'Hello!'}",
         )
     message = {name: value for name, value in message.items() if value is not None}
     if not isinstance(message.get("role"), str):
-        raise ArgumentError(f"message {place} has no role: {shown(message)}", value=given, hint="'role': 'user'")
+        raise ArgumentError(f"message {number} has no role: {shown(message)}", value=given, hint="'role': 'user'")
     if not isinstance(message.get("content", ""), (str, list, tuple, dict)):
         raise ArgumentTypeError(
-            f"the content of message {place} is a {type(message['content']).__name__}", value=message["content"],
+            f"the content of message {number} is a {type(message['content']).__name__}", value=message["content"],
             why="it is text, or a list of parts",
         )
     thought = next((message[name] for name in _REASONING if name in message), None)
@@ -296,10 +296,10 @@ def _mark_end(messages: list[dict[str, Any]], which: bool | str, template: str) 
 
 
 def _cut_at_mark(text: str, continued: str) -> str:
-    place = text.rfind(_MARK.strip())
-    if place < 0 or continued.strip() not in text:
+    mark = text.rfind(_MARK.strip())
+    if mark < 0 or continued.strip() not in text:
         raise ArgumentError(
             "the last message cannot be continued", value=continued,
             why="the chat template leaves it out, or changes it",
         )
-    return text[:place] if text.startswith(_MARK, place) else text[:place].rstrip()
+    return text[:mark] if text.startswith(_MARK, mark) else text[:mark].rstrip()

@@ -26,7 +26,7 @@ class TrainingArguments(Settings):
     """Settings of a training run.
 
     Attributes:
-        output_dir: Where checkpoints, metrics and the trained model are written; the only place that is written to.
+        output_dir: Where checkpoints, metrics and the trained model are written; no other folder is written to.
         overwrite_output_dir: Begin a new run in an ``output_dir`` that holds another run's model or checkpoints, which
             is an error otherwise. Files of the new run replace those of the same names.
         use_parallel: Train on several devices; the context must have been set up for them (``init_context``).

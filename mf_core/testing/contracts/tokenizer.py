@@ -169,8 +169,8 @@ class TokenizerContract(PluginContract):
             self.expect(not bad, f"the offsets {bad[:1]} are not in {text!r}, of {len(text)} characters")
             starts = [start for start, _ in spans]
             self.expect(starts == sorted(starts), f"the offsets of {text!r} go back: {spans}")
-            covered = {place for start, end in spans for place in range(start, end)}
-            lost = [text[place] for place in range(len(text)) if place not in covered and not text[place].isspace()]
+            covered = {position for start, end in spans for position in range(start, end)}
+            lost = [c for at, c in enumerate(text) if at not in covered and not c.isspace()]
             self.expect(not lost, f"no offset of {text!r} holds {lost[0] if lost else ''!r}: {spans}")
 
     def test_odd_texts_do_no_harm(self) -> None:

@@ -73,7 +73,7 @@ class ShardingChecks(ModelSubject):
         for vocabulary in (False, True) if all(count % 2 == 0 for count in entries) else (False,):
             layout = Layout(tensor=2, pipeline=pipeline)
             try:
-                where = check_fit(
+                specs = check_fit(
                     self.model_class.__name__, plan, self._shapes, layout, self.model.config, vocabulary=vocabulary
                 )
             except MFError as error:
@@ -81,11 +81,11 @@ class ShardingChecks(ModelSubject):
                     f"{error.what}", "every parameter outside the layers is of a cell in first or last; "
                     "a fused weight is a multiple of how many weights it holds",
                 )  # fmt: skip
-            for name, place in where.items():
-                if place.split is not None:
-                    whole = np.arange(np.prod(place.shape)).reshape(place.shape)
-                    pieces = [place.split.shard(whole, index, 2) for index in range(2)]
-                    same = np.array_equal(place.split.join(pieces), whole)
+            for name, spec in specs.items():
+                if spec.split is not None:
+                    whole = np.arange(np.prod(spec.shape)).reshape(spec.shape)
+                    pieces = [spec.split.shard(whole, index, 2) for index in range(2)]
+                    same = np.array_equal(spec.split.join(pieces), whole)
                     self.expect(same, f"the pieces of {name}, put together, are not the whole")
 
     def test_plan_splits_what_it_can(self) -> None:

@@ -70,10 +70,10 @@ class GradReducer:
         self.loss_share, self.target_share = float(self.layout.tensor_rank == 0), float(last)
 
     @staticmethod
-    def _buckets(places: Sequence[int], config: object) -> tuple[tuple[int, ...], ...]:
+    def _buckets(indices: Sequence[int], config: object) -> tuple[tuple[int, ...], ...]:
         """Return the weights' numbers in as many groups as ``gradient_aggregation_group`` says."""
-        count = min(int(getattr(config, "gradient_aggregation_group", 1)), len(places))
-        return tuple(tuple(int(n) for n in part) for part in np.array_split(places, count)) if count else ()
+        count = min(int(getattr(config, "gradient_aggregation_group", 1)), len(indices))
+        return tuple(tuple(int(n) for n in part) for part in np.array_split(indices, count)) if count else ()
 
     def _part(self, weight: Parameter, i: int) -> Parameter:
         flat = np.zeros(self.each[i] * self.copies.size, np.float32)
