@@ -117,7 +117,7 @@ def test_mangled(known, name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_many(number, tmp_path):
-    """Each seed in a process of its own: 7,500 files."""
+    """Each seed in a separate process: 7,500 files."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "edited or mangled", __file__]
     environment = {**os.environ, "MF_TEST_FILE_DRAWS": "300", "MF_TEST_SEED": str(number)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

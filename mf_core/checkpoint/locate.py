@@ -212,3 +212,13 @@ def _open(location: str, **options: Any) -> Source:
     from ..hub import open_source  # only when a checkpoint is opened: listings need none
 
     return open_source(location, **options)
+
+
+def require_weights(checkpoint: Checkpoint) -> Source:
+    """Return where a checkpoint's weights are; raise FileMissingError if it has none."""
+    if checkpoint.weights is None:
+        raise FileMissingError(
+            f"{checkpoint.name!r} has no weights", value=checkpoint.name, why=checkpoint.note or None,
+            hint="name a checkpoint that has, or build a model with random weights by from_config(config)",
+        )
+    return checkpoint.weights

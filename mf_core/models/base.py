@@ -18,14 +18,13 @@ from mindspore import Tensor, ms_memory_recycle, nn  # noqa: E402
 
 from ..checkpoint.gguf.load import load_gguf, tensor_shapes  # noqa: E402
 from ..checkpoint.gguf.source import GGUFSource  # noqa: E402
-from ..checkpoint.locate import Checkpoint, locate  # noqa: E402
+from ..checkpoint.locate import Checkpoint, locate, require_weights  # noqa: E402
 from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.verify import verify_checkpoint  # noqa: E402
 from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
 from ..errors import (  # noqa: E402
     ArgumentTypeError,
     ConfigError,
-    FileMissingError,
     OutOfMemoryError,
     UnsupportedError,
     WeightsError,
@@ -181,7 +180,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
                 value=checkpoint.name, hint="use AutoModel, which picks the class",
             )
         config = cls.config_class.from_dict(checkpoint.config, **overrides)
-        source = _check_weights(checkpoint)  # first: the model may be too large to be made for nothing
+        source = require_weights(checkpoint)  # first: the model may be too large to be made for nothing
         if cls._ties_another_head(config, source):
             config = config.replace(tie_word_embeddings=False)  # the weights are there to be used
         budget = Budget.of(tensor_shapes(source), source.location)
@@ -236,7 +235,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
                 f"a model with weights stored in {self.weight_dtype} takes no others", value=self.weight_dtype,
                 hint="from_pretrained(…, weight_dtype=…) makes a model of a checkpoint",
             )
-        source = _check_weights(checkpoint)
+        source = require_weights(checkpoint)
         if isinstance(source, GGUFSource):
             raise UnsupportedError(
                 f"the GGUF file {checkpoint.name!r} is not loaded into a model that is there", value=checkpoint.name,
@@ -413,13 +412,3 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             if isinstance(cell, (Linear, Embedding, WeightOnlyLinear, WeightOnlyEmbedding)):
                 cell.compute_in(self.compute_dtype)
         ms_memory_recycle()  # graphs that were compiled before would keep the old type
-
-
-def _check_weights(checkpoint: Checkpoint) -> Source:
-    """Return where a checkpoint's weights are; raise FileMissingError where there are none."""
-    if checkpoint.weights is None:
-        raise FileMissingError(
-            f"{checkpoint.name!r} has no weights", value=checkpoint.name, why=checkpoint.note or None,
-            hint="name a checkpoint that has, or build a model with random weights by from_config(config)",
-        )
-    return checkpoint.weights

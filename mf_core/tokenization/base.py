@@ -24,10 +24,8 @@ from .decoding import Decoding
 from .files import (
     NO_LIMIT,
     SPECIAL_TOKENS,
-    TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILES,
     TokenizerFiles,
-    read_json,
     read_tokenizer_files,
     write_chat_templates,
     write_tokenizer_files,
@@ -393,13 +391,3 @@ class PretrainedTokenizer(Decoding, ChatTemplates, ABC):
         if limit < special:
             raise ArgumentError(f"max_length={limit} leaves no room for the special tokens", value=limit)
         return limit - special
-
-
-def read_class_name(source: Source, kind: str) -> str | None:
-    """Return the class that a checkpoint's own tokenizer or processor file names, or None."""
-    file, key = {
-        "tokenizer": (TOKENIZER_CONFIG_FILE, "tokenizer_class"),
-        "processor": ("preprocessor_config.json", "processor_class"),
-    }[kind]
-    name = read_json(source, file).get(key)
-    return name.removesuffix("Fast") if isinstance(name, str) else None

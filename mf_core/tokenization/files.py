@@ -233,3 +233,13 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{path} is no text in UTF-8", value=str(path), why=str(error)) from error
+
+
+def read_class_name(source: Source, kind: str) -> str | None:
+    """Return the class that a checkpoint's own tokenizer or processor file names, or None."""
+    file, key = {
+        "tokenizer": (TOKENIZER_CONFIG_FILE, "tokenizer_class"),
+        "processor": ("preprocessor_config.json", "processor_class"),
+    }[kind]
+    name = read_json(source, file).get(key)
+    return name.removesuffix("Fast") if isinstance(name, str) else None

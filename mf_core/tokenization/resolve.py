@@ -7,8 +7,9 @@ from typing import Any
 from ..checkpoint.locate import Checkpoint
 from ..errors import FileMissingError, IntegrityError, NotInstalledError, NotRegisteredError
 from ..plugins.registry import RUNTIME, RegistryEntry, registry
-from .base import PretrainedTokenizer, read_class_name
+from .base import PretrainedTokenizer
 from .fast import TOKENIZER_FILE, FastTokenizer
+from .files import read_class_name
 
 
 def tokenizer_of(checkpoint: Checkpoint, **options: Any) -> PretrainedTokenizer:
