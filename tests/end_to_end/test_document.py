@@ -74,8 +74,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MF_MODELS", str(tmp_path / "mirror"))
     set_seed(0)
-    small = {"hidden_size": 16, "num_layers": 2, "num_heads": 2}
-    gpt2 = AutoModel.from_config(GPT2Config(**small, **OFF))
+    small = {"hidden_size": 16, "num_layers": 1, "num_heads": 2}
+    gpt2 = AutoModel.from_config(GPT2Config(**small, **OFF, seq_length=256))
     gpt2.save_pretrained(tmp_path / "mirror" / "gpt2")
     pangu = AutoModel.from_config(PanguAlphaConfig(**small, ffn_hidden_size=64, vocab_size=100, seq_length=1024))
     pangu.save_pretrained(tmp_path / "mirror" / "pangualpha_2_6b")
@@ -136,11 +136,11 @@ def test_mindrecord_files_as_mindformers_scripts_write_them(home):
         (home / name).mkdir()
         writer = FileWriter(str(home / name / "wiki.mindrecord"), shard_num=1)
         writer.add_schema({"input_ids": {"type": "int32", "shape": [-1]}}, "as preprocessing scripts do")
-        writer.write_raw_data([{"input_ids": row} for row in counting_rows(16, 1025)])
+        writer.write_raw_data([{"input_ids": row} for row in counting_rows(16, 257)])
         writer.commit()
     trainer = script(ARGUMENTS, BY_NAME)["text_generation"]
     before = weights_of(trainer.model)
-    assert short(trainer).tokens == 2 * 2 * 1024
-    assert trainer.evaluate()["tokens"] == 16 * 1024
+    assert short(trainer).tokens == 2 * 2 * 256
+    assert trainer.evaluate()["tokens"] == 16 * 256
     with pytest.raises(AssertionError):
         assert_equal_weights(before, weights_of(trainer.model))
