@@ -17,9 +17,9 @@ from typing import Any
 from ..errors import MFError, printable
 from ..utils.console import say
 from ..utils.deprecation import MFDeprecationWarning
-from . import chat, ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, train, wording
+from . import chat, ckpt, convert, data, doctor, env, generate, launch, listing, plan, report, run, train, wording
 
-COMMANDS = (generate, chat, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
+COMMANDS = (generate, chat, run, train, launch, plan, report, data, convert, ckpt, listing, doctor, env)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -206,3 +206,20 @@ def test_entities_count_as_a_whole():
     }  # fmt: skip
     scores = entity_scores([["B-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "B-LOC"]])
     assert scores == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+
+
+def test_command_runs_a_task(task, body, tmp_path, capsys):
+    from mf_core.cli import main
+
+    model = task("text_classification").model
+    model.save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text((body / "vocab.txt").read_text())
+    common = ["run", "text-classification", "the sun", '{"text": "ann", "text_pair": "bob"}', "--model", str(tmp_path)]
+    assert main([*common, "--json", "--option", "top_k=2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [len(result) for result in found] == [2, 2]
+    assert found[0][0]["score"] == pytest.approx(task("text_classification")("the sun")[0][0]["score"], abs=1e-5)
+    assert main(common) == 0
+    assert "label=LABEL_" in capsys.readouterr().out
+    assert main([*common, "--option", "topk=2"]) == 2
+    assert "topk" in capsys.readouterr().err

@@ -95,6 +95,8 @@ def test_ten_steps(saved, task, tmp_path):
     args = TrainingArguments(
         output_dir=str(tmp_path), max_steps=10, batch_size=2, learning_rate=1e-3, logging_steps=1, save_strategy="no",
         seed=1, weight_decay=0.0, lr_scheduler_type="constant", max_grad_norm=1e9, adam_epsilon=1e-8,
+        # Without padding, whose embedding torch does not train and whose scores are part of answers' losses.
+        max_seq_length=10 if task == "question_answering" else None,
     )  # fmt: skip
     trainer = Trainer(args, task, model=str(folder), train_dataset=data)
     examples = trainer.recipe.examples(data)
