@@ -38,7 +38,7 @@ class DecodeStep(nn.Cell):
         self.batch, self.heads, self.capacity = batch, heads, capacity
         dtype = ms_dtype(model.activation_dtype)
 
-        def caches(kind: str) -> ParameterTuple:
+        def caches(kind: str, size: int) -> ParameterTuple:
             return ParameterTuple([
                 Parameter(ms.ops.zeros((batch * heads * capacity, size), dtype), name=f"cache.{kind}.{layer}",
                           requires_grad=False)
@@ -46,7 +46,7 @@ class DecodeStep(nn.Cell):
             ])  # fmt: skip
 
         self.layers = layers
-        self.keys, self.values = caches("key"), caches("value")
+        self.keys, self.values = caches("key", size), caches("value", model.cache_value_width)
         self.set_train(False)
 
     @ms.jit

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from .feed_forward import FeedForward as FeedForward
     from .gpt_config import GPTConfig as GPTConfig
     from .labels import LabelledConfig as LabelledConfig
+    from .latent_attention import LatentAttention as LatentAttention
     from .layer_spec import AttentionSpec as AttentionSpec
     from .layer_spec import DecoderSpec as DecoderSpec
     from .layer_spec import EncoderSpec as EncoderSpec
     from .layer_spec import ExpertsSpec as ExpertsSpec
     from .layer_spec import FeedForwardSpec as FeedForwardSpec
+    from .layer_spec import LatentSpec as LatentSpec
     from .layer_spec import LayerSpec as LayerSpec
     from .layer_spec import NormSpec as NormSpec
     from .layer_spec import RotarySpec as RotarySpec
@@ -63,6 +65,8 @@ _MODULES = {
     "FeedForwardSpec": "layer_spec",
     "GPTConfig": "gpt_config",
     "LabelledConfig": "labels",
+    "LatentAttention": "latent_attention",
+    "LatentSpec": "layer_spec",
     "LayerSpec": "layer_spec",
     "MixtureOfExperts": "experts",
     "NormSpec": "layer_spec",

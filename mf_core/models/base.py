@@ -388,6 +388,11 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         return None
 
     @property
+    def cache_value_width(self) -> int:
+        """Width of what the cache has in place of a value; the head width, unless a model caches something else."""
+        return self.cache_shape[2]
+
+    @property
     def blocks(self) -> Sequence[nn.Cell]:
         """The repeated layers, in order: the units of recomputation and of pipeline stages; empty where unknown."""
         return ()

@@ -195,8 +195,7 @@ class DecoderForCausalLM(PretrainedModel):
         self.logit_multiplier, self.logit_soft_cap = spec.logit_multiplier, spec.logit_soft_cap
         self.auxiliary_loss, self.has_auxiliary_loss = spec.auxiliary_loss, self.decoder.has_experts
         self.causal_bias = CausalBias()
-        attention = spec.layers[0].attention
-        self.cache_sizes = (len(spec.layers), attention.key_value_heads, attention.head_dim)
+        self.layer_cache = spec.layers[0].attention.cache_shape
         self.post_init()
 
     @classmethod
@@ -304,14 +303,17 @@ class DecoderForCausalLM(PretrainedModel):
     @property
     def cache_shape(self) -> tuple[int, int, int]:
         """Layers, key-value heads and head width of the cache."""
-        return self.cache_sizes
+        return len(self.blocks), self.layer_cache[0], self.layer_cache[1]
+
+    @property
+    def cache_value_width(self) -> int:
+        """See the base class."""
+        return self.layer_cache[2]
 
     @property
     def lora_targets(self) -> tuple[str, ...]:  # type: ignore[override]  # a class attribute where it is fixed
         """Names of the linear layers that get LoRA adapters unless said otherwise: those of queries and values."""
-        names = self.role_names
-        fused = self.blocks[0].attention.fused
-        return (names["query"], names["value"]) if fused is None else (names["query_key_value"],)
+        return tuple(self.role_names[role] for role in self.blocks[0].attention.adapted)
 
     @property
     def parallel_plan(self) -> ParallelPlan:  # type: ignore[override]  # a class attribute where it is written down

@@ -149,10 +149,13 @@ class ArraysReader:
         weight = self.array(router.weight)
         kind: arrays.MatrixKind = "f32" if router.outputs_first else "inputs_first"
         inner = weight.shape[1] if router.outputs_first else weight.shape[0]
-        shared, gate = cell.shared_expert, cell.shared_expert_gate
+        shared, gate, correction = cell.shared_expert, cell.shared_expert_gate, router.e_score_correction_bias
         return arrays.Experts(
             arrays.Matrix(weight, kind, inner, router.experts), tuple(map(self.feed, cell.experts)),
-            router.chosen, normalized=router.normalize, shared=None if shared is None else self.feed(shared),
+            router.chosen, normalized=router.normalize, sigmoid=router.sigmoid,
+            correction=None if correction is None else self.array(correction), groups=router.groups,
+            chosen_groups=router.chosen_groups, scale=router.scale,
+            shared=None if shared is None else self.feed(shared),
             shared_gate=None if gate is None else self.linear(gate),
         )  # fmt: skip
 

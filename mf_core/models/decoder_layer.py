@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 from ..nn import LayerCache, Linear, Operators
 from .experts import MixtureOfExperts, Router
 from .feed_forward import FeedForward
+from .latent_attention import LatentAttention
 from .layer_spec import LayerSpec
 from .parts import NamedParts, Part, make_norm
 from .self_attention import SelfAttention
@@ -64,7 +65,8 @@ class DecoderLayer(NamedParts):
 
     def make_attention(self, spec: LayerSpec, length: int, dtype: str) -> nn.Cell:
         """Return the layer's attention; for subclasses whose attention is of another kind."""
-        return SelfAttention(spec, length, self.names, dtype)
+        kind = SelfAttention if spec.attention.latent is None else LatentAttention
+        return kind(spec, length, self.names, dtype)
 
     def add_feed_forward_part(self, spec: LayerSpec, dtype: str) -> None:
         """Add the feed-forward part under its name."""
@@ -77,7 +79,9 @@ class DecoderLayer(NamedParts):
             return FeedForward(spec, self.names, dtype)
         router = Router(
             spec.width, experts.count, experts.chosen, std=spec.std, param_dtype=spec.param_dtype,
-            normalize=experts.normalize, outputs_first=experts.outputs_first,
+            normalize=experts.normalize, outputs_first=experts.outputs_first, sigmoid=experts.sigmoid,
+            correction=experts.correction, groups=experts.groups, chosen_groups=experts.chosen_groups,
+            scale=experts.scale,
         )  # fmt: skip
         shared = None if experts.shared is None else FeedForward(spec, self.names, dtype, experts.shared)
         gate = Linear(

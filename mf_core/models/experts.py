@@ -35,6 +35,7 @@ class Router(nn.Cell):
         normalize: Whether the chosen experts' probabilities are divided by their sum; None: where several are chosen
             (GShard, section 2.2; Switch, equation 2).
         outputs_first: Whether the weight is ``(X, E)`` rather than ``(E, X)``.
+        sigmoid, correction, groups, chosen_groups, scale: See :class:`mf_core.models.ExpertsSpec`.
 
     Attributes:
         totals: Cells that sum over the processes that share a batch.
@@ -55,9 +56,14 @@ class Router(nn.Cell):
 
     def __init__(
         self, width: int, experts: int, chosen: int, *, std: float = 0.02, param_dtype: str = "float32",
-        normalize: bool | None = None, outputs_first: bool = False,
+        normalize: bool | None = None, outputs_first: bool = False, sigmoid: bool = False, correction: bool = False,
+        groups: int = 1, chosen_groups: int = 1, scale: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.sigmoid, self.groups, self.chosen_groups, self.scale = sigmoid, groups, chosen_groups, scale
+        self.e_score_correction_bias = parameter((experts,), 0.0, "float32") if correction else None
+        if self.e_score_correction_bias is not None:
+            self.e_score_correction_bias.requires_grad = False  # balances the experts, and is no weight
         self.experts, self.chosen, self.outputs_first = experts, chosen, outputs_first
         self.normalize = chosen > 1 if normalize is None else normalize
         self.weight = parameter((experts, width) if outputs_first else (width, experts), ("normal", std), param_dtype)
@@ -75,13 +81,29 @@ class Router(nn.Cell):
             x: ``(N, E)``.
         """
         scores = self.scores(ops.cast(x, mstype.float32), ops.cast(self.weight, mstype.float32))
-        probabilities = self.softmax(scores)
-        _, best = self.best(ops.stop_gradient(probabilities), self.chosen)
+        probabilities = ops.sigmoid(scores) if self.sigmoid else self.softmax(scores)
+        _, best = self.best(self.ranked(ops.stop_gradient(probabilities)), self.chosen)
         picked = self.choices(self.one_hot(best, self.experts, self.on, self.off), 1)
         weights = self.weigh(probabilities, picked)
         if self.normalize:
-            weights = self.part(weights, self.chosen_total(weights, -1))
+            total = self.chosen_total(weights, -1)
+            weights = self.part(weights, total + 1e-20 if self.sigmoid else total)
+        if self.scale != 1:
+            weights = weights * self.scale
         return weights, probabilities, picked
+
+    def ranked(self, probabilities: Tensor) -> Tensor:
+        """Return what experts are chosen by, ``(N, X)``: lowest for those of groups that are not chosen."""
+        if self.e_score_correction_bias is not None:
+            probabilities = probabilities + ops.broadcast_to(self.e_score_correction_bias, probabilities.shape)
+        if self.groups == 1:
+            return probabilities
+        grouped = probabilities.reshape((-1, self.groups, self.experts // self.groups))
+        best, _ = self.best(grouped, 2 if self.sigmoid else 1)
+        _, groups = self.best(best.sum(-1), self.chosen_groups)
+        kept = self.choices(self.one_hot(groups, self.groups, self.on, self.off), 1)
+        outside = ops.broadcast_to((1.0 - kept).expand_dims(-1), grouped.shape) * -1e9
+        return (grouped + outside).reshape(probabilities.shape)
 
     def balance(self, probabilities: Tensor, picked: Tensor, counted: Tensor) -> Tensor:
         """Return the loss ``X * sum(f * p)`` (Switch, equation 4), a scalar: 1 where all experts get equal shares.

@@ -28,6 +28,12 @@ NAMES: Mapping[str, str] = {
     "query_norm": "q_norm",
     "key_norm": "k_norm",
     "sinks": "sinks",
+    "query_down": "q_a_proj",
+    "query_latent_norm": "q_a_layernorm",
+    "query_up": "q_b_proj",
+    "latent": "kv_a_proj_with_mqa",
+    "latent_norm": "kv_a_layernorm",
+    "latent_up": "kv_b_proj",
     "output": "o_proj",
     "feed_forward_norm": "post_attention_layernorm",
     "feed_forward": "mlp",
@@ -112,6 +118,25 @@ class RotarySpec:
 
 
 @dataclass(frozen=True)
+class LatentSpec:
+    """Keys and values made of a latent of each token, which is what the cache has (DeepSeek-AI, 2024, "DeepSeek-V2").
+
+    Attributes:
+        rank: Width of the latent.
+        rotary_width: Elements of a head that are rotated, the last ones; their key is one for all heads.
+        value_width: Width of a head of values.
+        query_rank: Width of a latent that queries are made of; None: they are made of the hidden states.
+        norm: Of both latents.
+    """
+
+    rank: int
+    rotary_width: int
+    value_width: int
+    query_rank: int | None = None
+    norm: NormSpec = field(default_factory=NormSpec)
+
+
+@dataclass(frozen=True)
 class AttentionSpec:
     """Masked self-attention.
 
@@ -131,6 +156,8 @@ class AttentionSpec:
         alibi: Whether scores fall with the distance, by head (Press et al., 2022).
         dropout: Of the weights, in training.
         softmax_dtype: None: float16 where queries are, else float32.
+        latent: How keys and values are made of a latent; ``bias`` is then of what makes the latents. None: of the
+            hidden states.
     """
 
     heads: int
@@ -149,6 +176,14 @@ class AttentionSpec:
     alibi: bool = False
     dropout: float = 0.0
     softmax_dtype: str | None = "float32"
+    latent: LatentSpec | None = None
+
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        """Heads of the cache, and the widths of what it has for a token in place of a key and of a value."""
+        if self.latent is not None:
+            return 1, self.latent.rank, self.latent.rotary_width
+        return self.key_value_heads, self.head_dim, self.head_dim
 
 
 @dataclass(frozen=True)
@@ -161,6 +196,11 @@ class ExpertsSpec:
         shared: Width of an expert that all tokens go through; None: there is none.
         shared_gate: Whether its output is multiplied by the sigmoid of a linear function of the token (Qwen2-MoE).
         outputs_first: Whether the router's weight is ``(experts, width)`` rather than ``(width, experts)``.
+        sigmoid: Whether experts are weighed by the sigmoids of their scores rather than by a softmax (DeepSeek-V3).
+        correction: Whether each expert has a number that is added for the choice, not for the weight.
+        groups, chosen_groups: Experts are in groups, of which the best are chosen first, by the sum of their two best
+            sigmoids or by their best probability.
+        scale: Factor of the weights.
     """
 
     count: int
@@ -169,6 +209,11 @@ class ExpertsSpec:
     shared: int | None = None
     shared_gate: bool = False
     outputs_first: bool = True
+    sigmoid: bool = False
+    correction: bool = False
+    groups: int = 1
+    chosen_groups: int = 1
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ class SelfAttention(NamedParts):
         by_head = [self.names["sinks"]] if attention.sinks else []
         if attention.query_key_norm is not None and not attention.norm_per_head:
             by_head += [f"{self.names[role]}.weight" for role in ("query_norm", "key_norm")]
+        #: Roles of the linear layers that get LoRA adapters unless said otherwise.
+        self.adapted = ("query", "value") if attention.fused is None else ("query_key_value",)
+        self.head_group: Collectives | None = None
         self.role, self.by_head = "heads", tuple(by_head)  # see mf_core.parallel.plan.plan_from_roles
         rotary = attention.rotary
         self.rotary = None if rotary is None else Rotary(
@@ -117,6 +120,8 @@ class SelfAttention(NamedParts):
             query, key = self.normalize(self.query_norm, query), self.normalize(self.key_norm, key)
         if self.rotary is not None:
             query, key = self.rotary(query, position_ids), self.rotary(key, position_ids)
+        if self.has_alibi and self.head_group is not None:
+            bias = own_heads(self.head_group, bias)
         dtype = self.softmax_dtype
         if dtype is None:
             dtype = mstype.float16 if query.dtype == mstype.float16 else mstype.float32
@@ -132,8 +137,14 @@ class SelfAttention(NamedParts):
             )  # fmt: skip
         return self.dropout(self.output(attended))
 
-    def shard_heads(self, group: Collectives) -> None:
-        """Keep the heads of one process of a group; ``num_heads`` is their number."""
+    def shard_heads(self, group: Collectives, *, positions: bool) -> None:
+        """Keep the heads of one process of a group; ``num_heads`` is their number.
+
+        Args:
+            group: The processes.
+            positions: Whether activations are split by position outside of this cell.
+        """
+        self.head_group = group
         if not self.norm_per_head:
             for norm in (self.query_norm, self.key_norm):
                 if norm is not None:
@@ -160,6 +171,15 @@ class SelfAttention(NamedParts):
         if self.norm_per_head:
             return norm(x.reshape((x.shape[0], x.shape[1], -1, self.head_dim))).reshape(x.shape)
         return norm(x)
+
+
+def own_heads(group: Collectives, bias: Tensor) -> Tensor:
+    """Return the biases ``(B, H / n, S, T)`` of this process's heads, of those of all."""
+    heads = bias.shape[1] // group.size
+    parts = bias.reshape((bias.shape[0], group.size, -1))
+    # Not a slice: its form would differ from process to process.
+    own = ops.Gather()(parts, Tensor(group.index, mstype.int32), 1)
+    return own.reshape((bias.shape[0], heads, *bias.shape[2:]))
 
 
 def alibi_slopes(heads: int) -> np.ndarray:

@@ -222,6 +222,8 @@ class Attention(nn.Cell):
     ) -> Tensor:  # fmt: skip
         """Scaled dot-product attention: :meth:`attend` of ``(B, H, S, D)``, with keys and values ``(B, G, T, D)``.
 
+        Values may have another width than keys.
+
         ``dropout`` drops some weights; None: all are kept.
         """
         shape, groups = query.shape, key.shape[1]
@@ -241,7 +243,7 @@ class Attention(nn.Cell):
                 sinks = sinks.reshape((shape[0], groups, shared * shape[2], 1))
         weights = self.weights(query, key, bias, scale, dtype, soft_cap, sinks)
         summed = self.sums(weights if dropout is None else dropout(weights), value)
-        return self.merge(summed.reshape(shape) if shared > 1 else summed)
+        return self.merge(summed.reshape(shape[:3] + (-1,)) if shared > 1 else summed)
 
 
 class CausalBias(nn.Cell):

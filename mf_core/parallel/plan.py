@@ -61,6 +61,8 @@ class ParallelPlan:
         by_head: Parameters with an entry, or as many entries, for each head: split along their first axis.
         partial: Parameters that every device holds whole and uses for its own part of a layer alone, beside those of
             cells in ``heads``, which are found by themselves: their gradients are summed over the tensor axis.
+        whole: Cells within those of ``heads`` that every device computes for all heads: their parameters have the whole
+            gradient everywhere.
         outputs_first: Whether the weights of ``columns`` and ``rows`` are ``(out, in)``, as
             ``mf_core.nn.Linear(outputs_first=True)`` has them.
     """
@@ -76,6 +78,7 @@ class ParallelPlan:
     outputs_first: bool = False
     by_head: tuple[str, ...] = ()
     partial: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     def split(self, parameter: str, *, vocabulary: bool) -> Split | None:
         """Return how a parameter is split over the tensor axis; None: it is whole everywhere.
@@ -101,7 +104,8 @@ class ParallelPlan:
         inputs are. The bias of that one is added after the sum, and has the whole gradient everywhere.
         """
         cell = parameter.rpartition(".")[0]
-        return matches(parameter, self.partial) or (within(cell, self.heads) and not matches(cell, self.rows))
+        by_head = within(cell, self.heads) and not matches(cell, (*self.rows, *self.whole))
+        return matches(parameter, self.partial) or by_head
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ def plan_from_roles(
 
     A cell's ``role`` is that of :class:`mf_core.nn.Linear` and :class:`mf_core.nn.Embedding`, ``"heads"`` for one with
     ``num_heads``, or ``"experts"`` for a list of experts. ``by_head`` of a cell names its parameters with an entry for
-    each head.
+    each head, ``whole`` its children that every device computes for all heads.
 
     Args:
         cells: Path -> cell.
@@ -185,6 +189,7 @@ def plan_from_roles(
     """
     roles: dict[str, dict[str, int]] = {kind: {} for kind in ("column", "row", "heads", "vocabulary", "experts")}
     by_head: dict[str, None] = {}
+    whole: dict[str, None] = {}
     outputs_first = False
     for path, cell in cells.items():
         role, pattern = getattr(cell, "role", None), _pattern(path)
@@ -193,10 +198,12 @@ def plan_from_roles(
         if role in ("column", "row"):
             outputs_first = cell.outputs_first
         by_head.update({f"{pattern}.{name}": None for name in getattr(cell, "by_head", ())})
+        whole.update({f"{pattern}.{name}": None for name in getattr(cell, "whole", ())})
     return ParallelPlan(
         columns=roles["column"], rows=tuple(roles["row"]), heads=tuple(roles["heads"]),
         vocabulary=tuple(roles["vocabulary"]), layers=tuple(dict.fromkeys(map(_pattern, layers))), first=tuple(first),
-        last=tuple(last), experts=tuple(roles["experts"]), by_head=tuple(by_head), outputs_first=outputs_first,
+        last=tuple(last), experts=tuple(roles["experts"]), by_head=tuple(by_head), whole=tuple(whole),
+        outputs_first=outputs_first,
     )  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def _split_cell(path: str, cell: Any, plan: ParallelPlan, sharding: ShardedState
     if matches(path, plan.heads):
         cell.num_heads //= size
         if hasattr(cell, "shard_heads"):
-            cell.shard_heads(group)
+            cell.shard_heads(group, positions=sequence)
     if isinstance(cell, Dropout):
         # Attention's, of the weights (B, H, S, T), has a part of the heads; the others may have one of the positions.
         within = matches(path, [f"{pattern}.*" for pattern in plan.heads])

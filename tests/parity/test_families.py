@@ -24,6 +24,12 @@ MULTIPLIERS = {
     "embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.2, "logits_scaling": 4.0,
 }  # fmt: skip
 LONG = {"short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [1.0, 3.0, 5.0, 7.0]}
+LATENT = {
+    "num_key_value_heads": 4, "kv_lora_rank": 10, "q_lora_rank": 9, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4,
+    "v_head_dim": 7, "n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 2,
+    "moe_intermediate_size": 12, "num_hidden_layers": 2,
+}  # fmt: skip
+GROUPS = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 1.5}
 
 
 def rope(kind, **numbers):
@@ -85,6 +91,15 @@ CASES = {
     "granite, tied, biases": (
         "Granite", {**MULTIPLIERS, "tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True},
     ),
+    "deepseek_v2": ("DeepseekV2", {**LATENT, "q_lora_rank": None, "first_k_dense_replace": 1}),
+    "deepseek_v2, groups, biases, mscale": ("DeepseekV2", {
+        **LATENT, **GROUPS, "topk_method": "group_limited_greedy", "attention_bias": True,
+        **rope("yarn", factor=4.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.7)}),
+    "deepseek_v3, groups": ("DeepseekV3", {**LATENT, **GROUPS, "first_k_dense_replace": 1}),
+    "deepseek_v3, two mscales": ("DeepseekV3", {
+        **LATENT, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1, "rope_interleave": False,
+        "tie_word_embeddings": True, "norm_topk_prob": False, "q_lora_rank": None,
+        **rope("yarn", factor=4.0, original_max_position_embeddings=16, mscale=1.0, mscale_all_dim=0.5)}),
 }  # fmt: skip
 #: Configurations that are not called as their models are.
 CONFIGS = {"Gemma3": "Gemma3TextConfig"}
@@ -102,6 +117,9 @@ def pair(request, tmp_path_factory):
         for key, parameter in theirs.named_parameters():
             if key.endswith("bias") or "norm" in key:  # not the zeros and ones that they begin with
                 parameter.add_(torch.randn_like(parameter) * 0.2)
+        for key, buffer in theirs.named_buffers():
+            if key.endswith("correction_bias"):
+                buffer.add_(torch.randn_like(buffer) * 0.2)
     folder = tmp_path_factory.mktemp("family")
     theirs.save_pretrained(folder)
     return theirs, AutoModelForCausalLM.from_pretrained(folder), folder
