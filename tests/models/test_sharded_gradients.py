@@ -22,12 +22,25 @@ MODES = {
 }
 
 
+GROUPED = {**SIZES, "num_layers": 1, "attention_bias": True, "head_dim": 12}
+WHOLE = {**SIZES, "num_layers": 1, "num_key_value_heads": None}
+LATENT = {
+    **{name: size for name, size in SIZES.items() if name != "num_key_value_heads"}, "num_layers": 1,
+    "attention_bias": True, "kv_lora_rank": 10, "q_lora_rank": 8, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4,
+    "v_head_dim": 6, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+}  # fmt: skip
+#: Family -> the model, and its configuration.
+CASES = {
+    **{family: (f"tests.support.decoder_families:{FAMILIES[family][0].__name__}", config)
+       for family, config in (("qwen3", GROUPED), ("olmo2", GROUPED), ("gpt_neox", WHOLE), ("bloom", WHOLE))},
+    "deepseek_v2": ("mf_deepseek.modeling:DeepseekV2ForCausalLM", LATENT),
+}  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["qwen3", "olmo2"])
+@pytest.mark.parametrize("family", CASES)
 def test_every_gradient_of_two_processes_is_that_of_one(family, tmp_path):
-    model, _ = FAMILIES[family]
-    target = f"tests.support.decoder_families:{model.__name__}"
-    config = {**SIZES, "num_layers": 1, "attention_bias": True, "head_dim": 12}
+    target, config = CASES[family]
     made, rng = sharded_gradients._make(target, config), np.random.default_rng(0)
     weights = {n: rng.normal(0.5 * n.endswith("norm.weight"), 0.3, p.shape).astype(np.float32)
                for n, p in made.parameters_and_names()}  # fmt: skip

@@ -60,7 +60,7 @@ def joined(folder: Path, target: str, config: Mapping[str, Any], **parallel: Any
     files = [np.load(folder / f"gradients-{rank}.npz") for rank in range(layout.tensor)]
     return {
         name: files[0][name] if spec.split is None else spec.split.join([file[name] for file in files])
-        for name, spec in specs.items()
+        for name, spec in specs.items() if name in files[0]  # one that is not trained has none
     }
 
 
