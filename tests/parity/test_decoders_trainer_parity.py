@@ -8,10 +8,6 @@ pytestmark = pytest.mark.parity
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from ..support.llama_family import register  # noqa: E402
-
-register()
-
 SIZES = {
     "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
     "intermediate_size": 48, "max_position_embeddings": 32, "bos_token_id": 1, "eos_token_id": None,
@@ -21,6 +17,7 @@ EXPERTS = {"head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_inter
 CASES = {
     "llama": ("Llama", {}), "qwen3": ("Qwen3", {"head_dim": 12}),
     "a mixture of experts": ("Qwen3Moe", {**EXPERTS, "norm_topk_prob": True}),
+    "gemma3": ("Gemma3", {"head_dim": 8, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]}),
     "gpt_neox": ("GPTNeoX", {}),
 }  # fmt: skip
 ROWS = [np.random.default_rng(7).integers(2, 60, 13).astype(np.int32) for _ in range(12)]
@@ -34,7 +31,8 @@ def test_twenty_steps_of_adamw(case, tmp_path):
 
     name, changes = CASES[case]
     torch.manual_seed(0)
-    config = getattr(transformers, f"{name}Config")(**{**SIZES, **changes})
+    kind = f"{name}TextConfig" if name == "Gemma3" else f"{name}Config"
+    config = getattr(transformers, kind)(**{**SIZES, **changes})
     theirs = getattr(transformers, f"{name}ForCausalLM")(config).eval()
     theirs.save_pretrained(tmp_path / "hf")
     ours = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
