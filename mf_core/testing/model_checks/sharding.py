@@ -98,7 +98,7 @@ class ShardingChecks(ModelSubject):
         forgotten = [
             path for path, cell in self.model.cells_and_names()
             if isinstance(cell, Linear) and any(prefix(path, pattern) for pattern in plan.layers)
-            and not matches(path, (*plan.columns, *plan.rows, *self.held_whole))
+            and not matches(path, (*plan.columns, *plan.rows, *plan.whole, *self.held_whole))
         ]  # fmt: skip
         self.expect(not forgotten, f"parallel_plan has {', '.join(forgotten[:3])} in neither columns nor rows",
                     "name it there, or in `held_whole` if each device is to have it in full")  # fmt: skip
