@@ -18,9 +18,20 @@ from mf_core.errors import ArgumentError, CheckpointError, FileMissingError, Int
 from mf_core.trainer.checkpoints.store import CheckpointStore, checkpoints, last_checkpoint
 from mf_core.utils.locks import RunLock
 
-from ...support.training import assert_equal_weights, counting_rows, make_trainer, small_model, weights_of
+from ...support import training
+from ...support.training import assert_equal_weights, counting_rows, weights_of
 
 ROOT = Path(__file__).parents[3]
+
+
+def small_model(**changes):
+    """A model of one layer: nothing here depends on how many there are."""
+    return training.small_model(**{"num_layers": 1, **changes})
+
+
+def make_trainer(folder, model=None, **changes):
+    return training.make_trainer(folder, model=model or small_model(), **changes)
+
 
 #: A run in a separate process: dropout, two batches a step, passes that end in mid-run.
 CHILD = """
