@@ -72,16 +72,11 @@ void rows_of_outputs(const Matrix& m, const Rounded& x, float* y, int64_t y_row,
   for (; n < end; n++) some_outputs<F, R, 1>(m, x, y, y_row, n);
 }
 
-Rounded from_row(const Rounded& x, int64_t row) {
-  const int64_t numbers = row * x.padded;
-  return {x.values + numbers, x.offsets + numbers / 4, x.scales + numbers / kBlock, x.sums + numbers / kBlock, x.padded};
-}
-
 template <typename F>
 void few_in_format(const Matrix& m, const Rounded& x, int64_t rows, float* y, int64_t y_row, int64_t begin, int64_t end) {
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) rows_of_outputs<F, 4>(m, from_row(x, r), y + r * y_row, y_row, begin, end);
-  for (; r < rows; r++) rows_of_outputs<F, 1>(m, from_row(x, r), y + r * y_row, y_row, begin, end);
+  for (; r + 4 <= rows; r += 4) rows_of_outputs<F, 4>(m, x.from_row(r), y + r * y_row, y_row, begin, end);
+  for (; r < rows; r++) rows_of_outputs<F, 1>(m, x.from_row(r), y + r * y_row, y_row, begin, end);
 }
 
 // Many rows: so many outputs' weights at a time are widened to fp32, and multiplied in blocks.
@@ -109,16 +104,15 @@ mf::Input mf::input_for(const Matrix& m, const float* x, int64_t rows, int slot)
   Input input = {x, {}};
   in_format(m.kind, [&](auto format) {
     static thread_local Workspace workspaces[3];
-    const int64_t padded = mf::padded(m.inner, 64), blocks = padded / kBlock;
-    // offsets, scales and sums are of 4 bytes; the values come last
-    auto* offsets = workspaces[slot].of<int32_t>(rows * (padded / 4 + 2 * blocks + padded / 4));
-    auto* scales = reinterpret_cast<float*>(offsets + rows * padded / 4);
+    const int64_t padded = mf::padded(m.inner, 64), blocks = padded / kBlock, numbers = rows * padded;
+    auto* offsets = workspaces[slot].of<int32_t>(numbers / 4 + 2 * rows * blocks + numbers);
+    auto* scales = reinterpret_cast<float*>(offsets + numbers / 4);
     float* sums = scales + rows * blocks;
-    auto* values = reinterpret_cast<int8_t*>(sums + rows * blocks);
+    auto* values = reinterpret_cast<int16_t*>(sums + rows * blocks);
+    auto* high = reinterpret_cast<int8_t*>(values + numbers);
+    input.rounded = {values, high, high + numbers, offsets, scales, sums, padded};
     for (int64_t r = 0; r < rows; r++)
-      round_row(x + r * m.inner, m.inner, decltype(format)::kOffset, values + r * padded, offsets + r * padded / 4,
-                scales + r * blocks, sums + r * blocks, padded);
-    input.rounded = {values, offsets, scales, sums, padded};
+      round_row(x + r * m.inner, m.inner, decltype(format)::kOffset, input.rounded.from_row(r));
   });
   return input;
 }

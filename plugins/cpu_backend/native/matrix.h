@@ -49,7 +49,7 @@ inline bool is_for_many(const Matrix& m, int64_t rows) { return rows > few_rows(
 // the residual, are y_row apart.
 void multiply(const Matrix& m, const float* x, int64_t rows, float* y, int64_t y_row, const float* residual = nullptr);
 
-// Few rows in the form that products read: rounded to 8 bits for block formats, else unchanged. They stay in the calling
+// Few rows in the form that products read: rounded to 16 bits for block formats, else unchanged. They stay in the calling
 // thread's memory until the next ones of the same `slot`.
 struct Input {
   const float* x;
