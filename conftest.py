@@ -1,7 +1,8 @@
-"""For the tests of the core and of the packages: the order of files, and MindSpore's mode after each test."""
+"""For the tests of the core and of the packages: the order of files, and what a test must leave as it was."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +67,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _mode_of_mindspore() -> Iterator[None]:
-    """Restore MindSpore's mode after a test: init_context(mode=0) would make the next tests compile whole graphs."""
+def _state_of_the_process() -> Iterator[None]:
+    """Restore what a command or a script that runs in the tests' process changes.
+
+    Commands choose a log level; with init_context(mode=0), the next tests would compile whole graphs.
+    """
+    log = logging.getLogger("mf_core")
+    level = log.level
     yield
+    log.setLevel(level)
     mindspore = sys.modules.get("mindspore")
     if mindspore is not None and mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)

@@ -164,7 +164,7 @@ def test_name_that_nobody_knows(auto):
     with pytest.raises(NotRegisteredError, match="no installed plugin provides the preset 'gpt3'") as caught:
         auto.from_pretrained("gpt3")
     assert "did you mean 'gpt2'" in str(caught.value)
-    assert "gpt2_medium" in caught.value.hint
+    assert caught.value.hint.startswith(("installed: ", "`mf models` lists all "))
 
 
 @pytest.mark.parametrize(
@@ -286,9 +286,9 @@ def test_directory_without_weights_gives_no_random_ones(tmp_path):
 
 
 def test_family_that_is_not_installed_is_named(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')
+    (tmp_path / "config.json").write_text('{"model_type": "opt", "hidden_size": 8}')
     for auto, kind in ((AutoConfig, "config"), (AutoModel, "model"), (AutoTokenizer, "tokenizer")):
-        with pytest.raises(NotRegisteredError, match=f"no installed plugin provides the {kind} 'bert'"):
+        with pytest.raises(NotRegisteredError, match=f"no installed plugin provides the {kind} 'opt'"):
             auto.from_pretrained(tmp_path)
 
 

@@ -100,7 +100,8 @@ def _where(entry: ShardedTensor, layout: Layout) -> str:
     if layout.pipeline > 1:
         words.append(f"stage {' and '.join(map(str, entry.stages))}")
     if entry.split is not None:
-        fused = f", {entry.split.fused} fused" if entry.split.fused > 1 else ""
+        count = len(entry.split.sizes)
+        fused = f", {count} fused" if count > 1 else ""
         words.append(f"axis {entry.split.axis} in {layout.tensor}{fused}")
     if entry.expert is not None:
         words.append(f"expert index {entry.expert}")

@@ -127,8 +127,13 @@ def _from_json(name: str, data: Any, layout: Layout) -> ShardedTensor:
     shape = tuple(_count(size, name, 0) for size in data["shape"])
     split = data["split"]
     if split is not None:
-        split = Split(_count(split["axis"], name, 0), _count(split["fused"], name, 1))
-        if split.axis >= len(shape) or shape[split.axis] % (split.fused * layout.tensor):
+        fused = split["fused"]
+        sizes = tuple(_count(size, name, 1) for size in fused) if isinstance(fused, list) else _count(fused, name, 1)
+        split = Split(_count(split["axis"], name, 0), sizes)
+        unit = 0 if split.axis >= len(shape) or not split.sizes else shape[split.axis] // sum(split.sizes)
+        if unit * sum(split.sizes) != (shape[split.axis : split.axis + 1] or (-1,))[0] or any(
+            size * unit % layout.tensor for size in split.sizes
+        ):
             raise ValueError(f"{name!r} of {shape} cannot be cut along {split.axis} into {layout.tensor} pieces")
     stages = tuple(_count(stage, name, 0) for stage in data["stages"])
     expert = None if data["expert"] is None else _count(data["expert"], name, 0)

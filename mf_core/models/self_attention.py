@@ -58,15 +58,16 @@ class SelfAttention(NamedParts):
         self.softmax_dtype = None if attention.softmax_dtype is None else ms_dtype(attention.softmax_dtype)
         self.soft_cap, self.fused, self.has_alibi = attention.soft_cap, attention.fused, attention.alibi
 
-        def linear(outputs: int, fused: int = 1) -> Linear:
+        def linear(outputs: int, fused: int | tuple[int, ...] = 1) -> Linear:
             return Linear(
                 spec.width, outputs, std=spec.std, bias=attention.bias, param_dtype=kind, dtype=dtype,
                 outputs_first=first, role="column", fused=fused,
             )  # fmt: skip
 
         if attention.fused is not None:
+            sizes = 3 if heads == groups else (heads, groups, groups)
             beside = attention.fused == "beside"
-            self.add_part("query_key_value", linear((heads + 2 * groups) * size, 3 if beside else 1))
+            self.add_part("query_key_value", linear((heads + 2 * groups) * size, sizes if beside else 1))
         else:
             self.add_part("query", linear(heads * size))
             self.add_part("key", linear(groups * size))

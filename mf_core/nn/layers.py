@@ -35,8 +35,8 @@ class Linear(nn.Cell):
         dtype: Type of the product.
         role: How tensor parallelism splits the layer: ``"column"`` by its outputs, ``"row"`` by its inputs, which
             follow columns and whose products are summed; None: every process holds and computes all of it.
-        fused: How many weights are concatenated along the outputs (3 for query, key and value); each process has its
-            share of each.
+        fused: How many weights are concatenated along the outputs (3 for query, key and value), or their relative
+            sizes where they differ; each process has its share of each.
 
     Attributes:
         enter, leave: Collectives before and after the product, where the weight is split over processes.
@@ -60,7 +60,7 @@ class Linear(nn.Cell):
         dtype: str = "float32",
         outputs_first: bool = False,
         role: Role | None = None,
-        fused: int = 1,
+        fused: int | tuple[int, ...] = 1,
     ) -> None:
         super().__init__()
         self.role, self.fused = role, fused

@@ -19,12 +19,17 @@ class Split:
 
     Attributes:
         axis: The axis.
-        fused: How many weights lie side by side along it (3 in a joint projection to query, key and value); each shard
-            has its part of each.
+        fused: How many weights lie side by side along it (3 in a joint projection to query, key and value), or their
+            relative sizes where they differ (``(4, 1, 1)``: grouped heads); each shard has its part of each.
     """
 
     axis: int
-    fused: int = 1
+    fused: int | tuple[int, ...] = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The relative sizes of the fused weights."""
+        return (1,) * self.fused if isinstance(self.fused, int) else self.fused
 
     def shape(self, whole: Sequence[int], count: int) -> tuple[int, ...]:
         """Return the shape of one of ``count`` shards."""
@@ -32,15 +37,21 @@ class Split:
 
     def shard(self, whole: np.ndarray, index: int, count: int) -> np.ndarray:
         """Return shard ``index`` of ``count``: a view, or a copy where the weights are fused."""
-        each = whole.shape[self.axis] // (self.fused * count)
-        starts = [(i * count + index) * each for i in range(self.fused)]
-        parts = [whole[(slice(None),) * self.axis + (slice(start, start + each),)] for start in starts]
-        return parts[0] if self.fused == 1 else np.concatenate(parts, self.axis)
+        unit = whole.shape[self.axis] // sum(self.sizes)
+        starts = np.cumsum((0, *self.sizes)) * unit
+        parts = []
+        for start, size in zip(starts, self.sizes, strict=False):
+            each = size * unit // count
+            first = start + index * each
+            parts.append(whole[(slice(None),) * self.axis + (slice(first, first + each),)])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.axis)
 
     def join(self, shards: Sequence[np.ndarray]) -> np.ndarray:
         """Return the whole array from its shards, in order."""
-        parts = [np.split(shard, self.fused, self.axis) for shard in shards]
-        return np.concatenate([part[i] for i in range(self.fused) for part in parts], self.axis)
+        unit = shards[0].shape[self.axis] * len(shards) // sum(self.sizes)
+        bounds = np.cumsum(self.sizes)[:-1] * unit // len(shards)
+        parts = [np.split(shard, bounds, self.axis) for shard in shards]
+        return np.concatenate([part[i] for i in range(len(self.sizes)) for part in parts], self.axis)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,8 @@ class ParallelPlan:
     Each name is the path of a cell in the model; ``*`` matches anything in it, such as a layer number.
 
     Attributes:
-        columns: Linears whose outputs are split over the tensor axis -> how many weights are fused in each.
+        columns: Linears whose outputs are split over the tensor axis -> how many weights are fused in each, or their
+            relative sizes.
         rows: Linears whose inputs are: each follows column-parallel ones, and its results are summed.
         heads: Cells with a ``num_heads``, of which each device has its share.
         vocabulary: Embeddings that can be split by vocabulary; the model's head is tied to the first.
@@ -67,7 +79,7 @@ class ParallelPlan:
             ``mf_core.nn.Linear(outputs_first=True)`` has them.
     """
 
-    columns: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
@@ -187,7 +199,7 @@ def plan_from_roles(
         layers: Paths of the repeated layers, in order.
         first, last: Paths of the cells that the first and the last stage of a pipeline need beside their layers.
     """
-    roles: dict[str, dict[str, int]] = {kind: {} for kind in ("column", "row", "heads", "vocabulary", "experts")}
+    roles: dict[str, dict[str, Any]] = {kind: {} for kind in ("column", "row", "heads", "vocabulary", "experts")}
     by_head: dict[str, None] = {}
     whole: dict[str, None] = {}
     outputs_first = False

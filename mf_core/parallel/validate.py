@@ -113,17 +113,20 @@ def _check_shape(name: str, parameter: str, spec: ShardSpec, layout: Layout, pla
             hint="leave pipeline_stage at 1",
         )  # fmt: skip
     if spec.split is not None:
-        axis, fused = spec.split.axis, spec.split.fused
-        if axis >= len(spec.shape) or spec.shape[axis] % fused:
+        axis, sizes = spec.split.axis, spec.split.sizes
+        if axis >= len(spec.shape) or spec.shape[axis] % sum(sizes):
+            different = f" of the relative sizes {sizes}" if len(set(sizes)) > 1 else ""
             raise ArgumentError(
-                f"{parameter!r} is {spec.shape}, and its axis {axis} is not of {fused} weights", value=spec.shape,
+                f"{parameter!r} is {spec.shape}, and its axis {axis} is not of {len(sizes)} weights{different}",
+                value=spec.shape,
                 hint="check that config.json and the weights are of one model",
             )  # fmt: skip
         if matches(parameter.rpartition(".")[0], plan.vocabulary):
             what = f"vocabulary entries of {name}"
         else:
-            what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {fused}," if fused > 1 else "")
-        _divides(what, spec.shape[axis] // fused, "model_parallel", layout.tensor)
+            what = f"numbers along axis {axis} of {parameter!r}" + (f", one of {len(sizes)}," if len(sizes) > 1 else "")
+        for size in sorted(set(sizes)):
+            _divides(what, size * spec.shape[axis] // sum(sizes), "model_parallel", layout.tensor)
 
 
 def _divides(what: str, count: int, setting: str, parts: int) -> None:

@@ -37,6 +37,7 @@ from .published import published, published_by
 
 #: Modules of the core that are written as plugins.
 BUILTINS = ("mf_core.tasks",)
+_MOST_LISTED = 40  # names in a message
 
 #: Owner of names that ``register`` added.
 RUNTIME = "(registered)"
@@ -296,7 +297,7 @@ class Registry:
         return NotRegisteredError(
             f"{owner or 'no installed plugin'} {'does not provide' if owner else 'provides'} the {label} {bare!r}",
             value=name, why=did_you_mean(bare, known) or (f"not loaded: {absent}" if absent else None),
-            hint=f"installed: {', '.join(known)}" if known else "`mf models --installable` lists the project's",
+            hint=_installed(known),
         )
 
     def _heads(self, family: str, owner: str | None) -> dict[str, RegistryEntry]:
@@ -304,6 +305,12 @@ class Registry:
         kinds = [kind for kind in self.kinds() if kind.startswith("model:")]
         claims = {kind.partition(":")[2]: self._claims(kind, family, owner) for kind in kinds}
         return {head: found[0] for head, found in claims.items() if found}
+
+
+def _installed(known: list[str]) -> str:
+    if not known:
+        return "`mf models --installable` lists the project's"
+    return f"installed: {', '.join(known)}" if len(known) <= _MOST_LISTED else f"`mf models` lists all {len(known)}"
 
 
 def _label(kind: str) -> str:

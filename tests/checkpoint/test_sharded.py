@@ -101,7 +101,7 @@ def test_what_processes_write_each_for_itself_is_the_same_checkpoint(of_pangu, t
         layout = index.layout.at(rank)
         for kind, file in (("weights", "model"), ("optimizer", "optimizer")):
             own = {name: shard_of(held[file][name], entry, layout).copy()
-                   for name, entry in index.tensors(kind).items() if entry.place.is_on(layout)}  # fmt: skip
+                   for name, entry in index.tensors(kind).items() if entry.spec.is_on(layout)}  # fmt: skip
             assert all(own[name].shape == index.tensors(kind)[name].piece_shape(layout) for name in own)
             written = {name: array for name, array in own.items() if writes(index.tensors(kind)[name], layout)}
             path = tmp_path / "split" / shard_file(rank, kind)

@@ -214,3 +214,20 @@ def test_a_whole_parameter_is_on_its_stages():
     grid = Layout(tensor=2, pipeline=2)
     assert [spec.is_on(grid.at(rank)) for rank in range(4)] == [False, False, True, True]
     assert spec.local_shape(grid) == (3,)
+
+
+@pytest.mark.parametrize(("axis", "fused"), [(0, 1), (0, 3), (1, (4, 1, 1)), (0, (2, 1, 1))])
+def test_shards_of_fused_weights_join_to_the_whole(axis, fused):
+    shape = [5, 7]
+    shape[axis] = 24
+    whole = np.arange(np.prod(shape)).reshape(shape)
+    split = Split(axis, fused)
+    shards = [split.shard(whole, index, 2) for index in range(2)]
+    assert all(shard.shape == split.shape(whole.shape, 2) for shard in shards)
+    np.testing.assert_array_equal(split.join(shards), whole)
+    start = 0
+    for size in split.sizes:  # each process has its half of each weight, in order
+        each = 24 // sum(split.sizes) * size
+        half = np.take(whole, range(start, start + each // 2), axis)
+        np.testing.assert_array_equal(np.take(shards[0], range(start // 2, start // 2 + each // 2), axis), half)
+        start += each

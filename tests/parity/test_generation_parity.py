@@ -6,8 +6,6 @@ import pytest
 from mf_core.generation.config import GenerationConfig
 from mf_core.generation.processors import build_processors
 
-from ..support.llama_family import register
-
 pytestmark = pytest.mark.parity
 
 VOCAB, END = 97, 5
@@ -54,7 +52,6 @@ def models(request, tmp_path_factory):
     if request.param == "gpt2":
         config = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3, **ids)
     else:
-        register()
         config = transformers.LlamaConfig(
             hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             max_position_embeddings=64, initializer_range=0.3, tie_word_embeddings=False, **ids,

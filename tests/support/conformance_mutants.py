@@ -177,8 +177,8 @@ MUTANTS = {
     "lost-weight": Mutant(
         "Model.test_weights_come_back_from_a_file", "norm", "modeling",
         "    def start(",
-        "    def load(self, checkpoint, *, in_place=True):\n"
-        "        super().load(checkpoint, in_place=in_place)\n"
+        "    def _load(self, checkpoint, *, in_place=True):\n"
+        "        super()._load(checkpoint, in_place=in_place)\n"
         "        self.norm.weight.set_data(ms.Tensor(self.norm.weight.asnumpy() * 0 + 1))\n"
         "\n"
         "    def start(",

@@ -81,8 +81,8 @@ class Page:
 
     def _command(self, command: str, output: str, wanted: int) -> None:
         words = command.split()
-        if words[:2] == ["pip", "install"] and "\n" not in command.strip() and not self.alone:
-            check_install(shlex.split(command)[2:])
+        if words[:2] == ["pip", "install"] and "\n" not in command.strip().replace("\\\n", " ") and not self.alone:
+            check_install(shlex.split(command.replace("\\\n", " "))[2:])
             return
         if words[0] == "mf" and words[1] not in _OWN_PROCESS and not _SHELL.search(command) and not self.alone:
             code, shown = run_mf(shlex.split(command)[1:])

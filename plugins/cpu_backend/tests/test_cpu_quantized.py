@@ -62,7 +62,7 @@ def test_rows_and_products(kind, inner):
 
 @pytest.mark.parametrize("kind", ["q4_1", "q8_0", "q6_k"])
 def test_few_rows_are_nearly_as_exact_as_many(kind):
-    matrix, values = stored(kind, 512)
+    matrix, _ = stored(kind, 512)
     _, many = run(matrix, list(range(33)))
     for ids in ([3], list(range(7))):
         _, few = run(matrix, ids)
