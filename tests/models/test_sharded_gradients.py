@@ -33,6 +33,7 @@ LATENT = {
 CASES = {
     **{family: (f"tests.support.decoder_families:{FAMILIES[family][0].__name__}", config)
        for family, config in (("qwen3", GROUPED), ("olmo2", GROUPED), ("gpt_neox", WHOLE), ("bloom", WHOLE))},
+    "phi3": ("mf_phi.modeling:Phi3ForCausalLM", {**SIZES, "num_layers": 1}),
     "deepseek_v2": ("mf_deepseek.modeling:DeepseekV2ForCausalLM", LATENT),
 }  # fmt: skip
 
