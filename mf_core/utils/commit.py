@@ -117,16 +117,18 @@ def shared_staging(folder: Path, key: str) -> Path:
     return folder / f".mf-save-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
-def recover(folder: Path, keep: Path | None = None) -> None:
+def recover(folder: Path, keep: Path | None = None, *, exclusive: bool = False) -> None:
     """Finish a step that was interrupted, and remove the staging folders of processes that have ended.
 
     Args:
         folder: Where the steps were made; it need not exist.
         keep: A staging folder that other processes may be writing into already.
+        exclusive: Whether no other process begins a step meanwhile. Else a new folder without a lock file, which its
+            writer may be about to make, is kept for a minute.
     """
     if folder.is_dir():
         finish(folder)
-        _remove_abandoned(folder, keep)
+        _remove_abandoned(folder, keep, 0 if exclusive else _YOUNG)
 
 
 def is_staging(name: str) -> bool:
@@ -280,7 +282,7 @@ def _writing(staging: Path, patterns: list[str]) -> Iterator[list[str]]:
             del _staged[staging]
 
 
-def _remove_abandoned(target: Path, keep: Path | None) -> None:
+def _remove_abandoned(target: Path, keep: Path | None, young: float) -> None:
     """Remove staging folders whose writers have ended."""
     from filelock import FileLock, Timeout
 
@@ -291,7 +293,7 @@ def _remove_abandoned(target: Path, keep: Path | None) -> None:
             if (path / _LOCK).exists():
                 with FileLock(path / _LOCK, timeout=0):
                     _discard(path)
-            elif time.time() - path.stat().st_mtime > _YOUNG:
+            elif time.time() - path.stat().st_mtime > young:
                 _discard(path)
 
 

@@ -84,11 +84,11 @@ def test_wrong_use_is_an_error_that_says_what_is_wrong(cluster):
         errors = told["errors"]
         for name in ("root", "root in a graph"):
             assert errors[name].startswith("ArgumentError [MF202] broadcast from index 2: the group (0, 1) has 2")
-        assert "place -1" in errors["negative root"]
+        assert "index -1" in errors["negative root"]
         for name in ("rows", "rows in a graph"):
             assert "reduce_scatter: the first axis of (3, 2) cannot be split over 2 processes" in errors[name]
         assert "all_gather of an array without axes" in errors["no axis"]
-        assert f"send to place {rank} of the group (0, 1): that is this process itself" in errors["send to itself"]
+        assert f"send to index {rank} of the group (0, 1): that is this process itself" in errors["send to itself"]
         assert "receive from index 5: the group (0, 1) has 2" in errors["recv from a missing index"]
         assert errors["int64"].startswith("ArgumentTypeError [MF203] collectives on CPU take no Int64")
 

@@ -142,7 +142,7 @@ def test_two_launches_at_once_find_their_own(launch, tmp_path):
 
 def test_output_is_shown_as_it_comes_and_a_new_launch_clears_old_logs(launch, tmp_path):
     (tmp_path / "logs").mkdir()
-    for name in ("worker_7.log", "notes.log"):
+    for name in ("worker_7.log", "notes.log", ".lock"):  # the lock file is what a launch leaves
         (tmp_path / "logs" / name).touch()
     code = RANK.replace("time.sleep(1000)", "sys.exit()") + """
 sys.stdout.write("half a line")
@@ -308,7 +308,7 @@ def test_a_launcher_that_is_killed_leaves_nothing_behind(launch, tmp_path):
     process.wait()
     wait_for(lambda: not running(tmp_path), 30)
     assert (tmp_path / "saved 0").exists()
-    assert (tmp_path / "output" / "msrun_log" / "worker_0.log").read_text() == "saving\n"
+    assert (tmp_path / "output" / "msrun_log" / "worker_0.log").read_text() == "saving 15\n"
 
 
 def test_a_reader_that_has_had_enough_ends_it(launch, tmp_path):

@@ -48,7 +48,7 @@ class CheckpointStore:
     ) -> None:
         self.directory, self.limit, self.run, self.coordinator = directory, limit, run, coordinator
         if coordinator is None or coordinator.is_first:
-            recover(directory)
+            recover(directory, exclusive=True)  # the run has the directory's lock
         self.own = [path.name for path in checkpoints(directory) if self._is_own(path)]
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
