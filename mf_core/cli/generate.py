@@ -20,7 +20,7 @@ def add_commands(commands: Any, *, complete: bool = True) -> None:
     generate.add_argument("prompt", nargs="*", help="a text to continue; - reads it from standard input")
     generate.add_argument("--lines", metavar="FILE", help="continue each line of a file; - reads standard input")
     generate.add_argument("--chat", metavar="TEXT", help="a message to answer; - reads it from standard input")
-    generate.add_argument("--system", metavar="TEXT", help="with --chat: what the model is told before")
+    generate.add_argument("--system", metavar="TEXT", help="with --chat: the system message")
     generate.add_argument("--json-schema", metavar="FILE", help="a JSON schema that the text or answer must match")
     generate.add_argument("--batch-size", type=int, default=8, help="most texts at a time (default: 8)")
     generate.add_argument("--json", action="store_true", help="one JSON object at the end, nothing before")

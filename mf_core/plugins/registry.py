@@ -142,7 +142,7 @@ class Registry:
 
     @property
     def records(self) -> list[PluginRecord]:
-        """What became of each plugin, the core's own first."""
+        """The status of each plugin, the core's first."""
         self._load()
         assert self._records is not None
         return self._records
@@ -177,7 +177,7 @@ class Registry:
 
         Raises:
             ConflictError: Several distributions claim the name and nothing settles it.
-            NotRegisteredError, NotInstalledError: Nobody claims it.
+            NotRegisteredError, NotInstalledError: No plugin claims it.
         """
         if not isinstance(name, str):
             raise ArgumentTypeError(f"the {_label(kind)} {shown(name, 80)} is not a string", value=name)

@@ -95,7 +95,7 @@ class TokenClassificationPipeline(TextPipeline):
 
     @property
     def _has_spaces(self) -> bool:
-        """Whether words of the vocabulary are told apart by the blanks before them, rather than by ``##``."""
+        """Whether the vocabulary marks the beginning of a word by the blank before it, rather than by ``##``."""
         return self.tokenizer.token_to_id("##s") is None
 
     def _tokens(

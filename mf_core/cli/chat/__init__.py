@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_commands(commands: Any, *, complete: bool = True) -> None:
     """Add the command to the parser; without the flags of generation, whose fields need pydantic, unless complete."""
     chat = commands.add_parser("chat", help="talk to a model, or continue a text line after line")
-    chat.add_argument("--system", metavar="TEXT", help="what the model is told before all else")
+    chat.add_argument("--system", metavar="TEXT", help="the system message")
     chat.add_argument("--plain", action="store_true", help="no Markdown, no line editor")
     add_model_options(chat, complete)
     chat.set_defaults(run=run_chat)

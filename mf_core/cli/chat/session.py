@@ -26,7 +26,7 @@ class Session:
         build: From a model's name to its pipeline.
         settings: Options of generation.
         display: Where answers go.
-        system: What the model is told before all else.
+        system: The system message.
         interactive: Whether a person types.
     """
 

@@ -31,7 +31,7 @@ class Talk:
     """A conversation.
 
     Attributes:
-        system: What the model is told before all else; None: nothing.
+        system: The system message; None: nothing.
         turns: All turns.
         first: Number of the first turn that the model is given; those before did not fit its context.
     """
