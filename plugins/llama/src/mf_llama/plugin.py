@@ -25,6 +25,13 @@ _SMOL = {
 
 _LLAMA_PRESETS = (
     Preset(
+        name="llama_tiny", weights="package:mf_llama/data/tiny", license="Apache-2.0", parameters=117_056,
+        description="knows one short text; shipped with the package, for trying out",
+        config={"vocab_size": 384, "hidden_size": 64, "num_layers": 2, "num_heads": 4, "num_key_value_heads": 2,
+                "intermediate_size": 176, "seq_length": 128, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
+                "tie_word_embeddings": True},
+    ),
+    Preset(
         name="tinyllama_1_1b", weights="hub:TinyLlama/TinyLlama-1.1B-Chat-v1.0", license="Apache-2.0",
         parameters=1_100_048_384, config={"num_key_value_heads": 4},
     ),
