@@ -130,16 +130,16 @@ def draw(rows: list[Row], title: str, file: Path) -> None:
         return ratio if row.higher else 1 / ratio
 
     figure, axes = pyplot.subplots(figsize=(14, 2 + 0.42 * len(shown)), layout="constrained")
-    for place, row in enumerate(shown):
+    for y, row in enumerate(shown):
         ratios = [better(row, ratio) for ratio in row.ratios]
         middle = better(row, statistics.median(row.ratios))
         colour = {True: "tab:green", False: "tab:red", None: "tab:grey"}[row.met]
-        axes.barh(place, middle - 1, left=1, color=colour, alpha=0.75, height=0.6)
-        axes.plot([min(ratios), max(ratios)], [place, place], color="black", linewidth=1)
-        axes.annotate(f"{middle:.2f}", (max(*ratios, 1), place), (4, 0), textcoords="offset points", va="center")
+        axes.barh(y, middle - 1, left=1, color=colour, alpha=0.75, height=0.6)
+        axes.plot([min(ratios), max(ratios)], [y, y], color="black", linewidth=1)
+        axes.annotate(f"{middle:.2f}", (max(*ratios, 1), y), (4, 0), textcoords="offset points", va="center")
         if row.target is not None:
             goal = better(row, row.target)
-            axes.plot([goal, goal], [place - 0.4, place + 0.4], color="tab:blue", linewidth=2)
+            axes.plot([goal, goal], [y - 0.4, y + 0.4], color="tab:blue", linewidth=2)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)

@@ -176,7 +176,7 @@ class WeightsError(MFError, ValueError):
 
 
 class FileAccessError(MFError, OSError):
-    """A file or folder could not be read or written: permissions, a full disk, a folder in place of a file."""
+    """A file or folder could not be read or written: permissions, a full disk, a folder instead of a file."""
 
     code = "MF305"
 

@@ -100,7 +100,7 @@ EXPECTED = {
     "mf_core.errors.NotThereError": ("is new", False),
     "mf_core.errors.close_names": ("has another default for limit", False),
     "mf_core.errors.did_you_mean": ("has no parameter name any more", True),
-    "mf_core.errors.check_options": ("takes known at another place", True),
+    "mf_core.errors.check_options": ("takes known at another position", True),
     "mf_core.backends.numbers": ("cannot do without the new parameter most", True),
     "mf_core.backends.check_package": ("has the new parameter colour", False),
     "mf_core.backends.first_missing": ("is gone", True),
@@ -199,5 +199,5 @@ def test_what_was_to_be_gone_is_gone() -> None:
     version = re.search(r'^version = "(\d+)\.(\d+)', project, re.MULTILINE)
     assert version
     released = [int(number) for number in version.groups()]
-    due = [place for place, until in deprecations() if [int(number) for number in until.split(".")[:2]] <= released]
+    due = [name for name, until in deprecations() if [int(number) for number in until.split(".")[:2]] <= released]
     assert due == []

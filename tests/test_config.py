@@ -470,9 +470,9 @@ def test_broken_config_of_a_directory_is_named(tmp_path):
 def test_a_file_without_a_family_says_so(model_type, tmp_path):
     for name in ("config.json", "other.json"):
         (tmp_path / name).write_text(model_type)
-    for place in (tmp_path, tmp_path / "other.json"):
+    for path in (tmp_path, tmp_path / "other.json"):
         with pytest.raises(IntegrityError, match="does not say its model_type"):
-            AutoConfig.from_pretrained(place)
+            AutoConfig.from_pretrained(path)
 
 
 def test_a_directory_or_file_that_is_not_there(tmp_path):

@@ -81,8 +81,8 @@ def find_shards(folder: Path, index: Index, kind: Kind) -> tuple[Pieces, list[MF
             ))  # fmt: skip
             continue
         except IntegrityError as error:
-            told = f"{error.what}; it is to hold {what}"
-            faults.append(IntegrityError(told, value=error.value, why=error.why, hint=_COPY))
+            message = f"{error.what}; it is to hold {what}"
+            faults.append(IntegrityError(message, value=error.value, why=error.why, hint=_COPY))
             continue
         for name in names:
             fault = _fault(stored.get(name), name, entries[name], index.layout, path)

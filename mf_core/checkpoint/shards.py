@@ -1,6 +1,6 @@
 """Writing safetensors: one tensor in memory at a time, in shards with an index, each file with its own digest.
 
-A file's digest is the SHA-256 of its bytes with 64 zeros in place of the digest itself, which is in the header under
+A file's digest is the SHA-256 of its bytes with 64 zeros instead of the digest itself, which is in the header under
 ``__metadata__``; other readers ignore it. An index repeats the digests of its files.
 """
 

@@ -80,7 +80,7 @@ def check_file(path: Path, listed: str | None = None) -> FileCheck:
 
 
 def digest_of(path: Path, header: Header) -> str:
-    """Return the SHA-256 of a file with zeros in place of the digest in its header."""
+    """Return the SHA-256 of a file with zeros instead of the digest in its header."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         start = bytearray(file.read(header.length))

@@ -61,7 +61,7 @@ _NAME = re.compile(rf"(?<![\w'\"-])({_NAMES})\b(?!=)")
 
 
 def _flags(text: str) -> str:
-    """Return a message with ``--top-k 3`` in place of ``top_k=3``."""
+    """Return a message with ``--top-k 3`` instead of ``top_k=3``."""
 
     def flag(name: str) -> str:
         return "--backend" if name == "device_target" else f"--{name.replace('_', '-')}"

@@ -84,7 +84,7 @@ GONE = {
     "save_compile_cache": _CACHE,
     "load_compile_cache": _CACHE,
     "enable_sparse": "nothing: sparse tensors need no setting",
-    "grad_for_scalar": "a Tensor in place of the number to differentiate by",
+    "grad_for_scalar": "a Tensor instead of the number to differentiate by",
     "auto_tune_mode": "mindspore.device_context.ascend.op_tuning.aoe_tune_mode",
     "enable_auto_mixed_precision": "mindspore.amp, or compute_dtype in the model's configuration",
 }
@@ -154,7 +154,7 @@ def _refused(what: str, value: Any, error: Exception) -> ArgumentError:
 def apply_parallel(
     ms: Any, config: ParallelContextConfig, rank: int, size: int
 ) -> Iterator[tuple[type[Warning], str]]:
-    """Apply the parallel settings that were set, in place of earlier ones; yield the warnings to give.
+    """Apply the parallel settings that were set, instead of earlier ones; yield the warnings to give.
 
     Raises:
         ArgumentError: MindSpore refuses them.

@@ -18,7 +18,7 @@ from ..errors import BackendError
 from . import guard
 
 _SET_CHILD_SUBREAPER = 36
-#: What msrun starts in place of Python. Opening the gate for reading waits until someone opens it for writing.
+#: What msrun starts instead of Python. Opening the gate for reading waits until someone opens it for writing.
 _STAND_IN = """#!/bin/sh
 : < {folder}/gate
 PATH={path}
@@ -69,7 +69,7 @@ def caught_signals() -> Iterator[int]:
 
 
 class Scratch:
-    """A folder, for the time of a block, with what msrun finds in place of Python.
+    """A folder, for the time of a block, with what msrun finds instead of Python.
 
     Args:
         shows_first: Whether the first worker's output goes to the pipes, not to its log.

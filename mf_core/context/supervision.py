@@ -1,7 +1,7 @@
 """The life of a cluster's processes: msrun starts them, the launcher adopts them and sees each of them end.
 
 msrun watches processes too, but it kills the others the moment that one dies, does not tell which died first, and
-leaves them running when it is ended itself. So it is asked to start them, no more. What it finds in place of ``python``
+leaves them running when it is ended itself. So it is asked to start them, no more. What it finds instead of ``python``
 is a script that holds each process until msrun has ended and the launcher has become its parent. From then on none can
 end without the launcher learning how.
 """

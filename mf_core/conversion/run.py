@@ -162,8 +162,8 @@ def _recognise(path: Path, entry: RegistryEntry) -> Converter:
 
 
 def _check_config(converter: Converter, config: PretrainedConfig, source: str, model: str) -> None:
-    told = converter.config()
-    others = {name: value for name, value in told.items() if getattr(config, name) != value}
+    recorded = converter.config()
+    others = {name: value for name, value in recorded.items() if getattr(config, name) != value}
     if others:
         words = ", ".join(f"{name} {value} and not {getattr(config, name)}" for name, value in others.items())
         raise WeightsError(

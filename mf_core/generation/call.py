@@ -71,7 +71,7 @@ def generate(
         attention_mask: Of the same shape: 0 at padding, which is left out. Without it, rows are stripped of the model's
             ``pad_token_id``, unless that may be a token of the text.
         token_type_ids: As a tokenizer returns them; all of them 0.
-        generation_config: Settings in place of the model's own.
+        generation_config: Settings instead of the model's own.
         batch_size: Most continuations that are run together; a row that becomes free is used by the next at once. None:
             all together.
         assistant_model: A smaller model with the same vocabulary. It proposes ``num_assistant_tokens`` tokens a step,
@@ -218,7 +218,7 @@ def _sizes(sizes: list[int | None]) -> str:
 
 
 def _without_padding(rows: list[list[int]], config: GenerationConfig) -> list[list[int]]:
-    """Strip rows of padding where it can be told from text; raise where there may be some and it cannot."""
+    """Strip rows of padding where it can be distinguished from text; raise where there may be some and it cannot."""
     pad = config.pad_token_id
     if pad is None:
         return rows

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., 2021): a pair of small matrices beside each of some linear layers, trained in place of the layers.
+"""LoRA (Hu et al., 2021): a pair of small matrices beside each of some linear layers, trained instead of the layers.
 
 Files are those of PEFT, which reads ours as we read its own.
 """

@@ -45,7 +45,7 @@ def save_adapter(
     Args:
         model: With adapters.
         directory: Made if need be; not one that holds a model.
-        weights: What to write in place of the adapters as they are now, by the parameters' names, such as an earlier
+        weights: What to write instead of the adapters as they are now, by the parameters' names, such as an earlier
             copy of them.
 
     Raises:
@@ -57,7 +57,7 @@ def save_adapter(
     finish(folder)
     if (folder / CONFIG_FILE).exists():
         raise ArgumentError(
-            f"{folder} holds a model, which would be found there in place of the adapter", value=str(directory),
+            f"{folder} holds a model, which would be found there instead of the adapter", value=str(directory),
             hint="name a directory of the adapter's own",
         )  # fmt: skip
     values: Mapping[str, Any] = dict(model.parameters_and_names()) if weights is None else weights

@@ -288,7 +288,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             directory: Made if need be.
             dtype: ``"float32"`` or ``"float16"``; None keeps the parameters' own.
             shard_size: Most bytes in a weights file; beyond it they are split.
-            weights: What to write in place of the model's weights as they are now, such as an earlier copy of them.
+            weights: What to write instead of the model's weights as they are now, such as an earlier copy of them.
 
         Raises:
             UnsupportedError: The model has LoRA adapters, or is sharded over processes.
@@ -344,7 +344,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             input_ids: ``(B, S)`` int32.
             attention_mask: As ``construct`` takes it.
             position_ids: As ``construct`` takes it.
-            hidden: In a stage of a pipeline that is not the first, what the stage before gave, in place of the
+            hidden: In a stage of a pipeline that is not the first, what the stage before gave, instead of the
                 embeddings; the ids are given all the same.
         """
         return self.construct(input_ids, attention_mask, position_ids)
@@ -389,7 +389,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
     @property
     def cache_value_width(self) -> int:
-        """Width of what the cache has in place of a value; the head width, unless a model caches something else."""
+        """Width of what the cache has instead of a value; the head width, unless a model caches something else."""
         return self.cache_shape[2]
 
     @property

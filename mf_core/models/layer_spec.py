@@ -180,7 +180,7 @@ class AttentionSpec:
 
     @property
     def cache_shape(self) -> tuple[int, int, int]:
-        """Heads of the cache, and the widths of what it has for a token in place of a key and of a value."""
+        """Heads of the cache, and the widths of what it has for a token instead of a key and of a value."""
         if self.latent is not None:
             return 1, self.latent.rank, self.latent.rotary_width
         return self.key_value_heads, self.head_dim, self.head_dim
@@ -188,7 +188,7 @@ class AttentionSpec:
 
 @dataclass(frozen=True)
 class ExpertsSpec:
-    """A mixture of experts in place of one feed-forward layer.
+    """A mixture of experts instead of one feed-forward layer.
 
     Attributes:
         count, chosen: Experts, and how many of them each token goes through.

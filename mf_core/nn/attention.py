@@ -142,7 +142,7 @@ class Attention(nn.Cell):
         hidden = bias < 0
         if bias.shape[0] == 1:
             hidden = hidden.reshape(bias.shape[2:])
-        return self.merge(self.kernel(query, key, value, hidden, scale))  # type: ignore[misc]  # can_fuse has told
+        return self.merge(self.kernel(query, key, value, hidden, scale))  # type: ignore[misc]  # checked by can_fuse
 
     def write(self, cache: Parameter, slots: Tensor, new: Tensor) -> Tensor:
         """Write new keys or values into a cache, in place, and return all of it.

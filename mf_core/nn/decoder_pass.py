@@ -96,7 +96,7 @@ class FeedForward:
 
 @dataclass(frozen=True)
 class Experts:
-    """A mixture of experts in place of the feed-forward layer.
+    """A mixture of experts instead of the feed-forward layer.
 
     Attributes:
         router: ``(E -> count)``.

@@ -1,6 +1,6 @@
 """Declarations of the axes along which a cell's operators may be split over devices.
 
-MindSpore's parallel compiler wants to be told of each operator how its inputs are split. So cells own their operators,
+MindSpore's parallel compiler needs, for each operator, how its inputs are split. So cells own their operators,
 as attributes, and name them in a class attribute: for each input a string with a word for each axis, and an empty
 string for a number::
 

@@ -36,7 +36,7 @@ class Rotary(nn.Cell):
         width: Width of a head, D.
         length: Longest sequence.
         theta: Base of the wavelengths, for frequencies ``theta ** (-2 i / D)``.
-        frequencies: The ``R / 2`` angles per position themselves, in place of ``theta``.
+        frequencies: The ``R / 2`` angles per position themselves, instead of ``theta``.
         scale: Factor of cosines and sines (YaRN, LongRoPE).
         interleaved: Whether pairs are neighbours.
         long_frequencies: Frequencies for texts longer than the model's original context (LongRoPE): their cosines and

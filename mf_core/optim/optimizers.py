@@ -162,7 +162,7 @@ class Adagrad(Optimizer):
 class Adafactor(Optimizer):
     """Adafactor (Shazeer and Stern, 2018) at a given rate: no relative steps, no scaling by the weights' size.
 
-    Matrices keep a row and a column of second moments in place of a matrix.
+    Matrices keep a row and a column of second moments instead of a matrix.
     """
 
     def __init__(

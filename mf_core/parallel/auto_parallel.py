@@ -32,7 +32,7 @@ def shard(
     """Set the strategies of a network's operators, and the pipeline stages of its layers.
 
     To be called before the network is compiled, in both modes: from then on its cells use MindSpore's own gradients,
-    transposes and broadcasts, which the compiler can split, in place of those that spare memory on CPU. What they
+    transposes and broadcasts, which the compiler can split, instead of those that spare memory on CPU. What they
     compute stays the same.
 
     Args:

@@ -104,7 +104,7 @@ def candidates(
         model: What is to be trained.
         step: How; its ``parallel`` gives the settings beside the layout, and its ``rows`` those of each copy.
         machine: The devices.
-        global_rows: Rows of all copies together, in place of ``step.rows``.
+        global_rows: Rows of all copies together, instead of ``step.rows``.
         micro_batches: Parts that a batch goes through the stages in; None: as many as there are rows, with stages.
         optimizer_shards: Whether the optimizer's states are split over the copies; several: each.
 

@@ -157,7 +157,7 @@ def _record_failure(record: PluginRecord, error: BaseException) -> None:
     record.state, record.specs = "failed", ()
     record.where = record.where or plugin_line(error, record.module)
     record.traceback = "".join(traceback.format_exception(error))
-    describe(error)  # shows that it can be told of
+    describe(error)  # its text can be made
     record.error = error
     missing = isinstance(error, ModuleNotFoundError) and error.name == record.module.partition(".")[0]
     if missing and not Path(record.location).exists():

@@ -110,8 +110,8 @@ class TokenClassificationRecipe(RowRecipe):
             texts.append((" ".join(words), None))
         rows = self.rows(texts, name)
         width, examples = width_of(rows, self.limit), []
-        for row, places, labels in zip(rows, starts, numbers, strict=True):
-            examples.append({"row": row, "labels": _of_first_tokens(row.spans, places, labels), "width": width})
+        for row, word_starts, labels in zip(rows, starts, numbers, strict=True):
+            examples.append({"row": row, "labels": _of_first_tokens(row.spans, word_starts, labels), "width": width})
         return examples
 
     def collate(self, examples: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, ...]:

@@ -13,13 +13,13 @@ def entities(labels: Sequence[str]) -> set[tuple[str, int, int]]:
     """
     found: set[tuple[str, int, int]] = set()
     kind, begin = None, 0
-    for place, label in enumerate([*labels, "O"]):
+    for index, label in enumerate([*labels, "O"]):
         begins, name = label.startswith("B-"), label[2:] if label[:2] in ("B-", "I-") else label
         if kind is not None and (begins or name != kind):
-            found.add((kind, begin, place - 1))
+            found.add((kind, begin, index - 1))
             kind = None
         if kind is None and label != "O":
-            kind, begin = name, place
+            kind, begin = name, index
     return found
 
 

@@ -1,4 +1,4 @@
-"""Filling masks: the likeliest tokens in the place of a mask."""
+"""Filling masks: the likeliest tokens for a mask."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ class FillMaskPipeline(TextPipeline):
         logits, count = self.logits(rows), options.get("top_k") or 5
         results = []
         for row, scores in zip(rows, logits, strict=True):
-            places = [place for place, index in enumerate(row.ids) if index == mask]
-            found = [self._fill(row.ids, place, softmax(scores[place]), count, len(places) == 1) for place in places]
+            positions = [position for position, index in enumerate(row.ids) if index == mask]
+            single = len(positions) == 1
+            found = [self._fill(row.ids, at, softmax(scores[at]), count, single) for at in positions]
             results.append(found[0] if len(found) == 1 else found)
         return results
 
-    def _fill(self, ids: list[int], place: int, shares: Any, count: int, alone: bool) -> list[dict[str, Any]]:
+    def _fill(self, ids: list[int], position: int, shares: Any, count: int, alone: bool) -> list[dict[str, Any]]:
         best = shares.argsort(kind="stable")[::-1][:count]
         return [
             {
@@ -57,7 +58,7 @@ class FillMaskPipeline(TextPipeline):
                 "token": int(token),
                 "token_str": self.tokenizer.decode([int(token)], strict=False),
                 "sequence": self.tokenizer.decode(
-                    [*ids[:place], int(token), *ids[place + 1 :]], skip_special_tokens=alone, strict=False
+                    [*ids[:position], int(token), *ids[position + 1 :]], skip_special_tokens=alone, strict=False
                 ),
             }
             for token in best

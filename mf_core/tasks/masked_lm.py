@@ -45,11 +45,11 @@ class MaskedLMRecipe(RowRecipe):
         examples = []
         for number, row in enumerate(rows):
             generator = np.random.default_rng((seed, number))
-            places = np.array([place for place, (start, end) in enumerate(row.spans) if end > start])
-            if not len(places):
+            positions = np.array([position for position, (start, end) in enumerate(row.spans) if end > start])
+            if not len(positions):
                 continue  # a text of special tokens alone
-            count = max(1, round(TARGETS * len(places)))
-            chosen = generator.choice(places, count, replace=False)
+            count = max(1, round(TARGETS * len(positions)))
+            chosen = generator.choice(positions, count, replace=False)
             ids, labels = np.array(row.ids), np.full(len(row.ids), IGNORED)
             labels[chosen] = ids[chosen]
             kind = generator.random(count)

@@ -99,8 +99,8 @@ def _answers(
         nothing = min(nothing, float(first[0] * last[0]))
         joint = np.triu(np.outer(np.where(inside, first, 0), np.where(inside, last, 0)))
         joint -= np.triu(joint, longest)
-        for place in np.argsort(-joint, axis=None, kind="stable")[:count]:
-            start, end = divmod(int(place), joint.shape[1])
+        for flat_index in np.argsort(-joint, axis=None, kind="stable")[:count]:
+            start, end = divmod(int(flat_index), joint.shape[1])
             span = (row.spans[start][0], row.spans[end][1])
             best[span] = max(best.get(span, 0.0), float(joint[start, end]))
     found: list[dict[str, Any]] = [{"text": context[start:end], "score": score, "start": start, "end": end}

@@ -19,7 +19,7 @@ class TextClassificationPipeline(TextPipeline):
 
     * ``top_k`` (default 1): number of labels; None: all.
     * ``multi_label`` (default False): labels do not exclude each other, and each score is an independent probability.
-    * ``candidate_labels``: names of labels to choose from in place of the model's own, which has to be a model of
+    * ``candidate_labels``: names of labels to choose from instead of the model's own, which has to be a model of
       natural language inference: a label's score is that of its hypothesis following from the text (Yin et al., 2019).
     * ``hypothesis_template`` (default ``"This example is {}."``): makes a hypothesis of a label.
 

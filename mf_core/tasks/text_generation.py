@@ -80,7 +80,7 @@ class TextGenerationPipeline(Pipeline):
 
                 * ``batch_size`` (default: all at once): prompts that are run together; one that is finished makes room
                   for the next at once.
-                * ``generation_config``: settings in place of the model's own.
+                * ``generation_config``: settings instead of the model's own.
                 * ``assistant_model`` (default None): a smaller model with the same vocabulary, which proposes tokens;
                   see :func:`mf_core.generation.generate`.
                 * ``cache_prompt`` (default False): keep what was computed of a prompt for the next call, which need not
@@ -104,7 +104,7 @@ class TextGenerationPipeline(Pipeline):
 
         Returns:
             One ``{"text_generation_text": [text, …]}`` a prompt, with ``num_return_sequences`` texts each, and beside
-            scores and for structured output also ``finish_reasons``. In place of a text, a conversation gives the
+            scores and for structured output also ``finish_reasons``. Instead of a text, a conversation gives the
             messages with the answer as the last: ``content``, what the model thought as ``reasoning_content``, and the
             tools that it calls as ``tool_calls``; and always ``finish_reasons``.
 

@@ -43,7 +43,7 @@ class TokenClassificationPipeline(TextPipeline):
 
     Returns:
         A list with ``[{"entity_group", "score", "word", "start", "end"}, …]`` for each text: ``start`` and ``end`` in
-        characters, ``end`` exclusive. With ``"none"``, ``entity`` and ``index`` (of the token) in place of the group.
+        characters, ``end`` exclusive. With ``"none"``, ``entity`` and ``index`` (of the token) instead of the group.
     """
 
     head: ClassVar[str] = "token_classification"
@@ -79,7 +79,7 @@ class TokenClassificationPipeline(TextPipeline):
 
     def _pieces(self, text: str, row: Row, scores: np.ndarray) -> list[tuple[int, _Piece]]:
         pieces = []
-        for place, (index, (start, end)) in enumerate(zip(row.ids, row.spans, strict=True)):
+        for position, (index, (start, end)) in enumerate(zip(row.ids, row.spans, strict=True)):
             if start == end:  # a special token
                 continue
             token = self.tokenizer.id_to_token(index) or ""
@@ -90,7 +90,7 @@ class TokenClassificationPipeline(TextPipeline):
             else:  # a vocabulary without marks for the rest of words: these follow without a blank
                 marked = token[:1] in ("Ġ", "▁") or text[start : start + 1].isspace()
                 is_subword = start > 0 and not marked and self._has_spaces and not text[start - 1].isspace()
-            pieces.append((place, _Piece([token], start, end, scores[place], is_subword)))
+            pieces.append((position, _Piece([token], start, end, scores[position], is_subword)))
         return pieces
 
     @property
@@ -103,10 +103,10 @@ class TokenClassificationPipeline(TextPipeline):
     ) -> list[dict[str, Any]]:
         return [
             {
-                "entity": names[piece.label], "score": float(piece.scores.max()), "index": place,
+                "entity": names[piece.label], "score": float(piece.scores.max()), "index": position,
                 "word": piece.tokens[0], "start": piece.start, "end": piece.end,
             }
-            for place, piece in pieces if names[piece.label] not in ignored
+            for position, piece in pieces if names[piece.label] not in ignored
         ]  # fmt: skip
 
     def _groups(

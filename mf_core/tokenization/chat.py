@@ -122,7 +122,7 @@ class ChatTemplates:
     def _with_masks(
         self, result: dict[str, Any], spans: list[list[Span]], kind: Literal["np", "ms"] | None, *, unpack: bool
     ) -> dict[str, Any]:
-        """Return ``result`` with ``assistant_masks`` in place of ``offset_mapping``."""
+        """Return ``result`` with ``assistant_masks`` instead of ``offset_mapping``."""
         from .rows import as_tensor
 
         offsets = result.pop("offset_mapping")

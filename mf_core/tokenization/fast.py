@@ -132,7 +132,7 @@ class FastTokenizer(PretrainedTokenizer):
         if probe is None:  # a vocabulary of nothing
             return list(self.backend.encode("", add_special_tokens=True).ids), []
         whole = self.backend.post_process(probe, None, True)
-        own = [place for place, sequence in enumerate(whole.sequence_ids) if sequence is not None]
+        own = [position for position, sequence in enumerate(whole.sequence_ids) if sequence is not None]
         return list(whole.ids[: own[0]]), list(whole.ids[own[-1] + 1 :])
 
     def _encode(self, text: str, special: bool, limit: int | None) -> Row:
@@ -348,7 +348,7 @@ def with_added_tokens(backend: tokenizers.Tokenizer, source: Source) -> tokenize
 
 def _leaves_gaps(backend: tokenizers.Tokenizer, tokens: Sequence[AddedToken]) -> bool:
     size = backend.get_vocab_size(with_added_tokens=True)
-    return any(token.index not in (None, size + place) for place, token in enumerate(tokens))
+    return any(token.index not in (None, size + position) for position, token in enumerate(tokens))
 
 
 def padding_options(backend: tokenizers.Tokenizer) -> dict[str, Any]:

@@ -44,8 +44,8 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
                 f"the docstring of the tool {name!r} does not describe {argument!r}", value=function,
                 hint="add it to the section 'Args:', as in \"city: The city's name\"",
             )  # fmt: skip
-        told = arguments[argument]
-        choices = _CHOICES.search(told)
+        text = arguments[argument]
+        choices = _CHOICES.search(text)
         if choices is not None:
             try:
                 kind["enum"] = json.loads(choices[1])
@@ -54,8 +54,8 @@ def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
                     f"the choices of {argument!r} of the tool {name!r} are no JSON list", value=choices[1],
                     why=str(error), hint='write them as in (choices: ["tea", "coffee"])',
                 ) from error
-            told = told[: choices.start()].strip()
-        kind["description"] = told
+            text = text[: choices.start()].strip()
+        kind["description"] = text
     result: dict[str, Any] = {"name": name, "description": description, "parameters": schema}
     if returns is not None:
         if returned is not None:

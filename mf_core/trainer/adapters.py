@@ -45,7 +45,7 @@ class Adapters:
 
         Args:
             folder: Where to.
-            weights: What :meth:`copy` gave, in place of what is there now.
+            weights: What :meth:`copy` gave, instead of what is there now.
         """
         if self._config is None:
             self._model.save_pretrained(folder, weights=weights)

@@ -36,7 +36,7 @@ class TrainingArguments(Settings):
         per_device_eval_batch_size: Rows of a batch in evaluation.
         gradient_accumulation_steps: Batches that make one step. The gradient is the mean over all their targets.
         num_train_epochs: Passes over the data.
-        max_steps: Number of steps, in place of epochs, when positive.
+        max_steps: Number of steps, instead of epochs, when positive.
         max_seq_length: Longest row in tokens; None: the model's context.
         packing: How texts become rows: ``"join"`` (one after the other, cut anywhere), ``"apart"`` (whole documents,
             which do not see each other, positions counted from 0) or ``"none"`` (one document a row).

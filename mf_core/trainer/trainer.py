@@ -50,7 +50,7 @@ class Trainer:
             :class:`mf_core.tasks.causal_lm.CausalLMRecipe`.
         tokenizer: The tokenizer, or a checkpoint's name; None: the model's own, when the model is given by name.
         image_processor, audio_processor: For tasks that take images or sound.
-        optimizers: A ``mindspore.nn`` optimizer over the model's parameters, in place of ``args.optim`` and its rate.
+        optimizers: A ``mindspore.nn`` optimizer over the model's parameters, instead of ``args.optim`` and its rate.
         wrapper: Makes the cell that takes a step from the network and the optimizer, as ``nn.TrainOneStepCell`` does.
         pet_method: ``"lora"`` trains adapters beside the weights, which stay as they are; or a
             :class:`mf_core.LoraConfig`.

@@ -123,8 +123,8 @@ def test_each_number_is_written_once(layout):
         ShardedTensor((), "int32", None, tuple(range(layout.pipeline))),
     ):
         whole = np.arange(1, 1 + int(np.prod(entry.shape)), dtype=np.int32).reshape(entry.shape)
-        places = [layout.at(rank) for rank in range(layout.size)]
-        pieces = [shard_of(whole, entry, place) for place in places if writes(entry, place)]
+        all_coordinates = [layout.at(rank) for rank in range(layout.size)]
+        pieces = [shard_of(whole, entry, coordinates) for coordinates in all_coordinates if writes(entry, coordinates)]
         numbers = np.concatenate([np.ravel(piece) for piece in pieces])
         assert sorted(numbers[numbers > 0]) == list(range(1, whole.size + 1))
 
@@ -208,10 +208,10 @@ def test_bfloat16_becomes_float32(tmp_path):
     gpt2().save_pretrained(tmp_path / "model")
     held = load_file(tmp_path / "model/model.safetensors")
     bits = {name: (array.view(np.uint32) >> 16).astype(np.uint16) for name, array in held.items()}
-    header, place = {}, 0
+    header, offset = {}, 0
     for name, array in bits.items():
-        header[name] = {"dtype": "BF16", "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
-        place += array.nbytes
+        header[name] = {"dtype": "BF16", "shape": list(array.shape), "data_offsets": [offset, offset + array.nbytes]}
+        offset += array.nbytes
     text = json.dumps(header).encode()
     text += b" " * (1 - len(text) % 2)
     content = b"".join(array.tobytes() for array in bits.values())

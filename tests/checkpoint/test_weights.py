@@ -69,10 +69,10 @@ def rewrite(folder, change):
 
 def write_raw(path, tensors, pad=8):
     """Write a safetensors file byte by byte: name -> (type, shape, bytes). The header's length is a multiple of pad."""
-    header, place = {}, 0
+    header, offset = {}, 0
     for name, (kind, shape, data) in tensors.items():
-        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [place, place + len(data)]}
-        place += len(data)
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % pad)
     if pad == 1 and len(text) % 2 == 0:

@@ -418,8 +418,8 @@ def test_mindspores_lines_of_information_are_kept_from_the_screen(tmp_path):
     with open(tmp_path / "shown", "w+b") as shown, open(tmp_path / "log", "w+b") as log:
         echo = Echo(reader, shown, log)
         sent = b"one\n" + noise + b"two" + noise + b"\rbar" + b"\n[INFO] other\n[INFO] DIST"
-        for place in range(0, len(sent), 5):
-            os.write(writer, sent[place : place + 5])
+        for start in range(0, len(sent), 5):
+            os.write(writer, sent[start : start + 5])
             assert echo.copy()
         echo.finish()
         shown.seek(0)

@@ -212,7 +212,7 @@ def cut(whole, devices, axes, step, size):
             if axis >= 0:
                 part = np.split(part, devices[-1 - axis], number)[index[number]]
         parts = np.split(part, len(ranks) if size == -1 else size) if step else [part]
-        slices.update({rank: parts[place % len(parts)] for place, rank in enumerate(ranks)})
+        slices.update({rank: parts[index % len(parts)] for index, rank in enumerate(ranks)})
     return [slices[rank] for rank in range(8)]
 
 
@@ -420,7 +420,7 @@ CONVERTER = """
             return {"vocab_size": self.held["table"].shape[0]} if "table" in self.held else {}
 
         def tensors(self):
-            names = {"table": "embed.weight", "places": "place.weight"}
+            names = {"table": "embed.weight", "positions": "position.weight"}
             return [tensor.transposed().renamed("qkv.weight") if name == "dense" else
                     tensor.renamed(names.get(name, name)) for name, tensor in self.held.items()]
 """
@@ -437,7 +437,7 @@ def letters(tmp_path_factory, wheelhouse):
     return environment
 
 
-TENSORS = {"table": array(28, 8), "places": array(32, 8), "dense": array(24, 8), "qkv.bias": array(24)}
+TENSORS = {"table": array(28, 8), "positions": array(32, 8), "dense": array(24, 8), "qkv.bias": array(24)}
 
 
 def test_the_command_with_a_family_of_somebody_else(letters):

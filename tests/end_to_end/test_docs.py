@@ -47,7 +47,7 @@ def runnable(page: Path) -> list[Block]:
 
 
 def run(items: list[dict[str, object]], **environment: str) -> dict[str, str]:
-    """Run pages' blocks in one process and return what went wrong: place -> what."""
+    """Run pages' blocks in one process and return what went wrong: location -> what."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MF_", "PYTHON"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -74,7 +74,7 @@ def failures(tmp_path_factory):
 
 @pytest.mark.parametrize("page", [name(page) for page in SHARED if runnable(page)])
 def test_the_blocks_of_a_page_run(failures, page):
-    found = [f"{place}: {what}" for place, what in failures.items() if place.rpartition(":")[0] == page]
+    found = [f"{location}: {what}" for location, what in failures.items() if location.rpartition(":")[0] == page]
     assert not found, "\n".join(found)
 
 
@@ -91,7 +91,7 @@ def test_a_page_can_be_followed_in_an_environment_of_its_own(page, tmp_path, whe
     folder = tmp_path / "desk"
     folder.mkdir()
     failures = run([{"page": name(page), "blocks": blocks, "folder": str(folder), "alone": True}], **variables)
-    assert not failures, "\n".join(f"{place}: {what}" for place, what in failures.items())
+    assert not failures, "\n".join(f"{location}: {what}" for location, what in failures.items())
 
 
 def workshop(environment: PluginEnvironment, distributions: list[str]) -> dict[str, str]:
@@ -139,11 +139,11 @@ def test_what_does_not_hold_is_found(tmp_path, page, wrong):
 def test_blocks_are_written_as_they_should_be(page):
     for block in blocks_of(page):
         known = (*RUN, *PARSED, *SHOWN, "setup")
-        assert block.language in known, f"{block.place}: what language is {block.language!r}?"
+        assert block.language in known, f"{block.location}: what language is {block.language!r}?"
         if block.language in ("python", "setup") and not block.text.startswith(">>> "):
             ast.parse(block.text)
         if block.language == "console":
-            assert block.text.startswith("$ "), f"{block.place}: a console block begins with a command"
+            assert block.text.startswith("$ "), f"{block.location}: a console block begins with a command"
         try:
             if block.language == "yaml":
                 yaml.safe_load(block.text)
@@ -152,7 +152,7 @@ def test_blocks_are_written_as_they_should_be(page):
             elif block.language == "json":
                 json.loads(block.text)
         except Exception as error:
-            raise AssertionError(f"{block.place} is no {block.language}: {error}") from error
+            raise AssertionError(f"{block.location} is no {block.language}: {error}") from error
     indented = re.search(r"(?:^|\n)(?![ \t]*(?:[*+-]|\d+\.) )[^\n ][^\n]*\n\n    \S", prose(page))
     assert not indented, f"{name(page)}: put ``` around the indented block in {indented[0]!r}"
 
@@ -161,10 +161,10 @@ def test_few_blocks_are_not_run_and_each_says_why():
     left_out = [block for page in OWN for block in blocks_of(page) if "not run" in block.notes]
     readmes = {block.page for block in left_out if block.notes["not run"] == "the weights come from the hub"
                and block.page.startswith("plugins/")}
-    assert len(left_out) - len(readmes) <= MOST_NOT_RUN, [block.place for block in left_out]
+    assert len(left_out) - len(readmes) <= MOST_NOT_RUN, [block.location for block in left_out]
     for block in left_out:
-        assert len(block.notes["not run"].split()) >= 3, f"{block.place}: why is it not run?"
-        assert block.language in RUN, f"{block.place} would not be run in any case"
+        assert len(block.notes["not run"].split()) >= 3, f"{block.location}: why is it not run?"
+        assert block.language in RUN, f"{block.location} would not be run in any case"
 
 
 @pytest.mark.parametrize("page", TRANSLATED, ids=name)
@@ -183,7 +183,7 @@ def test_blocks_that_quote_a_file_are_as_it_is(page):
         if "quoted" in block.notes:
             reference = block.notes["quoted"]
             hint = "`python -m tests.support.docs_blocks` renews it"
-            assert block.text == quoted(reference), f"{block.place} is no longer {reference}; {hint}"
+            assert block.text == quoted(reference), f"{block.location} is no longer {reference}; {hint}"
             path, _, part = reference.partition(" ")
             if part == "head":
                 files[path] = block.text

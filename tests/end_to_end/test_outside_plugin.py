@@ -55,13 +55,13 @@ MODELING = """
             super().__init__(config)
             size = config.hidden_size
             self.embed = Embedding(config.vocab_size, size, std=0.5)
-            self.place = Embedding(config.seq_length, size, std=0.5)
+            self.positions = Embedding(config.seq_length, size, std=0.5)
             self.qkv = Linear(size, 3 * size, std=0.5, dtype=self.compute_dtype)
             self.heads = config.num_heads
             self.post_init()
 
         def run(self, input_ids, position_ids, bias, cache=None):
-            x = self.embed(input_ids) + self.place(position_ids)
+            x = self.embed(input_ids) + self.positions(position_ids)
             q, k, v = ops.split(self.qkv(x), x.shape[-1], -1)
             q, k, v = split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
             if cache is not None:

@@ -40,8 +40,8 @@ def differ(model):
         found = [rows.put(ids[:, :9].tolist())[:, -1:]]  # many rows, and then few
         found += [rows.put(ids[:, 9:13].tolist(), 3)]
         found += [rows.put(ids[:, i : i + 1].tolist()) for i in range(13, 24)]
-    places = [8, *range(10, 24)]
-    return np.abs(np.concatenate(found, 1) - wanted[:, places]).max(), np.abs(wanted).max()
+    positions = [8, *range(10, 24)]
+    return np.abs(np.concatenate(found, 1) - wanted[:, positions]).max(), np.abs(wanted).max()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_adapters_count_also_when_they_come_after_a_run():
 
 
 class Louder(nn.Cell):
-    """A cell in the place of another, which does something more."""
+    """A replacement for a cell, which does something more."""
 
     def __init__(self, inner):
         super().__init__(auto_prefix=False)

@@ -103,11 +103,11 @@ def test_rms_norm_and_its_gradients(shape, compiled):
 def differences(function, x, step=1e-5):
     """Return the gradient by central differences, in double precision."""
     gradient = np.zeros_like(x)
-    for place in np.ndindex(x.shape):
+    for index in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()
-        up[place] += step
-        down[place] -= step
-        gradient[place] = (function(up) - function(down)) / (2 * step)
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (function(up) - function(down)) / (2 * step)
     return gradient
 
 
@@ -170,5 +170,5 @@ def test_a_kernel_for_attention_serves_where_it_fits_and_gives_the_same(tmp_path
     for own, general in zip(logits["1"], logits["0"], strict=True):
         close = 0.005 * np.abs(general).max()
         assert close > 0
-        np.testing.assert_allclose(own[0, 3:], general[0, 3:], atol=close)  # the first three places are padding
+        np.testing.assert_allclose(own[0, 3:], general[0, 3:], atol=close)  # the first three positions are padding
         np.testing.assert_allclose(own[1], general[1], atol=close)

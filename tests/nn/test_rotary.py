@@ -12,8 +12,8 @@ from mindspore import Tensor
 from mf_core.nn import Rotary
 
 
-def at(place):
-    return Tensor(np.array([[place]], np.int32))
+def at(position):
+    return Tensor(np.array([[position]], np.int32))
 
 
 def test_products_depend_on_the_distance_alone():
@@ -33,8 +33,8 @@ def test_each_head_is_turned_alike_with_the_kernel_and_without():
     code = (
         "import numpy as np; from mindspore import Tensor; from mf_core.nn import Rotary\n"
         "x = Tensor(np.arange(48, dtype=np.float32).reshape(2, 2, 12))\n"
-        "places = Tensor(np.array([[0, 3], [9, 1]], np.int32))\n"
-        "print(np.round(Rotary(4, 10, 100.0)(x, places).asnumpy(), 3).tolist())"
+        "positions = Tensor(np.array([[0, 3], [9, 1]], np.int32))\n"
+        "print(np.round(Rotary(4, 10, 100.0)(x, positions).asnumpy(), 3).tolist())"
     )
     found = [
         np.array(json.loads(subprocess.run(

@@ -89,7 +89,7 @@ def test_experts_are_shared_by_copies_next_to_each_other():
 @pytest.mark.parametrize("grid", GRIDS)
 def test_a_place_and_its_rank_tell_the_same(grid):
     everywhere = product(range(grid.pipeline), range(grid.data), range(grid.tensor))
-    ranks = [grid.rank_of(*place) for place in everywhere]
+    ranks = [grid.rank_of(*coordinates) for coordinates in everywhere]
     assert ranks == list(range(grid.size))
     for rank in ranks:
         here = grid.at(rank)

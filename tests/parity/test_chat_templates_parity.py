@@ -79,10 +79,10 @@ def assigned(source, name):
 
 def gguf_text(head, key):
     """Return a text among the metadata at the head of a GGUF file."""
-    place = head.index(key.encode()) + len(key)
-    kind, length = struct.unpack_from("<IQ", head, place)
+    offset = head.index(key.encode()) + len(key)
+    kind, length = struct.unpack_from("<IQ", head, offset)
     assert kind == 8  # a string
-    return head[place + 12 : place + 12 + length].decode()
+    return head[offset + 12 : offset + 12 + length].decode()
 
 
 def add(a: float, b: "int | float" = 0, label: str | None = None) -> float:

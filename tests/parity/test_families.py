@@ -152,5 +152,5 @@ def test_what_is_saved_is_read_by_transformers(pair, tmp_path):
     ours.save_pretrained(tmp_path)
     again = type(theirs).from_pretrained(tmp_path).eval()
     assert np.array_equal(logits(again, PROMPTS[0]), logits(theirs, PROMPTS[0]))
-    before, after = (json.loads((place / "config.json").read_text()) for place in (folder, tmp_path))
+    before, after = (json.loads(( each / "config.json").read_text()) for each in (folder, tmp_path))
     assert after["model_type"] == before["model_type"]

@@ -176,7 +176,7 @@ def _parameters(old: ast.arguments, new: ast.arguments) -> tuple[str, bool]:
         if name not in after:
             return f"has no parameter {name} any more", True
         if position is not None and after[name][0] != position:
-            return f"takes {name} at another place", True
+            return f"takes {name} at another position", True
         if default is not None and after[name][1] is None:
             return f"cannot do without {name} any more", True
     for name, (_, default) in after.items():
@@ -190,11 +190,12 @@ def _parameters(old: ast.arguments, new: ast.arguments) -> tuple[str, bool]:
 
 
 def _table(arguments: ast.arguments) -> dict[str, tuple[int | None, str | None]]:
-    """Return, for each parameter, its place among those that may be given by place, and its default."""
-    places = [*arguments.posonlyargs, *arguments.args]
-    defaults = [None] * (len(places) - len(arguments.defaults)) + [ast.unparse(value) for value in arguments.defaults]
+    """Return, for each parameter, its index among the positional ones, and its default."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[str | None] = [None] * (len(positional) - len(arguments.defaults))
+    defaults += [ast.unparse(value) for value in arguments.defaults]
     table: dict[str, tuple[int | None, str | None]] = {
-        each.arg: (place, defaults[place]) for place, each in enumerate(places)
+        each.arg: (position, defaults[position]) for position, each in enumerate(positional)
     }
     for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         table[each.arg] = (None, None if value is None else ast.unparse(value))

@@ -125,7 +125,7 @@ def check_group(label, ranks, shapes=SHAPES, graph_types=TYPES, turns=10):
 
 
 def check_pairs(ranks, pairs):
-    """Send and receive between pairs of places of a group, one after the other."""
+    """Send and receive between pairs of ranks of a group, one after the other."""
     group = get_backend().collectives(ranks, RANK)
     for turn, (source, to) in enumerate(pairs):
         for dtype, shape in ((np.float32, (2, 3)), (np.float16, (5,)), (np.int32, ())):

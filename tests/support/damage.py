@@ -40,24 +40,24 @@ def damaged_bytes(data: bytes, draw: random.Random) -> bytes:
 def damaged_json(value: object, draw: random.Random) -> object:
     """Return a copy of a JSON value with one value, key or entry changed."""
     value = json.loads(json.dumps(value))
-    places: list[tuple[dict | list, object]] = []
+    targets: list[tuple[dict | list, object]] = []
     pending = [value]
     while pending:
         node = pending.pop()
         for key in list(node) if isinstance(node, dict) else range(len(node)):
-            places.append((node, key))
+            targets.append((node, key))
             if isinstance(node[key], (dict, list)):
                 pending.append(node[key])
-    if not places:
+    if not targets:
         return draw.choice(ODD)
-    node, key = draw.choice(places)
+    node, key = draw.choice(targets)
     kind = draw.randrange(4)
     if kind == 0:
         del node[key]
     elif kind == 1 and isinstance(node, dict):
         node[str(draw.choice(ODD))] = node.pop(key)
     elif kind == 2:
-        other, there = draw.choice(places)
+        other, there = draw.choice(targets)
         node[key] = json.loads(json.dumps(other[there]))
     else:
         node[key] = draw.choice(ODD)

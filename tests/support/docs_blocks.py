@@ -57,7 +57,7 @@ class Block:
     notes: dict[str, str] = field(default_factory=dict)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"{self.page}:{self.line}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Runs the blocks of documentation pages, a page after the other, in one process; says what went wrong.
 
 ``python docs_runner.py`` reads ``[{"page": …, "blocks": […], "folder": …, "alone": bool}]`` from standard input and
-prints ``[[place, what], …]``. Each page has a folder and its own names. Python runs here, as does ``mf`` where a
+prints ``[[location, what], …]``. Each page has a folder and its own names. Python runs here, as does ``mf`` where a
 line has nothing for a shell; other commands run in bash, where ``cd`` holds for the blocks after it. Nothing is
 fetched: ``pip install`` checks what is named. The model that pages use is a smaller one of the same name, and training
 ends after two steps of short rows. ``alone``: everything runs in processes of the page's own, found on ``PATH``.

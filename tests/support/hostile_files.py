@@ -215,7 +215,7 @@ def mangled(data: bytes, draw: random.Random) -> bytes:
         kind = draw.randrange(7)
         if kind == 0:
             array[at:at] = draw.choice(_TOKENS)
-        elif kind == 1:  # a token in place of one
+        elif kind == 1:  # a token instead of one
             stop = next((i for i in range(at, len(array)) if array[i] in b",]}\n:"), len(array))
             array[at:stop] = draw.choice(_TOKENS)
         elif kind == 2:

@@ -266,8 +266,8 @@ def test_the_command_says_what_to_type_next(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     wanted = [f"cd '{tmp_path}/some where/mf-letters'", "pip install -e", "pytest  ", "mf plugins check mf-letters",
               "mf train", "mf generate"]  # fmt: skip
-    places = [said.index(step) for step in wanted]
-    assert places == sorted(places)
+    positions = [said.index(step) for step in wanted]
+    assert positions == sorted(positions)
 
 
 def test_plugins_alone_still_lists(environment: Callable[..., PluginEnvironment]) -> None:

@@ -100,7 +100,7 @@ def test_what_can_be_known_is_checked_before_the_first_step(tmp_path):
     model.save_pretrained(tmp_path / "out")
     cases = [
         ({"overwrite_output_dir": False}, {}, "holds a model of another run"),
-        ({}, {"pet_method": "lora"}, "holds a model, which would be found there in place of the adapter"),
+        ({}, {"pet_method": "lora"}, "holds a model, which would be found there instead of the adapter"),
         ({"do_eval": True}, {"eval_dataset": None}, "there is no eval_dataset"),
         ({"do_eval": True, "metric_for_best_model": "f1"}, {}, "metric_for_best_model='f1' is not among the metrics"),
         ({"do_eval": True}, {"eval_dataset": [[1, 2, 64]]}, "outside the vocabulary"),

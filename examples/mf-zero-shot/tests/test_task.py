@@ -24,7 +24,7 @@ def test_scores_are_the_models_own_probabilities(tiny):
         ids = start + tokenizer.encode(f" {label}", add_special_tokens=False)
         logits = model(ms.Tensor([ids], ms.int32)).asnumpy()[0].astype(np.float64)
         logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        wanted[label] = sum(logs[place - 1, ids[place]] for place in range(len(start), len(ids)))
+        wanted[label] = sum(logs[position - 1, ids[position]] for position in range(len(start), len(ids)))
     shares = np.exp(np.array(list(wanted.values())))
     shares /= shares.sum()
     assert dict(zip(found["labels"], found["scores"], strict=True)) == pytest.approx(

@@ -63,19 +63,19 @@ def _read(paths: Sequence[Path], kind: str, folder: Path) -> dict[str, Any]:
         [sys.executable, "-c", code, str(folder)],
         cwd=folder, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, errors="replace",
     )  # fmt: skip
-    told: dict[str, Any] = json.loads(job.read_text(encoding="utf-8"))
+    report: dict[str, Any] = json.loads(job.read_text(encoding="utf-8"))
     job.unlink()
-    if "facts" in told and done.returncode == 0:
-        return dict(told["facts"])
-    if "at" not in told:  # it has not come to the files
+    if "facts" in report and done.returncode == 0:
+        return dict(report["facts"])
+    if "at" not in report:  # it has not come to the files
         raise DataError(
             f"the process that is to read {paths[0]} has failed", value=done.returncode, why=done.stderr.strip()[-2000:]
         )
-    path = paths[told["at"]]
+    path = paths[report["at"]]
     raise DataError(
-        told.get("what") or f"{path} is truncated or corrupt", value=str(path),
-        why=told.get("why") or f"MindSpore ended its process: {_log_excerpt(done.stderr)}",
-        hint=told.get("hint") or "write it again, or copy it again",
+        report.get("what") or f"{path} is truncated or corrupt", value=str(path),
+        why=report.get("why") or f"MindSpore ended its process: {_log_excerpt(done.stderr)}",
+        hint=report.get("hint") or "write it again, or copy it again",
     )  # fmt: skip
 
 

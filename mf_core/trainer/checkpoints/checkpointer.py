@@ -111,7 +111,7 @@ class Checkpointer:
             raise ArgumentError(f"output_dir={name!r} is a file", value=name, hint="name a folder")
         if self._adapters.method and (folder / CONFIG_FILE).exists():
             raise ArgumentError(
-                f"output_dir={name!r} holds a model, which would be found there in place of the adapter", value=name,
+                f"output_dir={name!r} holds a model, which would be found there instead of the adapter", value=name,
                 hint="set output_dir to a folder of the adapter's own",
             )  # fmt: skip
         try:

@@ -35,7 +35,7 @@ def make_step(
         recipe: Makes the network; its model computes in the type of the run already.
         args: Settings.
         session: The processes that train together; None: there is one.
-        optimizer: A ``mindspore.nn`` optimizer of the user's, in place of ``args.optim``.
+        optimizer: A ``mindspore.nn`` optimizer of the user's, instead of ``args.optim``.
         wrapper: Makes the cell that takes a step, see :class:`CustomStep`.
     """
     with exclusive(interruptible=True):

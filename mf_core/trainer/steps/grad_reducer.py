@@ -28,7 +28,7 @@ class GradReducer:
         weights: The parameters, of those that this process has, that are trained: name -> parameter.
 
     Attributes:
-        trained: What the optimizer updates in place of ``weights``: the parts, or the weights themselves.
+        trained: What the optimizer updates instead of ``weights``: the parts, or the weights themselves.
         decays: Whether each of them decays.
         shares: One by the number of processes that hold each gradient, of those that :meth:`reduce` gives.
         micro_batches: Parts that a batch is taken in.

@@ -40,7 +40,7 @@ def lay_out(root: Path, *, without: tuple[str, ...] = (), files: dict[str, str] 
     Args:
         root: The folder.
         without: Beginnings of the paths of files that are left out.
-        files: Files beside or in place of the complete ones.
+        files: Files beside or instead of the complete ones.
         **changes: Other attributes of the host.
     """
     for name, text in {**FILES, **(files or {})}.items():

@@ -224,11 +224,11 @@ void backward(const Attention& a, const Heads<const float>& dout, const Gradient
             put(dp + c, take(p + c, some) * (take(dp + c, some) - total) * a.scale, some);
           });
         }
-        const int64_t place = seen.begin * s.width;
+        const int64_t offset = seen.begin * s.width;
         const Operand<float> each = {dweights, s.columns, 1};
-        block_product(across(weights, s), given.data(), s.width, dvalue.data() + place, s.width, wide, count, s.width, true);
-        block_product(across(dweights, s), s.query.data(), s.width, dkey.data() + place, s.width, wide, count, s.width, true);
-        block_product(each, rows.data() + place, s.width, s.out.data(), s.width, count, wide, s.width, false);
+        block_product(across(weights, s), given.data(), s.width, dvalue.data() + offset, s.width, wide, count, s.width, true);
+        block_product(across(dweights, s), s.query.data(), s.width, dkey.data() + offset, s.width, wide, count, s.width, true);
+        block_product(each, rows.data() + offset, s.width, s.out.data(), s.width, count, wide, s.width, false);
         for (int64_t i = 0; i < count; i++)
           memcpy(d.query.at(b, h, first + i), s.out.data() + i * s.width, a.size * sizeof(float));
       }

@@ -126,8 +126,8 @@ void multiply_part(Operand<L> a, Operand<R> b, float* y, int64_t y_row, int64_t 
       take_turns(across * down, 1, least, [&](int64_t begin, int64_t end) {
         [[maybe_unused]] const Engine engine;
         for (int64_t piece = begin; piece < end; piece++) {
-          const int64_t i = piece % down * kTall, j = piece / down * kBroad, place = (row + i) * y_row + column + j;
-          multiply_piece<Engine>(left, right, y + place, y_row, more, finish.from(column + j, place), i, j);
+          const int64_t i = piece % down * kTall, j = piece / down * kBroad, offset = (row + i) * y_row + column + j;
+          multiply_piece<Engine>(left, right, y + offset, y_row, more, finish.from(column + j, offset), i, j);
         }
       });
     }

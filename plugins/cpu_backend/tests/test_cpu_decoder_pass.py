@@ -123,18 +123,18 @@ def mixed(e, x):
         y = fed(e.shared, x)
         if e.shared_gate is not None:
             y = y / (1 + np.exp(-product(e.shared_gate, x)))
-    for place in np.ndindex(x.shape[:-1]):
-        choosing = scores[place] + (0 if e.correction is None else e.correction)
+    for index in np.ndindex(x.shape[:-1]):
+        choosing = scores[index] + (0 if e.correction is None else e.correction)
         if e.groups > 1:
             groups = choosing.reshape(e.groups, -1)
             best = np.sort(groups, 1)[:, -2:].sum(1) if e.sigmoid else groups.max(1)
             hidden = np.argsort(-best)[e.chosen_groups :]
             groups[hidden] = -np.inf if e.sigmoid else 0
         chosen = np.argsort(-choosing, kind="stable")[: e.chosen]
-        weights = scores[place][chosen]
+        weights = scores[index][chosen]
         weights = softmax(weights) if e.softmax_after else weights
         weights = (weights / weights.sum() if e.normalized else weights) * e.scale
-        y[place] += sum(weight * fed(e.experts[n], x[place]) for n, weight in zip(chosen, weights, strict=True))
+        y[index] += sum(weight * fed(e.experts[n], x[index]) for n, weight in zip(chosen, weights, strict=True))
     return y
 
 

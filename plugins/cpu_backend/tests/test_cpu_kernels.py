@@ -110,15 +110,15 @@ HEADS = [(4, 4, 64), (6, 2, 17), (3, 1, 1), (1, 1, 15)]
 @pytest.mark.parametrize("length", [1, 4, 40])
 @pytest.mark.parametrize(("heads", "groups", "size"), HEADS)
 def test_cached_attention_writes_the_tokens_and_looks_at_what_is_shown(heads, groups, size, length):
-    batch, places, here = 3, 77, 20
+    batch, capacity, here = 3, 77, 20
     query = random(batch, length, heads * size)
     key, value = random(batch, length, groups * size, seed=1), random(batch, length, groups * size, seed=2)
-    keys, values = random(batch * groups * places, size, seed=3), random(batch * groups * places, size, seed=4)
-    bias = np.full((batch, 1, length, places), -6e4, np.float32)
+    keys, values = random(batch * groups * capacity, size, seed=3), random(batch * groups * capacity, size, seed=4)
+    bias = np.full((batch, 1, length, capacity), -6e4, np.float32)
     for row, start in enumerate((0, 7, here)):  # the last sees itself alone
         for i in range(length):
             bias[row, 0, i, start : here + i + 1] = 0
-    slots = (np.arange(batch * groups)[:, None] * places + here + np.arange(length)).astype(np.int32).reshape(-1)
+    slots = (np.arange(batch * groups)[:, None] * capacity + here + np.arange(length)).astype(np.int32).reshape(-1)
     held = [Parameter(Tensor(array.copy())) for array in (keys, values)]
     given = map(Tensor, (query, key, value, bias, slots))
     own = kernel("cached_attention")
@@ -127,7 +127,7 @@ def test_cached_attention_writes_the_tokens_and_looks_at_what_is_shown(heads, gr
     np.testing.assert_array_equal(held[0].asnumpy(), keys)
     np.testing.assert_array_equal(held[1].asnumpy(), values)
     every_key, every_value = (
-        cache.reshape(batch, groups, places, size).repeat(heads // groups, 1) for cache in (keys, values)
+        cache.reshape(batch, groups, capacity, size).repeat(heads // groups, 1) for cache in (keys, values)
     )
     weights = attention_weights(by_heads(query, heads), every_key, bias, size**-0.5)
     np.testing.assert_allclose(found, beside(weights @ every_value), rtol=1e-5, atol=1e-5)
@@ -311,9 +311,9 @@ def test_swish_of_large_numbers():
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize(("heads", "half"), [(1, 1), (3, 17), (8, 32)])
 def test_rotary_and_its_gradient(heads, half):
-    batch, length, places = 2, 37, 50
-    x, angles = random(batch, length, heads * 2 * half), random(places, half, seed=1)
-    positions = (np.arange(batch * length) * 7 % places).astype(np.int32).reshape(batch, length)
+    batch, length, capacity = 2, 37, 50
+    x, angles = random(batch, length, heads * 2 * half), random(capacity, half, seed=1)
+    positions = (np.arange(batch * length) * 7 % capacity).astype(np.int32).reshape(batch, length)
     cos, sin = np.cos(angles), np.sin(angles)
     own, turn = kernel("rotary"), np.exp(1j * angles.astype(np.float64))[positions][:, :, None]
     pairs = x.reshape(batch, length, heads, 2, half).astype(np.float64)

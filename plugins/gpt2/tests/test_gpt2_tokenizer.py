@@ -303,7 +303,7 @@ def test_offsets_count_characters_and_cover_the_text(tokenizer, text):
     assert len(spans) == len(row["input_ids"])
     assert spans == sorted(spans)
     assert all(0 <= start < end <= len(text) for start, end in spans)
-    assert {place for start, end in spans for place in range(start, end)} == set(range(len(text)))
+    assert {position for start, end in spans for position in range(start, end)} == set(range(len(text)))
 
 
 def test_offsets_are_the_same_from_either_form_of_the_vocabulary(tokenizer, tmp_path):

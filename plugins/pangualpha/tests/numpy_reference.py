@@ -58,12 +58,12 @@ class Reference:
         probabilities = softmax(x @ self.arrays[f"{name}.router.weight"])
         picked = np.zeros((len(x), count))
         result = np.zeros_like(x)
-        for place, (row, chances) in enumerate(zip(x, probabilities, strict=True)):
+        for row_index, (row, chances) in enumerate(zip(x, probabilities, strict=True)):
             best = np.argsort(-chances)[:chosen]
-            picked[place, best] = 1
+            picked[row_index, best] = 1
             whole = chances[best].sum() if chosen > 1 else 1.0
             for expert in best:
-                result[place] += chances[expert] / whole * self.mlp(f"{name}.experts.{expert}", row)
+                result[row_index] += chances[expert] / whole * self.mlp(f"{name}.experts.{expert}", row)
         return result, probabilities, picked
 
     def layer(self, name, x, visible, query_input=None, experts=False):
@@ -80,7 +80,7 @@ class Reference:
             y = self.mlp(f"{name}.mlp", normed)
         return (normed if post else x) + y, routed
 
-    def __call__(self, ids, mask=None, places=None):
+    def __call__(self, ids, mask=None, positions=None):
         """Return logits ``(B, S, V)`` and the balance loss."""
         ids = np.asarray(ids)
         length = ids.shape[1]
@@ -90,10 +90,10 @@ class Reference:
         for row in range(len(ids)):
             own = mask[row] if mask.ndim == 3 else np.broadcast_to(mask[row], (length, length))
             visible = causal & (own != 0)
-            if places is None:
+            if positions is None:
                 at = np.arange(length) if mask.ndim == 3 else np.maximum(np.cumsum(mask[row]) - 1, 0)
             else:
-                at = places[row % len(places)]
+                at = positions[row % len(positions)]
             x = self.arrays["word_embedding.weight"][ids[row]] + self.arrays["position_embedding.weight"][at]
             routed = []
             for number in range(self.config.num_layers - 1):

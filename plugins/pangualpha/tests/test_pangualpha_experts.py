@@ -58,8 +58,8 @@ def test_padding_has_no_part_in_the_loss():
     np.testing.assert_allclose(float(same), float(balance), rtol=1e-6)
     assert abs(float(with_balance(model, ms.Tensor(ids))[1]) - float(balance)) > 1e-5
     square = mask[:, None, :] * mask[:, :, None]
-    places = np.maximum(mask.cumsum(1) - 1, 0).astype(np.int32)
-    _, packed = with_balance(model, ms.Tensor(ids), ms.Tensor(square), ms.Tensor(places))
+    positions = np.maximum(mask.cumsum(1) - 1, 0).astype(np.int32)
+    _, packed = with_balance(model, ms.Tensor(ids), ms.Tensor(square), ms.Tensor(positions))
     np.testing.assert_allclose(float(packed), float(balance), rtol=1e-5)
 
 

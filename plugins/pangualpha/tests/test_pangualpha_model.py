@@ -94,15 +94,15 @@ def test_a_token_sees_nothing_after_it(model):
 
 def test_positions_may_be_given_under_both_names(model):
     ids = ids_of(2, 7)
-    places = np.stack([np.arange(7) + 20, np.arange(7)[::-1]])
-    expected, _ = reference(model)(ids, places=places)
+    positions = np.stack([np.arange(7) + 20, np.arange(7)[::-1]])
+    expected, _ = reference(model)(ids, positions=positions)
     assert np.abs(expected - reference(model)(ids)[0]).max() > 0.1
     for name in ("position_ids", "input_position"):
-        np.testing.assert_allclose(model(ms.Tensor(ids), **{name: tensor(places)}).asnumpy(), expected, atol=LIMIT)
-    one_row = model(ms.Tensor(ids), position_ids=tensor(places[:1])).asnumpy()
-    np.testing.assert_allclose(one_row, reference(model)(ids, places=places[:1])[0], atol=LIMIT)
+        np.testing.assert_allclose(model(ms.Tensor(ids), **{name: tensor(positions)}).asnumpy(), expected, atol=LIMIT)
+    one_row = model(ms.Tensor(ids), position_ids=tensor(positions[:1])).asnumpy()
+    np.testing.assert_allclose(one_row, reference(model)(ids, positions=positions[:1])[0], atol=LIMIT)
     with pytest.raises(ValueError, match="position_ids and input_position"):
-        model(ms.Tensor(ids), None, tensor(places), tensor(places))
+        model(ms.Tensor(ids), None, tensor(positions), tensor(positions))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -121,9 +121,9 @@ def test_documents_packed_into_a_row_do_not_see_each_other(model):
     first, second = ids_of(1, 6, seed=1), ids_of(1, 5, seed=2)
     segments = np.array([[1] * 6 + [2] * 5])
     mask = (segments[:, :, None] == segments[:, None, :]).astype(np.int32)
-    places = np.concatenate([np.arange(6), np.arange(5)])[None]
+    positions = np.concatenate([np.arange(6), np.arange(5)])[None]
     row = np.hstack([first, second])
-    together = model(ms.Tensor(row), ms.Tensor(mask), tensor(places)).asnumpy()[0]
+    together = model(ms.Tensor(row), ms.Tensor(mask), tensor(positions)).asnumpy()[0]
     np.testing.assert_allclose(together[:6], model(ms.Tensor(first)).asnumpy()[0], atol=LIMIT)
     np.testing.assert_allclose(together[6:], model(ms.Tensor(second)).asnumpy()[0], atol=LIMIT)
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def places(data, path=()):
+def paths(data, path=()):
     """Yield where something may be edited, of long lists the ends."""
     if path:
         yield path
@@ -24,10 +24,10 @@ def places(data, path=()):
     if isinstance(data, list):
         items = [pair for pair in enumerate(data) if pair[0] in (0, len(data) - 1)]
     for key, value in items:
-        yield from places(value, (*path, key))
+        yield from paths(value, (*path, key))
 
 
-PLACES = list(places(STATE))
+PATHS = list(paths(STATE))
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just(DELETE),
     st.lists(st.integers() | st.text(max_size=5), max_size=3),
@@ -37,7 +37,7 @@ VALUES = st.one_of(
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
-@given(path=st.sampled_from(PLACES), value=VALUES)
+@given(path=st.sampled_from(PATHS), value=VALUES)
 def test_any_edit_is_an_error_or_harmless(tmp_path_factory, path, value):
     data = edited(path, value)
     folder = tmp_path_factory.mktemp("state")

@@ -75,7 +75,7 @@ class CharsTokenizer(PretrainedTokenizer):
     def encode_text(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See the base class."""
         unknown = self.ids["<unk>"]
-        return [self.ids.get(c, unknown) for c in text], [(place, place + 1) for place in range(len(text))]
+        return [self.ids.get(c, unknown) for c in text], [(position, position + 1) for position in range(len(text))]
 
     def decode_ids(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """See the base class. ``<unk>`` stands for a character, so it is shown either way."""

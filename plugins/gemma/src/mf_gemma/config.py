@@ -76,7 +76,7 @@ class Gemma2Config(DecoderConfig):
 
 
 class Gemma3TextConfig(Gemma2Config):
-    """Configuration of Gemma 3's text models (Gemma Team, 2025): norms of queries and keys in place of bounded scores.
+    """Configuration of Gemma 3's text models (Gemma Team, 2025): norms of queries and keys instead of bounded scores.
 
     Attributes:
         sliding_window_pattern: Every so many layers, one attends to all tokens; with ``layer_types`` it is not used.

@@ -34,7 +34,7 @@ class GPT2Tokenizer(FastTokenizer):
     Args:
         vocab_file: ``vocab.json``: token -> id.
         merges_file: ``merges.txt``: one pair a line, the most frequent first.
-        backend: A tokenizer of the ``tokenizers`` library, in place of the files.
+        backend: A tokenizer of the ``tokenizers`` library, instead of the files.
         add_prefix_space: Whether a text is read as though it began with a space. None: as ``backend`` does, else not.
         **options: See :class:`mf_core.PretrainedTokenizer`. The four special tokens are ``<|endoftext|>`` by default.
     """

@@ -42,9 +42,9 @@ def their_logits(model, ids, mask=None):
     with torch.no_grad():
         if mask is None:
             return model(torch.tensor(ids).long()).logits.numpy()
-        places = np.maximum(np.cumsum(mask, 1) - 1, 0)
+        positions = torch.tensor(np.maximum(np.cumsum(mask, 1) - 1, 0)).long()
         return model(
-            torch.tensor(ids).long(), attention_mask=torch.tensor(mask).long(), position_ids=torch.tensor(places).long()
+            torch.tensor(ids).long(), attention_mask=torch.tensor(mask).long(), position_ids=positions
         ).logits.numpy()
 
 

@@ -19,7 +19,7 @@ class GraniteConfig(DecoderConfig):
 
     Attributes:
         embedding_multiplier, residual_multiplier: Factors of the embeddings and of what sublayers add.
-        attention_multiplier: Factor of the scores, in place of ``1 / sqrt(head_dim)``.
+        attention_multiplier: Factor of the scores, instead of ``1 / sqrt(head_dim)``.
         logits_scaling: The logits are divided by it.
     """
 

@@ -23,7 +23,7 @@ class PanguAlphaConfig(GPTConfig):
         ffn_hidden_size: Width of the feed-forward layers (``intermediate_size``), independent of ``hidden_size``.
         bos_token_id, eos_token_id, eod_token_id, pad_token_id: Special tokens; EOS ends a generated text, EOD a
             document of training data.
-        use_moe: Whether the blocks below the top query layer have ``expert_num`` experts in place of one feed-forward
+        use_moe: Whether the blocks below the top query layer have ``expert_num`` experts instead of one feed-forward
             layer. Without it, or with one expert, the next three fields have no effect.
         expert_num: Experts of a block.
         per_token_num_experts_chosen: Experts that each token is routed to.

@@ -9,7 +9,7 @@ The parameters' names, with the layers counted from 0 and the linear weights as 
     backbone.blocks.0.layernorm1.{weight,bias}, backbone.blocks.0.layernorm2.{weight,bias}
     backbone.blocks.0.attention.{query,key,value,projection}.{weight,bias}
     backbone.blocks.0.mlp.{mapping,projection}.{weight,bias}
-    backbone.blocks.0.mlp.router.weight, backbone.blocks.0.mlp.experts.0.…     with experts, in place of the line above
+    backbone.blocks.0.mlp.router.weight, backbone.blocks.0.mlp.experts.0.…     with experts, instead of the line above
     backbone.layernorm.{weight,bias}
     backbone.top_query_layer.…                                                 like a block without experts
 """

@@ -83,13 +83,13 @@ class PanguAlphaTokenizer(PretrainedTokenizer):
         words = list(_segmenter().cut(text))
         joined = " ".join(word.translate(_TO_BLOCKS) for word in words)
         found = self._pieces.encode(joined, return_type="offset_mapping")
-        # Place in ``joined`` -> place in ``text``: the space before each word but the first is not of the text.
-        places: list[int] = []
+        # Offset in ``joined`` -> offset in ``text``: the space before each word but the first is not of the text.
+        offsets: list[int] = []
         for number, (word, end) in enumerate(zip(words, accumulate(map(len, words)), strict=True)):
             start = end - len(word)
-            places += [start] * (number > 0) + list(range(start, end))
-        places.append(len(text))
-        return list(found["ids"]), [(places[start], places[end]) for start, end in found["offsets"]]
+            offsets += [start] * (number > 0) + list(range(start, end))
+        offsets.append(len(text))
+        return list(found["ids"]), [(offsets[start], offsets[end]) for start, end in found["offsets"]]
 
     def decode_ids(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         """See the base class."""

@@ -51,7 +51,7 @@ class Qwen2Config(DecoderConfig):
 
 
 class Qwen3Config(Qwen2Config):
-    """Configuration of Qwen3 (Yang et al., 2025): a norm of each query's and each key's head in place of the biases."""
+    """Configuration of Qwen3 (Yang et al., 2025): a norm of each query's and each key's head instead of the biases."""
 
     model_type: ClassVar[str] = "qwen3"
 
