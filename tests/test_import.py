@@ -6,7 +6,6 @@ import ast
 import importlib.util
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .support.plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse
+from .support.types import run_mypy
 
 ROOT = Path(__file__).parent.parent
 #: What takes long to import, or needs what not everybody has.
@@ -222,12 +222,10 @@ SCRIPTS = {
 }
 
 
-def test_types_of_scripts(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
+def test_types_of_scripts(tmp_path: Path, mypy_cache: Path) -> None:
     for name, code in SCRIPTS.items():
         (tmp_path / name).write_text(code)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", *SCRIPTS]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    found = run_mypy("--strict", *SCRIPTS, cwd=tmp_path, cache=mypy_cache)
     assert found.returncode == 1
     (error,) = (line for line in found.stdout.splitlines() if ": error: " in line)
     assert error.startswith("bad.py:2: ")

@@ -40,6 +40,9 @@ _NEEDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 #: For kinds that import MindSpore, which has no types: its cells are Any to subclass.
 _UNTYPED = """
+
+[[tool.mypy.overrides]]
+module = ["{package}.*"]
 disallow_subclassing_any = false
 
 [[tool.mypy.overrides]]
@@ -137,7 +140,7 @@ def render(
         **vars(names), "kind": kind, "core": _range(core), "year": str(year), "holder": holder,
         "spdx": "" if license == "none" else license, "metadata": _metadata(license, person),
         "needs": _listed(f"mf-framework{_range(core)}", *needs), "tested": _listed("mf-framework[testing]", *tested),
-        "untyped": "" if kind in ("tokenizer", "processor") else _UNTYPED,
+        "untyped": "" if kind in ("tokenizer", "processor") else _UNTYPED.format(package=names.package),
     }  # fmt: skip
     result: dict[str, str] = {}
     for folder in KINDS[kind]:

@@ -20,6 +20,8 @@ from mf_core.errors import ArgumentError
 from mf_core.template import KINDS, LICENSES, Names, render
 from mf_core.testing import PluginEnvironment, Wheelhouse
 
+from ..support.types import run_mypy
+
 BORROWED = {"task": ("mf-cpu-backend", "mf-gpt2"), "backend": ("mindspore",)}
 
 
@@ -111,14 +113,15 @@ def test_the_ci_file_runs_the_checks() -> None:
 
 
 @pytest.mark.parametrize("name", ["z", "a" * Names.LONGEST])
-def test_they_are_clean_with_short_and_long_names(name: str, tmp_path: Path) -> None:
+def test_they_are_clean_with_short_and_long_names(name: str, tmp_path: Path, mypy_cache: Path) -> None:
     """ruff and mypy, as the generated CI runs them."""
     for kind in KINDS:
         write_repository(tmp_path / kind, render(Names.of(name), kind, year=2026, core="0.1.0"))
         run(sys.executable, "-m", "ruff", "check", "--no-cache", cwd=tmp_path / kind)
     if len(name) == 1:  # types do not depend on it
         for kind in ("model", "processor", "task", "backend"):  # a processor's repository has a tokenizer's files
-            run(sys.executable, "-m", "mypy", "--cache-dir", tmp_path / "cache", cwd=tmp_path / kind)
+            done = run_mypy(cwd=tmp_path / kind, cache=mypy_cache)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_generated_twice_they_are_equal() -> None:
