@@ -160,7 +160,7 @@ def test_directory_that_is_not_there(auto):
 
 
 @pytest.mark.parametrize("auto", AUTO)
-def test_name_that_nobody_knows(auto):
+def test_name_that_no_plugin_knows(auto):
     with pytest.raises(NotRegisteredError, match="no installed plugin provides the preset 'gpt3'") as caught:
         auto.from_pretrained("gpt3")
     assert "did you mean 'gpt2'" in str(caught.value)
@@ -480,7 +480,7 @@ def test_registering_again_needs_exist_ok(letters):
     assert type(AutoConfig.from_config({"model_type": "letters"})) is Other
 
 
-def test_own_class_in_the_place_of_a_plugins(registering):
+def test_own_class_instead_of_a_plugins(registering):
     class MyTokenizer(GPT2Tokenizer):
         pass
 

@@ -408,7 +408,7 @@ def test_mindformers_yaml_is_read(tmp_path):
     assert GPT2Config.from_pretrained(path) == config
 
 
-def test_mindformers_yaml_of_a_class_that_nobody_has(tmp_path):
+def test_mindformers_yaml_of_a_class_that_no_plugin_has(tmp_path):
     path = tmp_path / "run_bloom.yaml"
     path.write_text(MINDFORMERS.replace("GPT2Config", "GTP2Config"))
     with pytest.raises(NotRegisteredError, match="no installed plugin provides the class 'GTP2Config'") as caught:

@@ -95,7 +95,7 @@ def test_mindspore_is_not_imported(gpt2: PluginEnvironment, code: str) -> None:
     assert not packages & {"mindspore", "torch", "transformers"}
 
 
-def test_doctor_leaves_plugins_to_processes_of_their_own(gpt2: PluginEnvironment) -> None:
+def test_doctor_leaves_plugins_to_separate_processes(gpt2: PluginEnvironment) -> None:
     packages = packages_after(gpt2, "from mf_core.cli import main\nassert main(['doctor']) in (0, 1)")
     assert not packages & {"mf_gpt2", "mf_cpu_backend", "mindspore", "torch", "transformers"}
 

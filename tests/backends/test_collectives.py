@@ -64,7 +64,7 @@ def test_all_roots_and_pairs_were_tried(cluster):
                 assert f"({rank}, {rank + 4}) {way} float32" in passed
 
 
-def test_sums_are_the_same_to_the_bit_in_all_processes_of_a_group(cluster):
+def test_sums_are_bit_identical_in_all_processes_of_a_group(cluster):
     for told in cluster:
         for group, bits in told["bits"].items():
             same = [other["bits"][group] for other in cluster if group in other["bits"]]
@@ -72,7 +72,7 @@ def test_sums_are_the_same_to_the_bit_in_all_processes_of_a_group(cluster):
             assert set(same) == {bits}
 
 
-def test_nobody_passes_a_barrier_before_all_have_come(cluster):
+def test_no_process_passes_a_barrier_before_all_have_come(cluster):
     assert max(before for before, _ in (told["barrier"] for told in cluster)) <= min(
         after for _, after in (told["barrier"] for told in cluster)
     )
@@ -93,7 +93,7 @@ def test_wrong_use_is_an_error_that_says_what_is_wrong(cluster):
         assert errors["int64"].startswith("ArgumentTypeError [MF203] collectives on CPU take no Int64")
 
 
-def test_a_process_by_itself_keeps_its_arrays_and_has_nobody_to_send_to():
+def test_a_process_by_itself_keeps_its_arrays_and_has_no_one_to_send_to():
     alone = get_backend().collectives((3,), 3)
     from mindspore import Tensor
 

@@ -40,7 +40,7 @@ def counting_handler():
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.07])
-def test_ctrl_c_ends_a_generation_and_the_pipeline_goes_on(pipe, interrupt, stream, seconds):
+def test_ctrl_c_ends_a_generation_and_the_pipeline_continues(pipe, interrupt, stream, seconds):
     expected = pipe("Once upon a time", max_new_tokens=8)
     options = {"max_new_tokens": 120, "eos_token_id": None, "cache_prompt": True, "stream": stream}
     with pytest.raises(KeyboardInterrupt):

@@ -493,7 +493,7 @@ def test_a_broken_model_in_the_whole_form(tmp_path):
         whole_tensors(tmp_path / "model")
 
 
-def test_nobody_gets_a_piece_that_is_not_theirs():
+def test_no_stream_gets_text_of_another():
     entry = ShardedTensor((4, 3), "float32", Split(0), (1,), 0)
     whole = np.zeros((4, 3), np.float32)
     layout = Layout(2, 2, 2, 2)

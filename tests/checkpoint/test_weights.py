@@ -308,7 +308,7 @@ def test_a_config_of_another_depth_is_found_out(saved):
         AutoModel.from_pretrained(saved, num_layers=3)
 
 
-def test_missing_and_left_over_are_told_together(saved):
+def test_missing_and_unused_are_reported_together(saved):
     rewrite(saved, lambda t: t.update({"transformer.ln_g.bias": t.pop("transformer.ln_f.bias")}))
     with pytest.raises(WeightsError, match=r"1 missing, .*'transformer\.ln_f\.bias'; 1 left over, .*ln_g\.bias"):
         AutoModel.from_pretrained(saved)
@@ -371,7 +371,7 @@ def test_bytes_after_the_tensors_are_refused(saved):
         AutoModel.from_pretrained(saved)
 
 
-def test_absent_weights_name_the_place_and_the_way_out(saved):
+def test_absent_weights_name_the_folder_and_a_remedy(saved):
     (saved / FILE).unlink()
     with pytest.raises(FileMissingError, match=rf"has no {FILE} and no {INDEX}") as caught:
         AutoModel.from_pretrained(saved)

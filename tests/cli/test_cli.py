@@ -76,7 +76,7 @@ def test_several_texts_come_in_the_order_of_their_prompts(tmp_path):
         (("generate", "--model", "gpt2_13b", "x"), ("MF301", "gpt2_13b", "MF_MODELS")),
     ],
 )
-def test_a_users_mistake_is_told_without_a_stack_trace(args, words):
+def test_a_users_mistake_is_reported_without_a_stack_trace(args, words):
     code, out, err = mf(*args)
     assert code == 2
     assert out == ""

@@ -165,7 +165,7 @@ def test_a_last_line_that_misses_only_its_end_is_kept(tmp_path: Path) -> None:
     assert steps_of(path) == [10, 20, 30, 40, 50]
 
 
-def test_rewind_drops_what_comes_after_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_rewind_drops_what_comes_after_and_the_run_continues(tmp_path: Path) -> None:
     path = write_run(tmp_path) / METRICS_FILE
     before = path.read_text().splitlines()
     file = MetricsFile(path)
@@ -474,7 +474,7 @@ def test_several_runs_in_one_picture(tmp_path: Path) -> None:
     assert amount(pixels(tmp_path / "alone.png"), ORANGE) == 0
 
 
-def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_one_name_are_distinguished(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name / "out") for name in ("a", "b")]
     code, out, _ = mf("report", *runs, "--json", "--output", tmp_path / "c.png")
     assert code == 0
@@ -519,7 +519,7 @@ def test_many_runs_and_one_line_are_drawn(tmp_path: Path) -> None:
         (write_run, ["run", "gone"], ["MF301", "there is no run 'gone'"]),
     ],
 )
-def test_mistakes_are_told_and_leave_nothing(
+def test_mistakes_are_reported_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Any], args: list[str], words: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

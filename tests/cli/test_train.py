@@ -64,7 +64,7 @@ def test_resume(tmp_path, models):
     assert json.loads((tmp_path / "out" / "trainer_state.json").read_text())["global_step"] == 4
 
 
-def test_mistakes_are_told_before_anything_heavy_is_loaded(tmp_path):
+def test_mistakes_are_reported_before_anything_heavy_is_loaded(tmp_path):
     cases = {
         ("--set", "learning_rat=1"): "a run has no setting 'learning_rat'",
         ("--set", "modle=gpt2"): "did you mean 'model'",

@@ -348,7 +348,7 @@ def script(tmp_path, monkeypatch):
         ),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_what_to_type(script, capsys, options, words):
+def test_a_mistake_is_reported_with_what_to_type(script, capsys, options, words):
     assert main(["launch", *options]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -391,7 +391,7 @@ def test_without_msrun_the_package_to_install_is_named(script, capsys, monkeypat
     assert "pip install" in capsys.readouterr().err
 
 
-def test_msrun_that_fails_is_told(launch):
+def test_msrun_that_fails_is_reported(launch):
     _, err = finished(launch("", options=["--workers", "2", "--local-workers", "1", *ELSEWHERE]), 2)
     assert "mf: [MF401] msrun exited with code 1, with 0 of 1 processes started\n  why: RuntimeError: " in err
 

@@ -350,7 +350,7 @@ def test_devices_that_are_not_there_and_arguments_that_are_none(run):
     assert "there is no cpu device 1" in device_id
 
 
-def test_a_parallel_mode_without_use_parallel_is_told(run):
+def test_a_parallel_mode_without_use_parallel_is_reported(run):
     result = run(PRELUDE + "init_context(parallel_config={'parallel_mode': 'DATA_PARALLEL'})")
     assert "parallel_mode='DATA_PARALLEL' has no effect: use_parallel is False" in result.stderr
 
@@ -378,7 +378,7 @@ def test_the_command_has_as_many_processes_as_asked_and_the_python_that_runs(run
     assert "not set: MS_SCHED_HOST, MS_SCHED_PORT" in told
 
 
-def test_what_does_not_agree_with_the_cluster_is_told_before_joining(run):
+def test_what_does_not_agree_with_the_cluster_is_reported_before_joining(run):
     started = {"MS_ROLE": "MS_WORKER", "MS_WORKER_NUM": "2", "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": "9"}
     code = PRELUDE + textwrap.dedent("""
         print(json.dumps([error_of(True, parallel_config=dict(device_num=3)), error_of(True, dict(device_id=5))]))
@@ -469,7 +469,7 @@ def test_data_parallel_is_mindspores_own(clusters):
         assert told["told"] == []
 
 
-def test_what_the_cpu_does_not_compile_is_kept_and_told_once(clusters):
+def test_what_the_cpu_does_not_compile_is_kept_and_reported_once(clusters):
     for rank, told in enumerate(clusters["semi"]):
         assert told["modes"] == ["stand_alone", False, 2, rank]
         assert len(told["told"]) == 1

@@ -107,7 +107,7 @@ def test_a_tensor_in_pieces_is_one(tmp_path):
     np.testing.assert_array_equal(ms.load_checkpoint(str(tmp_path / "model.ckpt"))["a"].asnumpy(), value)
 
 
-def test_a_file_that_is_cut_off_anywhere_is_told(tmp_path):
+def test_a_file_that_is_cut_off_anywhere_is_reported(tmp_path):
     first, second = message(("first", (4,), "Float32", b"x" * 16)), message(("second", (3, 2), "Float16", b"x" * 12))
     path = tmp_path / "model.ckpt"
     told = 0
@@ -440,7 +440,7 @@ def letters(tmp_path_factory, wheelhouse):
 TENSORS = {"table": array(28, 8), "positions": array(32, 8), "dense": array(24, 8), "qkv.bias": array(24)}
 
 
-def test_the_command_with_a_family_of_somebody_else(letters):
+def test_the_command_with_a_family_of_a_third_party(letters):
     save(letters.home / "old.ckpt", TENSORS)
     made = letters.mf("convert", "old.ckpt", "--model", "letters_tiny", "--output", "made", "--dtype", "float16")
     assert made.code == 0, made.stderr
@@ -490,7 +490,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(letters):
     assert not (letters.home / "not_made").exists()
 
 
-def test_layouts_that_are_known_are_told(letters):
+def test_layouts_that_are_known_are_reported(letters):
     (letters.home / "other.bin").write_bytes(b"PK\x03\x04")
     made = letters.mf("convert", "other.bin", "--model", "letters_tiny", "--output", "not_made")
     assert made.code == 2

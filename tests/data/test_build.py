@@ -157,7 +157,7 @@ def test_build_apart_with_bad_records(stories):
         (("ids.npy",), ("MF501", "holds ids already")),
     ],
 )
-def test_a_users_mistake_is_told_without_a_stack_trace(stories, args, words):
+def test_a_users_mistake_is_reported_without_a_stack_trace(stories, args, words):
     np.save("ids.npy", np.ones((2, 3), int))
     code, out, err = build("--tokenizer", "gpt2_tiny", "--output", "s.mindrecord", *args)
     assert (code, out) == (2, "")

@@ -281,7 +281,7 @@ def test_another_content_tokenizer_length_or_mode_is_another_entry(data):
     assert count_encoded(lambda: packed(["a", "bc"], 4))[1] == 2
 
 
-def test_what_was_skipped_is_told_again(data):
+def test_what_was_skipped_is_reported_again(data):
     data.write_text(data.read_text() + "{\n")
     for _ in range(2):
         records = open_records(data, on_bad_record="skip")
@@ -312,7 +312,7 @@ def damage_entry(folder, how):
 @pytest.mark.parametrize(
     "how", ["shorter", "no array", "no header", "no facts", "facts of garbage", "facts of another form"]
 )
-def test_a_broken_entry_is_made_anew(data, cache, how):
+def test_a_broken_entry_is_made_again(data, cache, how):
     rows = shown(packed(data, 16))
     (entry,) = (cache / "datasets").iterdir()
     damage_entry(entry, how)

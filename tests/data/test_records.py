@@ -73,7 +73,7 @@ def test_gz(tmp_path, name, text):
         list(open_records(path).walk())
 
 
-def test_gz_is_unpacked_anew_where_the_copy_in_the_cache_is_broken(tmp_path, cache):
+def test_gz_is_unpacked_again_where_the_copy_in_the_cache_is_broken(tmp_path, cache):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"a\n\nb"))
     assert len(open_records(path)) == 2
@@ -114,7 +114,7 @@ def test_everything_in_a_folder_is_read_or_named(tmp_path):
     assert [record["text"] for record in records] == names
 
 
-def test_lists_of_paths_are_told_from_lists_of_texts(tmp_path, monkeypatch):
+def test_lists_of_paths_are_distinguished_from_lists_of_texts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     jsonl(tmp_path / "a.jsonl", {"text": "a"})
     (tmp_path / "x.zzz").write_text("?")

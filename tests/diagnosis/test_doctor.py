@@ -362,7 +362,7 @@ def test_little_disk_space(rivals: PluginEnvironment) -> None:
     assert re.search(r"^warning cache: .*, 1\.0 GB free\n        try: free some space", result.stdout, re.MULTILINE)
 
 
-def test_nothing_is_written_and_nobody_asked(environment: Callable[..., PluginEnvironment]) -> None:
+def test_nothing_is_written_and_no_one_asked(environment: Callable[..., PluginEnvironment]) -> None:
     code = """
         import json, sys
         events = []

@@ -80,7 +80,7 @@ def test_the_blocks_of_a_page_run(failures, page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", APART, ids=name)
-def test_a_page_can_be_followed_in_an_environment_of_its_own(page, tmp_path, wheelhouse):
+def test_a_page_can_be_followed_in_a_separate_environment(page, tmp_path, wheelhouse):
     distributions = environment_of(page)
     assert distributions
     environment = PluginEnvironment(tmp_path / "environment", wheelhouse)
@@ -216,7 +216,7 @@ def everything_told() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in OWN)
 
 
-def test_every_command_is_told_of():
+def test_every_command_is_documented():
     from mf_core.cli import COMMANDS
 
     parser = argparse.ArgumentParser(prog="mf")
@@ -228,7 +228,7 @@ def test_every_command_is_told_of():
     assert not missing
 
 
-def test_every_variable_is_told_of():
+def test_every_variable_is_documented():
     sources = [*ROOT.glob("mf_core/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
     used = {found for path in sources for found in re.findall(r"\bMF_[A-Z][A-Z_]*[A-Z]\b", path.read_text("utf-8"))}
     page = (ROOT / "docs/reference/environment.md").read_text(encoding="utf-8")

@@ -93,7 +93,7 @@ LARK = {
 }  # fmt: skip
 
 
-def test_lark_spread_over_processes_learns_as_in_one(
+def test_lark_sharded_over_processes_learns_as_in_one(
     tmp_path: Path, wheelhouse: Wheelhouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its plan: weights that have their outputs first, keys that heads share, an embedding and a head by vocabulary."""

@@ -80,7 +80,7 @@ def test_the_strategy_alone(four):
     assert not list((folder / "strategy").glob("checkpoint-*"))
 
 
-def test_a_run_goes_on_in_other_grids(four, tmp_path):
+def test_a_run_continues_in_other_grids(four, tmp_path):
     """In one process, and in a pipeline of two: the weights match their digests, the losses go on."""
     folder, results = four
     expected = results["whole"]["losses"]
@@ -121,7 +121,7 @@ def test_loading_changes_no_bit(four, tmp_path):
     assert_same(load_file(second / "run" / "model.safetensors"), before)
 
 
-def test_a_worker_that_dies_ends_the_job_and_the_next_goes_on_exactly(tmp_path):
+def test_a_worker_that_dies_ends_the_job_and_the_next_resumes_exactly(tmp_path):
     grid = {"data_parallel": 2, "optimizer_shard": True}
     base = {"name": "run", "parallel": grid, "args": STEPS}
     run_scenarios(tmp_path / "calm", 2, [base])

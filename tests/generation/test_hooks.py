@@ -64,7 +64,7 @@ def fails(*_):
         ({"logits_processor": lambda ids, logits: logits * np.nan}, "returned NaN"),
     ],
 )
-def test_mistakes_of_functions_are_told_from_the_librarys(model, options, message):
+def test_errors_of_functions_are_distinguished_from_the_librarys(model, options, message):
     with pytest.raises(CallbackError, match=message):
         model.generate([1, 2], **options, **OPTIONS)
 

@@ -214,7 +214,7 @@ def test_twenty_steps_train_the_adapters_and_no_bit_of_the_weights():
         assert (after[name] != start[name]).any(), name
 
 
-def test_dropout_draws_from_the_key_and_from_the_layers_place():
+def test_dropout_depends_on_the_key_and_the_layers_index():
     model = adapted(LoraConfig(r=4, lora_dropout=0.5, target_modules=EVERY), num_layers=1)
     evaluated = logits(model)
     np.testing.assert_array_equal(logits(model), evaluated)

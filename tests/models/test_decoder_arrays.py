@@ -110,7 +110,7 @@ class Louder(nn.Cell):
 
 
 @pytest.mark.parametrize("name", ["transformer.h.0.ln_2", "transformer.h.0.mlp.c_fc", "transformer.h.0.mlp.act"])
-def test_a_cell_that_is_replaced_is_heeded(name):
+def test_a_cell_that_is_replaced_is_used(name):
     model = small(num_layers=1)
     replace_cell(model, name, Louder(dict(model.cells_and_names())[name]))
     assert not is_direct(model)
@@ -118,7 +118,7 @@ def test_a_cell_that_is_replaced_is_heeded(name):
     assert apart < 2e-5 * largest
 
 
-def test_a_parameter_that_is_none_of_the_parts_is_heeded():
+def test_a_parameter_that_is_none_of_the_parts_is_used():
     model = small()
     model.blocks[0].mlp.more = Parameter(Tensor(np.ones(3, np.float32)), name="more")
     assert not is_direct(model)

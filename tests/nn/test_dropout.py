@@ -33,7 +33,7 @@ def test_share_scale_and_independence(p):
         assert abs(correlation).max() < 8
 
 
-def test_the_key_and_the_place_in_the_model_decide():
+def test_masks_depend_on_the_key_and_the_index_in_the_model():
     first = dropped(layer(0.5), (64, 64), 7, 1)
     np.testing.assert_array_equal(first, dropped(layer(0.5), (64, 64), 7, 1))
     for other in (dropped(layer(0.5), (64, 64), 7, 2), dropped(layer(0.5, site=1), (64, 64), 7, 1)):

@@ -87,7 +87,7 @@ def test_experts_are_shared_by_copies_next_to_each_other():
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_a_place_and_its_rank_tell_the_same(grid):
+def test_coordinates_and_rank_convert_into_each_other(grid):
     everywhere = product(range(grid.pipeline), range(grid.data), range(grid.tensor))
     ranks = [grid.rank_of(*coordinates) for coordinates in everywhere]
     assert ranks == list(range(grid.size))
@@ -187,7 +187,7 @@ def test_gpt2s_linears_are_split_and_its_norms_are_whole(models):
     assert by_words["transformer.wpe.weight"].split is None
 
 
-def test_of_a_mixture_each_expert_has_one_place(models):
+def test_each_expert_of_a_mixture_has_one_process(models):
     plan, shapes = models["experts"]
     grid = Layout(data=4, tensor=2, pipeline=2, expert=2)
     specs = shard_specs(plan, shapes, grid)

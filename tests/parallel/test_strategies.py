@@ -277,7 +277,7 @@ class Plain(nn.Cell):
         ),
     ],
 )  # fmt: skip
-def test_what_the_compiler_is_told(config, mode, asked, expected):
+def test_strategies_given_to_the_compiler(config, mode, asked, expected):
     asked = ParallelContextConfig(**asked)
     assert auto_parallel_settings(LAYOUTS[config], mode, asked=asked) == expected
     told = auto_parallel(Plain(), LAYOUTS[config], mode, asked=asked)

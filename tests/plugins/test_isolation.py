@@ -313,7 +313,7 @@ def test_users_own_interrupt_is_not_taken_for_the_plugins(hanging: PluginEnviron
 # Backends -----------------------------------------------------------------------------------------------------------
 
 
-def test_backend_that_fails_is_passed_over_where_nobody_asked_for_it(tmp_path, wheelhouse: Wheelhouse) -> None:
+def test_backend_that_fails_is_passed_over_where_no_one_asked_for_it(tmp_path, wheelhouse: Wheelhouse) -> None:
     plugin = Plugin(
         "mf-backends",
         "def spec(name, priority):\n"
@@ -479,7 +479,7 @@ def test_whatever_hooks_return_loading_never_raises(seed: int, monkeypatch: pyte
             assert len(entry.name) <= 1000
 
 
-def test_random_bytes_as_metadata_harm_nobody(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_bytes_as_metadata_do_no_harm(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mf_core.plugins.discovery import discover
 
     rng = random.Random(5)

@@ -165,7 +165,7 @@ def test_broken_plugin_is_left_out(seen: Look, case: str) -> None:
     assert len(record["reason"].splitlines()) == 1
 
 
-def test_everything_else_goes_on_working(seen: Look) -> None:
+def test_everything_else_still_works(seen: Look) -> None:
     assert seen.names == ["healthy_tiny"]
     assert {name for name, record in seen.records.items() if record["state"] == "loaded"} == {
         "mf-framework", "mf-healthy",
@@ -270,7 +270,7 @@ def rivals(tmp_path_factory: pytest.TempPathFactory, wheelhouse: Wheelhouse) -> 
     return environment
 
 
-def test_rivals_are_loaded_and_nobody_is_warned(rivals: PluginEnvironment) -> None:
+def test_rivals_are_loaded_and_no_one_is_warned(rivals: PluginEnvironment) -> None:
     seen = look(rivals)
     assert seen.warnings == []
     assert seen.names == ["alpha_tiny", "beta_tiny", "healthy_tiny", "shared_tiny"]
@@ -429,7 +429,7 @@ def test_editable_install_whose_source_is_gone(environment: Callable[..., Plugin
     assert "pip uninstall mf-moved" in warning
 
 
-def test_damaged_metadata_harms_nobody_else(environment: Callable[..., PluginEnvironment]) -> None:
+def test_damaged_metadata_harms_no_other(environment: Callable[..., PluginEnvironment]) -> None:
     garbled, leftover = Plugin("mf-garbled", hook("[]")), Plugin("mf-leftover", hook("[]"))
     made = environment(HEALTHY, garbled, leftover)
     (made.dist_info(garbled) / "entry_points.txt").write_text("[mf_core.v1]\nno equals sign\n")

@@ -171,7 +171,7 @@ def test_add(make: Callable[..., Registry]) -> None:
     assert registry.names("model:base") == ["mamba", "mine"]
 
 
-def test_add_does_not_replace_unless_told(make: Callable[..., Registry]) -> None:
+def test_add_does_not_replace_unless_asked(make: Callable[..., Registry]) -> None:
     registry = make(MAMBA)
     with pytest.raises(AlreadyRegisteredError) as caught:
         registry.add("config", "mamba", Mine)

@@ -138,7 +138,7 @@ def test_pronouns_and_animals_stay_the_same(few: list[str]) -> None:
             assert check(story.replace(f" {row['name']} named", f" {other} named", 1)) is not None
 
 
-def test_the_place_stays_the_same(stories: list[str]) -> None:
+def test_the_setting_of_a_story_stays_the_same(stories: list[str]) -> None:
     spots = {row["name"]: row["place"] for row in words.SPOTS}
     elsewhere = {spot: next(s for s in spots if spots[s] != spots[spot]) for spot in spots}
     told = [s for s in stories[:200] if any(f"{row['name']}." in s or row["by"] in s for row in words.PLACES)]

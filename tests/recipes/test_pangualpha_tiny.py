@@ -164,7 +164,7 @@ def test_names_stay_the_same(few):
 @pytest.mark.parametrize(
     "table", ["THINGS", "FOODS", "REMEDIES", "FEARS", "SKILLS", "SEEDS", "SHELTERS", "STORMS", "ELDERS"]
 )
-def test_what_is_told_of_stays_the_same(stories, table):
+def test_what_a_story_is_about_stays_the_same(stories, table):
     after = shifted(getattr(words, table))
     told = [s for s in stories[:600] for noun in after if s.count(noun) > 1]
     mutants = [m for story in told for m in replaced(story, "|".join(n for n in after if story.count(n) > 1), after)]
@@ -197,7 +197,7 @@ def test_colours_kinds_and_pronouns_stay_the_same(few):
         assert not accept(story.replace(f"{of['one']}", "一位", 1))
 
 
-def test_the_place_stays_the_same(stories):
+def test_the_setting_of_a_story_stays_the_same(stories):
     spots = {row["name"]: row["place"] for row in words.SPOTS}
     elsewhere = {spot: next(s for s in spots if spots[s] != spots[spot]) for spot in spots}
     mutants = [m for story in stories[:200] for m in replaced(story, "|".join(spots), elsewhere)]
@@ -224,7 +224,7 @@ def test_no_sentence_can_be_left_out_or_repeated(few):
             assert not accept("".join(sentences[: i + 1] + sentences[i:]))
 
 
-def test_a_story_cut_short_is_a_beginning_and_one_that_goes_on_is_not(few):
+def test_a_story_cut_short_is_a_beginning_and_one_that_continues_is_not(few):
     for story in few:
         assert accept(story, beginning=True)
         for end in range(0, len(story), 3):

@@ -161,7 +161,7 @@ def test_command_says_what_failed_why_it_matters_and_what_to_do(made: PluginEnvi
     assert data["distribution"] == distribution
 
 
-def test_command_checks_all_that_a_plugin_offers_with_settings_of_its_own(made: PluginEnvironment) -> None:
+def test_command_checks_all_that_a_plugin_offers_with_its_own_settings(made: PluginEnvironment) -> None:
     done = made.mf("plugins", "check", "mf-letters", "--json", "-k", "config_ or texts or processor or alias")
     data = json.loads(done.stdout)
     assert done.code == 0, done.stdout

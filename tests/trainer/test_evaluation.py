@@ -103,7 +103,7 @@ def test_evaluations_while_training(tmp_path, settings, steps):
     assert evaluations[-1]["eval_loss"] == result.metrics["loss"]
 
 
-def test_train_can_be_told_to_evaluate(tmp_path):
+def test_train_evaluates_on_request(tmp_path):
     trainer = make_trainer(tmp_path, max_steps=8, options={"eval_dataset": counting_rows(8)})
     assert trainer.train(do_eval=True).metrics["tokens"] == 8 * 16
 

@@ -145,7 +145,7 @@ def test_the_flops_are_those_of_products(tmp_path):
     assert model.flops_per_token(10) == 4 * (products + 64 * 32) + 6 * 2 * (32 + 96) + attention
 
 
-def test_padding_is_told_by_the_mask(tmp_path, capsys):
+def test_the_mask_marks_padding(tmp_path, capsys):
     """With pad = EOS, the number of targets does not jump where rows are exactly full."""
     tokenizer = AutoTokenizer.from_pretrained("gpt2_tiny", pad_token="<|endoftext|>")
     model = small_model(num_layers=1, vocab_size=1024, pad_token_id=tokenizer.pad_token_id)

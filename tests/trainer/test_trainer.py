@@ -46,7 +46,7 @@ def test_training_learns_and_saves_a_model_that_loads(tmp_path, capsys):
     assert not trainer.model.training
 
 
-def test_the_same_seed_gives_the_same_run_to_the_bit(tmp_path):
+def test_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path):
     def run(**changes):
         model = small_model(num_layers=1, hidden_dropout_rate=0.1)
         return make_trainer(tmp_path, model=model, **changes).train().losses

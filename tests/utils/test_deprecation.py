@@ -28,7 +28,7 @@ def old(a: int, b: int = 2) -> int:
     return a + b
 
 
-def test_function_goes_on_working_and_says_once_what_to_use() -> None:
+def test_function_still_works_and_says_once_what_to_use() -> None:
     with pytest.warns(MFDeprecationWarning) as caught:
         assert [old(1), old(1, b=3)] == [3, 4]
     (warning,) = caught

@@ -41,7 +41,7 @@ class Other:
         self.process.stdout.close()
 
 
-def test_a_second_run_is_told_who_has_the_folder(tmp_path):
+def test_a_second_run_learns_who_has_the_folder(tmp_path):
     with Other(f"RunLock({str(tmp_path)!r})") as process:
         with pytest.raises(CheckpointError, match="another run writes to") as caught:
             RunLock(tmp_path)

@@ -39,7 +39,7 @@ def test_a_device_for_each_core():
         OneCoreBackend().setup(4096)
 
 
-def test_a_system_without_affinity_is_told(monkeypatch):
+def test_a_system_without_affinity_is_reported(monkeypatch):
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
     probe = OneCoreBackend().probe()
     assert not probe.available

@@ -202,7 +202,7 @@ def test_chips_and_devices_that_do_not_do(cann, tmp_path):
     assert last == "ascend 0 (Ascend910A), float16 {None}"
 
 
-def test_a_plugin_that_does_not_load_is_told_with_the_library(cann, tmp_path):
+def test_a_plugin_that_does_not_load_is_reported_with_the_library(cann, tmp_path):
     code = BEGIN + (
         "from mf_core import get_backend\nfrom mf_core.errors import BackendError\n"
         "Machine.has_library = lambda self, name: True\n"

@@ -182,7 +182,7 @@ def test_task_trains_evaluates_and_predicts(name, body, tmp_path):
         assert trainer.model.config.labels == ["B-LOC", "B-PER", "O"]
 
 
-def test_labels_that_the_head_lacks_are_named_with_their_place(body, tmp_path):
+def test_labels_that_the_head_lacks_are_named_with_their_record(body, tmp_path):
     rows = "text,label\nthe sun,good\nrain,awful\n"
     (tmp_path / "rows.csv").write_text(rows)
     model = AutoModelForSequenceClassification.from_config(

@@ -288,7 +288,7 @@ def test_cross_attention_that_is_off_is_kept_as_it_is(tmp_path):
     assert written(config, tmp_path / "again")["add_cross_attention"] is False
 
 
-def test_a_head_of_its_own_is_read_and_written(tmp_path):
+def test_an_untied_head_is_read_and_written(tmp_path):
     config = read(tmp_path, tie_word_embeddings=False)
     assert config.tie_word_embeddings is False
     assert written(config, tmp_path / "again")["tie_word_embeddings"] is False

@@ -127,7 +127,7 @@ def test_the_default_type_gives_way_to_the_devices_and_is_said(caplog):
     assert caplog.text.count("computes in float32") == 1
 
 
-def test_constructor_wants_a_config_of_its_own():
+def test_constructor_wants_its_own_config():
     with pytest.raises(ArgumentTypeError, match="built from a GPT2Config, not str"):
         GPT2LMHeadModel("gpt2")
 

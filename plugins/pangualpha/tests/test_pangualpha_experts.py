@@ -104,7 +104,7 @@ def test_graphs_have_both_results():
         np.testing.assert_allclose(graph.asnumpy(), eager.asnumpy(), atol=1e-5)
 
 
-def test_the_loss_spreads_tokens_over_experts():
+def test_the_loss_balances_tokens_over_experts():
     """Descending along it alone makes the parts equal: the gradient has the right sign and reaches the routers."""
     model = made(expert_num=4, aux_loss_factor=1.0, num_layers=2)
     ids = ms.Tensor(ids_of(4, 32))

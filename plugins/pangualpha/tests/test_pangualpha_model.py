@@ -176,7 +176,7 @@ def test_greedy_text_alone_is_the_text_in_a_batch(model):
     assert model.generate(prompts, **options) == [model.generate(p, **options)[0] for p in prompts]
 
 
-def test_the_cache_has_a_place_for_the_query_layer(model):
+def test_the_cache_has_slots_for_the_query_layer(model):
     assert model.cache_shape == (3, 4, 8)
     assert [*model.blocks] == [*model.backbone.blocks, model.backbone.top_query_layer]
 
@@ -336,6 +336,6 @@ def test_parameter_names_are_the_documented_ones(model):
     assert model.num_parameters() == 90 * 32 + 2 * 64 * 32 + 3 * (4 * 32 * 33 + 2 * 32 * 80 + 80 + 32 + 4 * 32) + 64
 
 
-def test_constructor_wants_a_config_of_its_own():
+def test_constructor_wants_its_own_config():
     with pytest.raises(ArgumentTypeError, match="built from a PanguAlphaConfig, not str"):
         PanguAlphaHeadModel("pangualpha_2_6b")

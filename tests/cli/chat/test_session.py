@@ -147,7 +147,7 @@ def test_whole_old_turns_are_left_out_where_the_context_ends(talk):
     assert len(talk.talk.turns) == 5
 
 
-def test_another_model_goes_on_and_one_without_template_continues_texts(talk):
+def test_another_model_continues_and_one_without_template_continues_texts(talk):
     talk.take("Hello!")
     assert "gpt2_tiny: 1 million weights" in notes(talk, "/model gpt2_tiny")
     talk.take(" Once upon a time")
@@ -156,7 +156,7 @@ def test_another_model_goes_on_and_one_without_template_continues_texts(talk):
         talk.take("/system Be brief.")
 
 
-def test_a_text_goes_on_with_an_empty_line(pipes):
+def test_a_text_continues_with_an_empty_line(pipes):
     plain = session(pipes, "gpt2_tiny")
     plain.take("")
     assert plain.display.answers == []

@@ -91,7 +91,7 @@ def unstopped(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [1, 5, 6, 11])  # before any checkpoint; in a pass; at the end of one; in the next
-def test_a_killed_run_goes_on_to_the_bit(tmp_path, unstopped, kill_at):
+def test_a_killed_run_resumes_bit_for_bit(tmp_path, unstopped, kill_at):
     killed = child(tmp_path, kill_at)
     assert killed.returncode == -signal.SIGKILL
     resumed = child(tmp_path, resume=True)
@@ -359,7 +359,7 @@ def test_an_optimizer_of_the_users_own_is_resumed_too(tmp_path, wrapped):
 
 
 @pytest.mark.parametrize("kind", ["stream", "own"])
-def test_data_without_places_is_resumed_too(tmp_path, kind):
+def test_data_without_positions_is_resumed_too(tmp_path, kind):
     """A stream that draws from numpy's generator, and a dataset of MindSpore's that shuffles and batches itself."""
 
     class Stream:
