@@ -23,6 +23,7 @@ import listing
 import machine
 import quality
 import sampling
+import smollm2
 import speculation
 import start
 import table
@@ -42,9 +43,11 @@ BENCHMARKS = {
     "quality": quality.measure,
     "listing": listing.measure,
     "sampling": sampling.measure,
+    "smollm2": smollm2.measure,
+    "smollm2-start": smollm2.measure_start,
 }
 #: Measured when they are named alone.
-ASKED = ("train-124m", "sampling")
+ASKED = ("train-124m", "sampling", "smollm2", "smollm2-start")
 RESULTS = Path(__file__).with_name("results")
 
 
