@@ -105,7 +105,16 @@ class RecomputeConfig(Settings):
     recompute_slice_activation: bool = False
 
     def check(self, model: PretrainedModel) -> None:
-        """Raise UnsupportedError where the model does not say what its layers are."""
+        """Raise UnsupportedError where the model does not declare its layers, or they recompute otherwise already."""
+        applied = model.recompute_config
+        if applied is not None and (applied.recompute, applied.select_recompute) != (
+            self.recompute, self.select_recompute,
+        ):  # fmt: skip
+            raise UnsupportedError(
+                f"the layers of this {type(model).__name__} recompute activations already, by {applied}",
+                why="MindSpore marks a layer for recomputation once, and cannot undo it",
+                hint="load the model again",
+            )
         if (self.recompute or self.select_recompute) and not model.blocks:
             raise UnsupportedError(f"{type(model).__name__} does not say what its layers are, so it cannot recompute")
 
@@ -118,5 +127,7 @@ class RecomputeConfig(Settings):
                      if name.rpartition(".")[2] in model.attention_cells]  # fmt: skip
         else:
             return
-        for cell in cells:
-            cell.recompute()
+        if model.recompute_config is None:
+            for cell in cells:
+                cell.recompute()
+            model.recompute_config = self

@@ -24,6 +24,23 @@ from .recipe import TrainingRecipe
 RUN_FILE = "run.yaml"
 
 
+def arguments_of(args: Any) -> TrainingArguments:
+    """Return the settings that a user gave as an object, a mapping or a file's path; None: the defaults."""
+    if args is None:
+        return TrainingArguments()
+    if isinstance(args, TrainingArguments):
+        return args
+    if isinstance(args, Mapping):
+        return TrainingArguments(**args)
+    if isinstance(args, (str, Path)):
+        return TrainingArguments.from_file(args)
+    raise ArgumentTypeError(
+        f"args is a TrainingArguments, not {type(args).__name__}", value=args,
+        hint="TrainingArguments.from_file(path) reads one from YAML or JSON; `mf train --config FILE` reads a whole "
+        "run, MindFormers' run files included",
+    )  # fmt: skip
+
+
 def recipe_of(entry: RegistryEntry, task: str) -> type[TrainingRecipe]:
     """Return a task's recipe; raise UnsupportedError where it has none."""
     recipe = getattr(entry.spec, "recipe", None)

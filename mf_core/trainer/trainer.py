@@ -26,7 +26,7 @@ from .arguments import TrainingArguments
 from .callbacks import CallbackList, as_list
 from .checkpoints.checkpointer import Checkpointer
 from .evaluation import Evaluator, Metrics
-from .inputs import RunFileContents, check_supported, describe, model_for, recipe_of
+from .inputs import RunFileContents, arguments_of, check_supported, describe, model_for, recipe_of
 from .loader import Loader
 from .loop import TrainingLoop, TrainResult
 from .reporting.reporters import reporters
@@ -88,17 +88,7 @@ class Trainer:
         compute_metrics: Metrics | None = None,
         save_config: bool = False,
     ) -> None:
-        if isinstance(args, (str, Path)):
-            args = TrainingArguments.from_file(args)
-        elif isinstance(args, Mapping):
-            args = TrainingArguments(**args)
-        if args is not None and not isinstance(args, TrainingArguments):
-            raise ArgumentTypeError(
-                f"args is a TrainingArguments, not {type(args).__name__}", value=args,
-                hint="TrainingArguments.from_file(path) reads one from YAML or JSON; `mf train --config FILE` reads a "
-                "whole run, MindFormers' run files included",
-            )  # fmt: skip
-        self.args = args or TrainingArguments()
+        self.args = arguments_of(args)
         self.task = task
         self._entry = registry.find("task", task)
         get_backend()  # first: loading the recipe imports MindSpore as the backend requires

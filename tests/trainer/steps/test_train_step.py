@@ -146,20 +146,22 @@ def test_a_cell_of_the_users_own_takes_the_steps(tmp_path):
         make_trainer(tmp_path, options={"wrapper": nn.TrainOneStepCell}).train()
 
 
-@pytest.mark.parametrize("setting", ["recompute", "select_recompute"])
-def test_recomputation_changes_no_number_and_no_weight(tmp_path, setting):
+def test_recomputation_changes_no_number_and_no_weight(tmp_path):
     dropout = {"hidden_dropout_rate": 0.1, "attention_dropout_rate": 0.1}
     plain = make_trainer(tmp_path, model=small_model(**dropout))
     plain.train()
-    model = small_model(**dropout)
-    before = weights_of(model)
-    trainer = make_trainer(tmp_path, model=model)
-    trainer.set_recompute_config(**{setting: True})
-    assert trainer.model is model
-    assert_equal_weights(before, weights_of(model))
-    trainer.train()
-    for name, array in weights_of(plain.model).items():
-        np.testing.assert_allclose(weights_of(model)[name], array, atol=1e-6, err_msg=name)
+    for setting in ("recompute", "select_recompute"):
+        model = small_model(**dropout)
+        before = weights_of(model)
+        trainer = make_trainer(tmp_path, model=model)
+        trainer.set_recompute_config(**{setting: True})
+        assert trainer.model is model
+        assert_equal_weights(before, weights_of(model))
+        trainer.train()
+        for name, array in weights_of(plain.model).items():
+            np.testing.assert_allclose(weights_of(model)[name], array, atol=1e-6, err_msg=f"{setting}: {name}")
+        with pytest.raises(UnsupportedError, match="recompute activations already"):
+            trainer.set_recompute_config(**{setting: False})
 
 
 def test_settings_of_parallelism_are_checked_at_once(tmp_path):
@@ -198,4 +200,4 @@ def test_what_cannot_be_divided_is_refused(settings, devices, message):
     from mf_core.parallel import ParallelConfig
 
     with pytest.raises(ArgumentError, match=message):
-        ParallelConfig(**settings).check(small_model(vocab_size=66), devices)
+        ParallelConfig(**settings).check(small_model(vocab_size=66, num_layers=2), devices)
