@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -79,3 +80,13 @@ def _state_of_the_process() -> Iterator[None]:
     mindspore = sys.modules.get("mindspore")
     if mindspore is not None and mindspore.get_context("mode") != mindspore.PYNATIVE_MODE:
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_graphs() -> Iterator[None]:
+    """Discard a file's compiled graphs after it: compiling slows down with the graphs that a process holds."""
+    yield
+    mindspore = sys.modules.get("mindspore")
+    if mindspore is not None:
+        gc.collect()
+        mindspore.ms_memory_recycle()

@@ -12,7 +12,7 @@ OFF = dict.fromkeys(("embedding_dropout_prob", "hidden_dropout_rate", "attention
 def small_model(**changes):
     set_seed(1)
     settings = {
-        "vocab_size": 64, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 32, "pad_token_id": 63,
+        "vocab_size": 64, "hidden_size": 32, "num_layers": 1, "num_heads": 4, "seq_length": 32, "pad_token_id": 63,
         **OFF,
     }  # fmt: skip
     return GPT2LMHeadModel(GPT2Config(**{**settings, **changes}))

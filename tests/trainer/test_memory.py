@@ -20,13 +20,13 @@ import numpy as np
 from tests.support.training import make_trainer, small_model
 from pathlib import Path
 
-model = small_model(vocab_size=16384, hidden_size=64, num_layers=1, seq_length=256)
+model = small_model(vocab_size=65536, hidden_size=64, num_layers=1, seq_length=256)
 rows = [np.arange(257, dtype=np.int32)] * 64
 
 class Limit:
     def on_train_begin(self, args, state, control, **kwargs):
         used = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-        resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 1_600_000_000,) * 2)
 
 make_trainer(Path(sys.argv[1]), model=model, dataset=rows, batch_size=32, options={"callbacks": Limit()}).train()
 """
@@ -47,7 +47,7 @@ def test_the_error_names_the_batch_and_what_to_change(tmp_path):
 
 
 def test_the_estimate_grows_with_what_it_is_made_of():
-    model, args = small_model(hidden_size=128, seq_length=256), TrainingArguments()
+    model, args = small_model(hidden_size=128, num_layers=2, seq_length=256), TrainingArguments()
     parts = estimate_memory(model, args, 8, 256)
     assert parts["weights"] == 4 * model.num_parameters()
     assert parts["optimizer"] == 2 * parts["gradients"] == 2 * parts["weights"]

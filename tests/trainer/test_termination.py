@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in training: the run saves and ends, and goes on from there; handlers are the user's again."""
+"""Ctrl-C and SIGTERM in training: the run saves, ends and resumes from there; the user's handlers are restored."""
 
 import signal
 
