@@ -197,13 +197,13 @@ class DataError(MFError, ValueError):
 
 
 class TrainingError(MFError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
     code = "MF502"
 
 
 class CheckpointError(MFError, OSError):
-    """A checkpoint could not be written, or does not belong to the run that is to go on from it."""
+    """A checkpoint could not be written, or does not belong to the run that resumes from it."""
 
     code = "MF503"
 

@@ -27,7 +27,7 @@ Rules for the module:
 * Import nothing but ``mf_core.hookspecs`` and ``mf_core.specs``. Targets are strings, so that listing what is installed
   stays cheap; a target is imported when somebody uses it.
 * A plugin is taken whole or not at all: when its import or one of its hooks fails, it is recorded as failed with its
-  traceback, the user is warned once, and every other plugin goes on working.
+  traceback, the user is warned once, and every other plugin keeps working.
 * Importing the module and calling its hooks takes no time: over 100 ms are reported, and after 20 s (set
   ``MF_PLUGINS_TIMEOUT`` to change it) the plugin is interrupted and counts as failed.
 * The module defines hooks and does nothing else. A changed working directory, standard stream, function of Python's or

@@ -14,7 +14,7 @@ from ..utils.commit import finish, is_staging, replace_files
 from ..utils.files import CONFIG_FILE
 from .sharded import LAYOUT_FILE, SHARDS
 
-#: Files that hold tensors, of ours and of others, and the indexes of such: they are not copied.
+#: Files of tensors, the library's and others', and their indexes: they are not copied.
 _TENSORS = re.compile(r".*\.(safetensors|bin|pt|pth|pkl|ckpt|npz|h5|msgpack|onnx|gguf)(\.index\.json)?\Z")
 
 

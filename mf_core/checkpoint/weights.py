@@ -155,7 +155,7 @@ def load_tensors_whole(model: PretrainedModel, tensors: Iterable[LazyTensor], wh
             if sharding is not None:
                 array = sharding.specs[tensor.name].shard(array, sharding.layout)
             _put(parameter, array, tensor.name, True)
-    hint = "go on with the model that the checkpoint is of"
+    hint = "use the model that the checkpoint is of"
     check_all_there(where, type(model).__name__, set(known) - found, sorted(found - set(known)), hint)
 
 

@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     add_set_option(
         train, "set one of them; may be repeated, and wins over the file. A name with dots goes into a mapping."
     )
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint in output_dir")
+    train.add_argument("--resume", action="store_true", help="continue from the last checkpoint in output_dir")
     train.set_defaults(run=run_train)
 
 

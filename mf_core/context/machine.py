@@ -66,7 +66,7 @@ def check_resources(workers: int, backend: str, probe: Probe) -> None:
 
 def thread_variables(workers: int, probe: Probe) -> dict[str, str]:
     """Return the variables, of those that the user has not set, that give each process its share of the cores."""
-    threads = probe.details.get("threads", "")  # the CPU backend's count heeds a container's quota
+    threads = probe.details.get("threads", "")  # the CPU backend's count respects a container's quota
     cores = int(threads) if threads.isdecimal() else len(os.sched_getaffinity(0))
     share = str(max(1, cores // workers))
     return {name: share for name in ("MF_NUM_THREADS", "OMP_NUM_THREADS") if not os.environ.get(name)}

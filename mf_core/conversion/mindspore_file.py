@@ -75,7 +75,7 @@ def read_mindspore_file(path: Path) -> dict[str, SourceTensor]:
             for offset, span in _values(file, size):
                 tag, dims, kind, content = _value(file, span)
                 if content.end > size:
-                    raise Damaged(size, f"the tensor {tag!r} is cut off: it goes on to byte {content.end}")
+                    raise Damaged(size, f"the tensor {tag!r} is cut off: it should end at byte {content.end}")
                 if tag not in found:
                     found[tag] = _Entry(tag, dims, kind, [])
                 elif tag != last:

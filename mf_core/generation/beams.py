@@ -106,7 +106,7 @@ class BeamSearch:
 
     Attributes:
         running: The ids of each beam.
-        parents: For each beam, the one of the step before that it goes on from.
+        parents: For each beam, the one of the step before that it continues.
         finished: Whether no better text is to be expected.
     """
 

@@ -93,7 +93,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
         "unlikely; 'never' when none can come.",
     )  # fmt: skip
     eos_token_id: Annotated[Id | tuple[Id, ...] | None, BeforeValidator(_ids)] = option(
-        None, "The id or ids that end a text; None for none.", hint="eos_token_id=None to go on to the length limit"
+        None, "The id or ids that end a text; None for none.", hint="eos_token_id=None to continue to the length limit"
     )
     bos_token_id: Id | None = option(None, "Of the model; for files.", flag=False)
     pad_token_id: Id | None = option(
@@ -334,8 +334,8 @@ class GenerationConfig(Truncation, Constraints, Penalties):
     def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None) -> GenerationConfig:
         """Return the generation settings of a checkpoint.
 
-        Those of its ``generation_config.json``; without one, those that its ``config.json`` holds. A preset of ours has
-        its family's defaults where its files say nothing.
+        Those of its ``generation_config.json``; without one, those that its ``config.json`` holds. A preset of the
+        project has its family's defaults where its files say nothing.
 
         Raises:
             NotRegisteredError, FileMissingError, DownloadError, IntegrityError: As :class:`mf_core.AutoConfig`.

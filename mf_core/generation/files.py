@@ -18,9 +18,9 @@ _NEW_TOKENS = 20
 def generation_config_of(checkpoint: Checkpoint, config: PretrainedConfig | None = None) -> GenerationConfig:
     """Return a checkpoint's generation settings.
 
-    A preset of ours has its family's defaults (MindFormers': sampling, top_k 5), changed by what its files say. Another
-    checkpoint has what its ``generation_config.json`` says, or without that file what its ``config.json`` does; where
-    neither says anything, the text is greedy and 20 tokens long, as in ``transformers``.
+    A preset of the project has its family's defaults (MindFormers': sampling, top_k 5), changed by what its files say.
+    Another checkpoint has what its ``generation_config.json`` says, or without that file what its ``config.json`` does;
+    where neither says anything, the text is greedy and 20 tokens long, as in ``transformers``.
 
     Args:
         checkpoint: From :func:`mf_core.checkpoint.locate`.

@@ -42,7 +42,7 @@ class NewToken:
         number: Which of the prompt's continuations it belongs to.
         id: The token's id.
         logprob: Its log-probability, where ``return_scores`` or ``logprobs`` ask for it.
-        finish_reason: Why the text ends with it; None where it goes on.
+        finish_reason: Why the text ends with it; None where it continues.
     """
 
     prompt: int

@@ -110,7 +110,7 @@ class Matcher:
         return np.asarray(np.where(mask, logits, FORBIDDEN), dtype=logits.dtype)
 
     def _follow(self, new: list[int]) -> bool:
-        """Bring the matcher to the end of ``new``; return False if it ends before, as proposals may go on too far."""
+        """Bring the matcher to the end of ``new``; return False if it ends before, as proposals may be longer."""
         shared = shared_length(self._read, new)
         if shared < len(self._read) and not self._matcher.rollback(len(self._read) - shared):
             self._matcher.reset()
@@ -150,7 +150,7 @@ def _of_schema(matcher: Any, value: Any) -> str:
 
 
 def _vocabulary(llguidance: Any, tokenizer: Any, eos_ids: Sequence[int]) -> Any:
-    """Return llguidance's tokenizer for one of ours, which keeps it: to make one takes up to a second."""
+    """Return llguidance's tokenizer for a tokenizer, cached on it: making one takes up to a second."""
     made = getattr(tokenizer, "_structured_vocabulary", None)
     if made is not None and made[0] == tuple(eos_ids):
         return made[1]

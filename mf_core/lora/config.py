@@ -61,7 +61,7 @@ class LoraConfig(Settings):
         """Return the settings that PEFT's file holds.
 
         Raises:
-            UnsupportedError: It is of another kind of adapter, or uses what LoRA here has not got.
+            UnsupportedError: It is of another kind of adapter, or uses what LoRA here does not support.
             ArgumentError: A field is out of range.
         """
         kind = data.get("peft_type")

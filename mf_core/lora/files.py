@@ -86,7 +86,7 @@ def load_adapter(model: PretrainedModel, directory: str | Path) -> None:
 
     Raises:
         FileMissingError, DownloadError, IntegrityError: The files cannot be fetched, or are damaged.
-        UnsupportedError: They are of another kind of adapter, or use what LoRA here has not got.
+        UnsupportedError: They are of another kind of adapter, or use what LoRA here does not support.
         ArgumentError: The model has adapters with other settings, or not the layers that the file names.
         WeightsError: A tensor is missing, left over, or of another shape or kind.
     """

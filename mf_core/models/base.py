@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..hub import Source
     from ..lora import LoraConfig
     from ..nn.decoder_pass import Decoder as DecoderArrays
+    from ..parallel.config import RecomputeConfig
     from ..parallel.shard_model import ShardedState
 
 M = TypeVar("M", bound="PretrainedModel")
@@ -87,6 +88,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         initialized_cells: Those of ``new_cells`` that the checkpoint lacked.
         has_auxiliary_loss: Whether :meth:`body` returns a second loss in training.
         sharding: How the model is sharded over processes; None: it is whole.
+        recompute_config: Which activations the model's layers recompute; None: none.
         weight_dtype: Type that the weights of its large layers are quantized to; None: as loaded.
     """
 
@@ -107,6 +109,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     initialized_cells: tuple[str, ...] = ()
     has_auxiliary_loss: bool = False
     sharding: ShardedState | None = None
+    recompute_config: RecomputeConfig | None = None
     weight_dtype: str | None = None
 
     def __init__(self, config: PretrainedConfig) -> None:
@@ -407,7 +410,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
 
         Raises:
-            BackendError: The backend has not got it.
+            BackendError: The backend does not have it.
         """
         backend = get_backend()
         chosen = backend.compute_dtype(self.config.replace(compute_dtype=dtype))

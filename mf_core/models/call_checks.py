@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 if TYPE_CHECKING:
     from .base import PretrainedModel
 
-#: How MindSpore reports that a kernel of ours returned 1: operands whose types or shapes it does not compute.
+#: How MindSpore reports that a kernel returned 1: operands whose types or shapes it does not compute.
 _REFUSED = "Return value from CPU AOT kernel"
 
 

@@ -58,7 +58,7 @@ def shard(
             cell.by_compiler = True
     _set_stages(network, config)
     _group_gradients(network, config)
-    ms.ms_memory_recycle()  # graphs that were compiled before would go on without
+    ms.ms_memory_recycle()  # graphs that were compiled before would keep running without
     return found
 
 

@@ -126,7 +126,7 @@ def shard_model(model: PretrainedModel, config: ParallelConfig, rank: int) -> Sh
         model.set_stage(layout.layers_of(len(model.blocks)), is_last=layout.is_last)
     _share_experts(cells, plan, result, sequence)
     model.sharding = result
-    ms.ms_memory_recycle()  # graphs of the whole model would go on with the weights that it had
+    ms.ms_memory_recycle()  # graphs of the whole model would keep the weights that it had
     return result
 
 

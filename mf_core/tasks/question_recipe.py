@@ -127,7 +127,7 @@ def _answer_of(record: Mapping[str, Any], where: str) -> tuple[int, int]:
 
 
 def _tokens_of(row: Row, start: int, end: int) -> tuple[int, int]:
-    """Return the first and last token of an answer; (0, 0) where the window has not got all of it."""
+    """Return the first and last token of an answer; (0, 0) where the window does not have all of it."""
     inside = [index for index, (source, (first, last)) in enumerate(zip(row.sources, row.spans, strict=True))
               if source == 1 and first < end and last > start]  # fmt: skip
     if start == end or not inside or row.spans[inside[0]][0] > start or row.spans[inside[-1]][1] < end:

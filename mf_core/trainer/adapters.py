@@ -72,7 +72,7 @@ class Adapters:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within the block, numpy's global generator draws from ``seed``; after it, it goes on as before."""
+    """Within the block, numpy's global generator draws from ``seed``; after it, it continues as before."""
     state = np.random.get_state()
     np.random.seed(seed)
     try:

@@ -72,8 +72,8 @@ class TrainingArguments(Settings):
         save_total_limit: Keep this many checkpoints, the newest and the best; None: all.
         integrated_save: Write whole weights, not one file a device.
         only_save_strategy: Only write how the weights are split over devices, and do not train.
-        resume_training: Go on from the last checkpoint in ``output_dir``, exactly as if the run had not stopped.
-        resume_from_checkpoint: Go on from this one.
+        resume_training: Resume from the last checkpoint in ``output_dir``, exactly as if the run had not stopped.
+        resume_from_checkpoint: Resume from this one.
         auto_trans_ckpt: Take checkpoints that were written on another number of devices.
 
         do_eval: Evaluate while training: after each epoch, unless ``eval_strategy`` or an interval says otherwise.

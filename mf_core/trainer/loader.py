@@ -35,7 +35,7 @@ class Group:
         epoch: The pass, from 0.
         first: Number of the first batch in the pass, from 0.
         ends_epoch: Whether the pass ends with it.
-        state: Python's and numpy's generators as they have to be to go on after it: see :meth:`Loader.groups`.
+        state: Python's and numpy's generators as they have to be to continue after it: see :meth:`Loader.groups`.
     """
 
     batches: tuple[Batch, ...]
@@ -184,7 +184,7 @@ class Loader:
                 yield self._recipe.collate([self._examples[int(i)] for i in indices[own]])
 
     def describe(self) -> dict[str, Any]:
-        """Return what a resumed run must have in common with this one, to go on where it stopped."""
+        """Return what a resumed run must have in common with this one, to resume where it stopped."""
         return {
             "batches_per_epoch": self.batches_per_epoch,
             "batch_size": None if self._own else self._args.per_device_train_batch_size * self._copies,

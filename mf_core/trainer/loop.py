@@ -315,7 +315,7 @@ class TrainingLoop:
         name = "SIGTERM" if self._terminated else "SIGINT"
         say(
             f"{name}: stopped after step {self.state.global_step}/{self.state.max_steps}; "
-            f"checkpoint-{self.state.global_step} is written, and resume_training=True goes on from it"
+            f"checkpoint-{self.state.global_step} is written, and resume_training=True resumes from it"
         )
         if self._interruption is not None and not self._terminated:
             raise self._interruption

@@ -73,7 +73,7 @@ class TrainerControl:
 
     Attributes:
         should_training_stop: End after this step.
-        should_epoch_stop: Go on with the next pass over the data.
+        should_epoch_stop: Continue with the next pass over the data.
         should_save, should_evaluate, should_log: Do so after this step.
     """
 

@@ -2,7 +2,7 @@
 
 New files are written into a hidden staging folder and synced. Then a journal, which names them, is renamed into the
 folder: from that instant the step counts as done. The files are moved where they belong, and the journal is removed. A
-reader or writer that finds a journal finishes the moves first. While they go on the folder has no ``config.json``, so
+reader or writer that finds a journal finishes the moves first. Meanwhile the folder has no ``config.json``, so
 that a program which knows nothing of journals reports a missing file rather than mix old and new ones.
 
 A journal may come with a folder from elsewhere. So it only names files in its own folder, and what it removes, or moves

@@ -1,4 +1,4 @@
-"""Names that are on their way out: they go on working, and say once what takes their place.
+"""Deprecated names: they keep working, and warn once of what replaces them.
 
 What is public stays for one minor version after it was deprecated: what 0.3 deprecates works in all of 0.3, and may be
 gone in 0.4. See docs/api.md for what is public.

@@ -1,4 +1,4 @@
-"""Ctrl-C while MindSpore runs: Python's handlers are called, and an interrupted pipeline goes on working."""
+"""Ctrl-C while MindSpore runs: Python's handlers are called, and an interrupted pipeline keeps working."""
 
 import signal
 import threading

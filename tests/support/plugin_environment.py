@@ -33,5 +33,5 @@ def family_plugin(name: str, family: str, presets: Iterable[str], *, version: st
     return Plugin(name, body, version, modules={"config": config})
 
 
-#: The plugin that goes on working in every case.
+#: The plugin that keeps working in every case.
 HEALTHY = family_plugin("mf-healthy", "healthy", ["healthy_tiny"], version="2.3.4")

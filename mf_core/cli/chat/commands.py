@@ -37,7 +37,7 @@ def run_command(session: Session, line: str) -> None:
 
 
 def completions(session: Session, text: str) -> Iterator[str]:
-    """Yield how the last word of a command that has been begun may go on."""
+    """Yield the completions of the last word of a command."""
     words = text.split(" ")
     if len(words) == 1:
         yield from (f"/{name}" for name in COMMANDS if f"/{name}".startswith(text))
@@ -96,7 +96,7 @@ def _save(session: Session, rest: str) -> None:
 
 
 def _load(session: Session, rest: str) -> None:
-    """Go on with a conversation of a file."""
+    """Continue a conversation from a file."""
     session.talk.load(_argument(rest, "/load talk.json"))
     session.display.note(f"loaded {len(session.talk.turns)} turns")
 
@@ -121,7 +121,7 @@ def _set(session: Session, rest: str) -> None:
 
 
 def _model(session: Session, rest: str) -> None:
-    """Go on with another model; no name shows which it is."""
+    """Switch to another model; without a name, show the current one."""
     if rest:
         session.change_model(rest)
     session.display.note(session.description())

@@ -62,7 +62,7 @@ class EditingReader:
     """Reads messages by ``prompt_toolkit``: Enter sends, Alt-Enter begins a line; what is pasted stays whole.
 
     Args:
-        complete: From a text that begins a command to how it may go on.
+        complete: From the beginning of a command to its completions.
     """
 
     def __init__(self, complete: Callable[[str], Iterable[str]]) -> None:

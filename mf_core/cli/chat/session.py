@@ -93,7 +93,7 @@ class Session:
                 self.talk.turns.append(turn)
 
     def change_model(self, name: str) -> None:
-        """Go on with another model; if it cannot be loaded, the old one stays."""
+        """Switch to another model; if it cannot be loaded, the old one stays."""
         answering = Answering(self._build(name), self.answering.settings)
         if self.talk.system is not None and not answering.has_template:
             self.display.note(f"(the system message is left out: {name} continues texts)")

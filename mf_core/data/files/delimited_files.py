@@ -58,7 +58,7 @@ class CommaSeparated(IndexedFiles):
         return "quote a field that contains commas or quotation marks, and double the marks in it"
 
     def _all_blocks(self, path: Path) -> Iterator[Block]:
-        """Yield the lines of each record, the header's first: a quoted field may go on in the next line."""
+        """Yield the lines of each record, the header's first: a quoted field may continue in the next line."""
         offset = line = marks = 0
         block: list[bytes] = []
         for current in self.lines(path):

@@ -120,7 +120,7 @@ class TokenizerContract(PluginContract):
         self.expect(read == tokenizer.decode(plain), f"skip_special_tokens=True leaves {read!r} of {text!r}")
 
     def test_padding_is_on_the_side_that_was_asked_for(self) -> None:
-        """Generation pads on the left, training on the right; the wrong one puts padding where the text goes on."""
+        """Generation pads on the left, training on the right; the wrong one puts padding where the text continues."""
         if self.tokenizer.pad_token_id is None:
             self.skip("there is no pad token")
         long, short = sorted(self.samples, key=lambda text: len(self.plain(text)))[-1], self.samples[0]

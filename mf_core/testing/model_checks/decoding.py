@@ -111,7 +111,7 @@ class DecodingChecks(ModelSubject):
         changed = ids.copy()
         changed[:, -2] = (changed[:, -2] + 1) % int(self.model.config.vocab_size)  # a window may hide earlier ones
         apart = distance(self.logits(ids)[:, -1], self.logits(changed)[:, -1])
-        self.expect(apart > 1e-6, "changing a token leaves the next one's logits as they are to the bit")
+        self.expect(apart > 1e-6, "changing a token leaves the next one's logits bit for bit as they are")
 
     def test_decoding_gives_the_same_logits(self) -> None:
         """Generation goes by decode and the cache, training by construct; they are one model or two."""

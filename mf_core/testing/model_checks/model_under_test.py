@@ -54,7 +54,7 @@ class ModelSubject(ConfigContract):
     def need_causal_lm(self) -> None:
         """Skip the check where the model predicts no next tokens."""
         if not self.is_causal_lm:
-            self.skip("the model has not got the head 'causal_lm'")
+            self.skip("the model does not have the head 'causal_lm'")
 
     @once
     def model_class(self) -> Any:

@@ -41,7 +41,7 @@ class PackagingChecks(PluginSubject):
     def test_distribution_requires_what_it_imports(self) -> None:
         """What happens to be installed at the author's is missing at somebody else's."""
         if self.records[0].group == "builtin":
-            self.skip("the core's own modules are no distribution of theirs")
+            self.skip("the core's own modules are not a separate distribution")
         required = required_by(self.owner)
         self.expect("mf-framework" in required, f"{self.distribution} does not require mf-framework",
                     'add "mf-framework>=0.1,<0.2", or what it was tested with, to the dependencies')  # fmt: skip
@@ -66,7 +66,7 @@ class PackagingChecks(PluginSubject):
     def _wheel(self) -> frozenset[str]:
         __tracebackhide__ = True
         if self.records[0].group == "builtin":
-            self.skip("the core's own modules are no distribution of theirs")
+            self.skip("the core's own modules are not a separate distribution")
         try:
             return wheel_files(self.owner, self.records[0].location)
         except NotInstalledError as error:

@@ -31,7 +31,7 @@ def answer_parser(
         template: The chat template: so is markup that it has.
         prompt: The conversation as the template renders it.
         tools: Whether the prompt was given tools.
-        continued: Whether the answer goes on with a message that was begun.
+        continued: Whether the answer continues a message.
     """
 
     def known(mark: str) -> bool:

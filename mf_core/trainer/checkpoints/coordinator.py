@@ -1,7 +1,7 @@
 """Writing a checkpoint by several processes: each writes its part into a folder, and the first combines them.
 
 Ranks synchronise through marker files, not collective operations: a background thread writes while steps and their
-collectives go on. So the folder has to be one that all processes see.
+collectives continue. So the folder has to be one that all processes see.
 """
 
 from __future__ import annotations

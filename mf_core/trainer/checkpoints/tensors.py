@@ -43,7 +43,7 @@ def load_tensors(
         has, needs = ("has", "has not") if name in tensors else ("lacks", "needs")
         raise CheckpointError(
             f"{where} {has} {name!r}, which this run {needs}", value=name,
-            hint="go on with the model, optim, dtype and pet_method that the run began with",
+            hint="resume with the model, optim, dtype and pet_method that the run began with",
         )  # fmt: skip
     for name, parameter in parameters.items():
         array, shape = tensors[name].read(), tuple(parameter.shape)
