@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .support.plugin_environment import HEALTHY, Plugin, PluginEnvironment, Wheelhouse
-from .support.types import run_mypy
+from .support.type_checks import run_mypy
 
 ROOT = Path(__file__).parent.parent
 #: What takes long to import, or needs what not everybody has.

@@ -15,6 +15,7 @@ from ..support.clusters import run_scenarios
 
 pytestmark = pytest.mark.slow
 
+LAYERS = {"num_layers": 2}  # for pipelines
 STEPS = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2}
 GRID = {"data_parallel": 2, "model_parallel": 2, "optimizer_shard": True}
 
@@ -40,9 +41,12 @@ def four(tmp_path_factory):
     """What a cluster of four wrote, whole and in pieces."""
     folder = tmp_path_factory.mktemp("four")
     results, _ = run_scenarios(folder, 4, [
-        {"name": "whole", "parallel": GRID, "args": STEPS},
-        {"name": "pieces", "parallel": GRID, "args": {**STEPS, "integrated_save": False, "save_total_limit": 2}},
-        {"name": "strategy", "parallel": GRID, "args": {**STEPS, "only_save_strategy": True}},
+        {"name": "whole", "model": LAYERS, "parallel": GRID, "args": STEPS},
+        {
+            "name": "pieces", "model": LAYERS, "parallel": GRID,
+            "args": {**STEPS, "integrated_save": False, "save_total_limit": 2},
+        },
+        {"name": "strategy", "model": LAYERS, "parallel": GRID, "args": {**STEPS, "only_save_strategy": True}},
     ])  # fmt: skip
     return folder, results
 
@@ -81,7 +85,7 @@ def test_the_strategy_alone(four):
 
 
 def test_a_run_continues_in_other_grids(four, tmp_path):
-    """In one process, and in a pipeline of two: the weights match their digests, the losses go on."""
+    """In one process, and in a pipeline of two: the weights match their digests, the losses continue."""
     folder, results = four
     expected = results["whole"]["losses"]
     resume = {"resume_training": True, "auto_trans_ckpt": True}
@@ -94,7 +98,7 @@ def test_a_run_continues_in_other_grids(four, tmp_path):
         here = tmp_path / str(size)
         for name, source in (("pieces", "pieces"), ("whole", "whole"), ("refused", "pieces")):
             interrupted(folder / source, here / name, 4)
-        got, _ = run_scenarios(here, size, [{**run, "parallel": parallel} for run in runs])
+        got, _ = run_scenarios(here, size, [{**run, "model": LAYERS, "parallel": parallel} for run in runs])
         for name in ("pieces", "whole"):
             assert got[name]["losses"] == pytest.approx(expected, abs=1e-5)
             after = tensors(here / name / "checkpoint-6")
@@ -112,12 +116,12 @@ def test_loading_changes_no_bit(four, tmp_path):
     resume = {"resume_training": True, "auto_trans_ckpt": True}
     first, second = tmp_path / "one", tmp_path / "four"
     interrupted(folder / "pieces", first / "run", 4)
-    run_scenarios(first, 1, [{"name": "run", "args": still, "call": resume}])
+    run_scenarios(first, 1, [{"name": "run", "model": LAYERS, "args": still, "call": resume}])
     before = tensors(folder / "pieces" / "checkpoint-4")
     assert_same(load_file(first / "run" / "model.safetensors"), before)
     interrupted(folder / "pieces", second / "run", 4)
     other = {"model_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 2}
-    run_scenarios(second, 4, [{"name": "run", "args": still, "call": resume, "parallel": other}])
+    run_scenarios(second, 4, [{"name": "run", "model": LAYERS, "args": still, "call": resume, "parallel": other}])
     assert_same(load_file(second / "run" / "model.safetensors"), before)
 
 

@@ -8,17 +8,20 @@ pytestmark = pytest.mark.slow
 
 EXPERTS = {
     "model_type": "pangualpha", "ffn_hidden_size": 32, "use_moe": True, "expert_num": 4, "eos_token_id": 1,
-    "per_token_num_experts_chosen": 2, "pad_token_id": 2, "bos_token_id": 0, "eod_token_id": 1, "num_layers": 3,
+    "per_token_num_experts_chosen": 2, "pad_token_id": 2, "bos_token_id": 0, "eod_token_id": 1, "num_layers": 2,
     "embedding_dropout_prob": 0.0, "hidden_dropout_rate": 0.0, "attention_dropout_rate": 0.0,
 }  # fmt: skip
 PANGU = {
     **EXPERTS, "use_moe": False, "num_layers": 2, "embedding_dropout_prob": 0.1, "hidden_dropout_rate": 0.1,
     "attention_dropout_rate": 0.1,
 }  # fmt: skip
+#: For pipelines; other runs train one layer.
+TWO_LAYERS = {"num_layers": 2}
 #: Runs of one process, by what the runs of clusters are compared with.
 ALONE = [
     {"name": "gpt2", "evaluate": True},
-    {"name": "long", "args": {"max_steps": 20}},
+    {"name": "two layers", "model": TWO_LAYERS, "evaluate": True},
+    {"name": "long", "model": TWO_LAYERS, "args": {"max_steps": 20}},
     {"name": "accumulated", "args": {"gradient_accumulation_steps": 2, "packing": "apart"}},
     {"name": "experts", "model": EXPERTS},
     {"name": "pangu", "model": PANGU},
@@ -35,7 +38,10 @@ CLUSTERS = {
         "tensor, recomputed": ("gpt2", {"parallel": {"model_parallel": 2}, "recompute": True}),
         "vocabulary": ("gpt2", {"parallel": {"model_parallel": 2, "vocab_emb_dp": False}, "evaluate": True}),
         "positions": ("gpt2", {"parallel": {"model_parallel": 2, "use_seq_parallel": True}, "evaluate": True}),
-        "pipeline": ("gpt2", {"parallel": {"pipeline_stage": 2, "micro_batch_num": 4}, "evaluate": True}),
+        "pipeline": (
+            "two layers",
+            {"model": TWO_LAYERS, "parallel": {"pipeline_stage": 2, "micro_batch_num": 4}, "evaluate": True},
+        ),
         "accumulated": (
             "accumulated",
             {"parallel": {"data_parallel": 2, "optimizer_shard": True}, "args": {"gradient_accumulation_steps": 2}},
@@ -52,11 +58,16 @@ CLUSTERS = {
             "gpt2", {"parallel": {"data_parallel": 2, "model_parallel": 2, "optimizer_shard": True}, "evaluate": True}
         ),
         "data, pipeline": (
-            "gpt2", {"parallel": {"data_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 2}, "evaluate": True}
+            "two layers",
+            {
+                "model": TWO_LAYERS, "evaluate": True,
+                "parallel": {"data_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 2},
+            },
         ),
         "tensor, pipeline": (
-            "gpt2",
+            "two layers",
             {
+                "model": TWO_LAYERS,
                 "parallel": {
                     "model_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 3 + 1, "use_seq_parallel": True,
                     "vocab_emb_dp": False,
@@ -74,8 +85,9 @@ CLUSTERS = {
     },
     8: {
         "all": (
-            "gpt2",
+            "two layers",
             {
+                "model": TWO_LAYERS,
                 "parallel": {
                     "data_parallel": 2, "model_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 2,
                     "optimizer_shard": True,
@@ -88,6 +100,7 @@ CLUSTERS = {
         "the document's": (
             "long",
             {
+                "model": TWO_LAYERS,
                 "parallel": {
                     "data_parallel": 4, "model_parallel": 2, "pipeline_stage": 2, "micro_batch_num": 2,
                     "optimizer_shard": True,
@@ -137,10 +150,10 @@ def test_each_process_holds_its_part_alone(alone, clusters):
     """Of a layer's weights half, of the layers half, and the embeddings where they are needed."""
     whole = alone["gpt2"]["parameters"]
     embeddings, positions, norm = 32 * 16, 8 * 16, 2 * 16
-    layer = (whole - embeddings - positions - norm) // 2
+    layer = whole - embeddings - positions - norm
     pieces = clusters(2)
     assert pieces["data"]["parameters"] == whole
     assert pieces["pipeline"]["parameters"] == embeddings + positions + layer
-    split = 2 * (16 * 48 + 48 + 16 * 16 + 16 * 64 + 64 + 64 * 16)  # all of a layer but norms and row-parallel biases
+    split = 16 * 48 + 48 + 16 * 16 + 16 * 64 + 64 + 64 * 16  # all of a layer but norms and row-parallel biases
     assert pieces["tensor"]["parameters"] == whole - split // 2
     assert pieces["vocabulary"]["parameters"] == whole - split // 2 - embeddings // 2

@@ -20,7 +20,7 @@ from mf_core.errors import ArgumentError
 from mf_core.template import KINDS, LICENSES, Names, render
 from mf_core.testing import PluginEnvironment, Wheelhouse
 
-from ..support.types import run_mypy
+from ..support.type_checks import run_mypy
 
 BORROWED = {"task": ("mf-cpu-backend", "mf-gpt2"), "backend": ("mindspore",)}
 
