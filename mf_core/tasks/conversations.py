@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError, shown
 from ..tokenization.answers import AnswerParser, answer_parser
+from ..tokenization.chat import tool_schemas
 
 if TYPE_CHECKING:
     from ..tokenization.base import PretrainedTokenizer
@@ -29,14 +30,14 @@ class Conversation:
         messages: The messages, as they were given.
         prompt: The text that the chat template makes of them.
         template: The chat template.
-        tools: Whether the prompt is given tools.
+        tools: The schemas of the tools that the prompt is given.
         continued: Whether the answer continues the last message.
     """
 
     messages: list[Any]
     prompt: str
     template: str
-    tools: bool
+    tools: list[Any]
     continued: bool
 
     def parser(self, tokenizer: PretrainedTokenizer) -> AnswerParser:
@@ -91,7 +92,7 @@ def read_conversations(
         )  # fmt: skip
         if not prompt:
             raise ArgumentError("the chat template makes an empty text of the conversation", value=messages)
-        found.append(Conversation(list(messages), prompt, template, bool(tools), continued))
+        found.append(Conversation(list(messages), prompt, template, tool_schemas(tools) or [], continued))
     return found
 
 

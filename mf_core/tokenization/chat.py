@@ -98,7 +98,7 @@ class ChatTemplates:
             )
         shared = {
             **{name: token for name in SPECIAL_TOKENS if (token := getattr(self, name)) is not None},
-            **_plain(variables), "tools": _tools(tools), "documents": _documents(documents),
+            **_plain(variables), "tools": tool_schemas(tools), "documents": _documents(documents),
             "add_generation_prompt": add_generation_prompt,
         }  # fmt: skip
         texts, spans = [], []
@@ -224,7 +224,8 @@ def _message(given: Any, number: int) -> dict[str, Any]:
     return message if thought is None else {"thinking": thought, **message, "reasoning_content": thought}
 
 
-def _tools(given: Any) -> list[Any] | None:
+def tool_schemas(given: Any) -> list[Any] | None:
+    """Return the JSON schemas of tools, which are functions or schemas; raise ArgumentTypeError for anything else."""
     from .tool_schema import function_schema
 
     if given is None:

@@ -210,15 +210,16 @@ def test_a_saved_template_is_read_by_the_other(tmp_path):
 def test_what_a_template_writes_of_an_answer_is_parsed_back(name, downloads):
     tokenizer = AutoTokenizer.from_pretrained(fetched(name, downloads))
     asked, tools = [{"role": "user", "content": "Add."}], [function_schema(add)]
-    answer = {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": [CALL]}
-    options = {"tools": tools, "tokenize": False}
-    prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, **options)
-    written = tokenizer.apply_chat_template([*asked, answer], **options)
-    assert written.startswith(prompt)
-    parser = answer_parser(tokenizer, tokenizer.get_chat_template(), prompt, tools=True)
-    parser.push(written[len(prompt) :].partition("<|im_end|>")[0])
-    parser.finish()
-    (call,) = parser.message["tool_calls"]
-    assert call["function"] == CALL["function"]
-    assert parser.message["reasoning_content"] == "hm"
-    assert parser.message["content"] == ""
+    hard = {"function": {"name": "add", "arguments": {"label": 'é "</tool_call>" \n\\ {', "b": [1, None, {"k": True}]}}}
+    for calls in ([CALL], [hard], [CALL, hard]) if name == "qwen3" else ([CALL], [hard]):  # gpt-oss: one at a time
+        answer = {"role": "assistant", "content": "", "reasoning_content": "hm", "tool_calls": calls}
+        options = {"tools": tools, "tokenize": False}
+        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, **options)
+        written = tokenizer.apply_chat_template([*asked, answer], **options)
+        assert written.startswith(prompt)
+        parser = answer_parser(tokenizer, tokenizer.get_chat_template(), prompt, tools=tools)
+        parser.push(written[len(prompt) :].partition("<|im_end|>")[0])
+        parser.finish()
+        assert [call["function"] for call in parser.message["tool_calls"]] == [call["function"] for call in calls]
+        assert parser.message["reasoning_content"] == "hm"
+        assert parser.message["content"] == ""

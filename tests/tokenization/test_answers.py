@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from mf_core import AutoTokenizer
 from mf_core.tokenization.answers import answer_parser
 
 
@@ -54,6 +55,14 @@ MISTRAL = "[TOOL_CALLS] [THINK]"
 DEEPSEEK = "<think> <｜tool▁calls▁begin｜>"
 GEMMA = "<start_of_turn> <start_function_call>"
 GPT_OSS = "<|channel|> <|message|>"
+CODER = "<tool_call> <function= </tool_call>"
+TOOLS = [
+    {"type": "function", "function": {"name": "say", "parameters": {"type": "object", "properties": {
+        "text": {"type": "string"}, "size": {"type": "integer"}, "words": {"type": "array"},
+        "loud": {"type": "boolean"}, "mood": {"enum": ["1", "2"]},
+        "rest": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+    }}}},
+]  # fmt: skip
 ADD = ("add", {"a": 1, "b": [2.5, "x"]})
 NOW = ("now", {})
 ADD_JSON = '{"name": "add", "arguments": {"a": 1, "b": [2.5, "x"]}}'
@@ -62,7 +71,7 @@ ADD_JSON = '{"name": "add", "arguments": {"a": 1, "b": [2.5, "x"]}}'
 @pytest.mark.parametrize("template", [QWEN, LLAMA, MISTRAL, DEEPSEEK, GEMMA, GPT_OSS, "plain"])
 @pytest.mark.parametrize("text", ["", "Hi.", " Hi \n\n there <thin [TOOL <| ", "\n\n", '{"a": "<tool"}', "a < b"])
 def test_plain_text_is_kept_as_it_is(template, text):
-    assert parse(template, text, tools=True) == said(text)
+    assert parse(template, text, tools=TOOLS) == said(text)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +93,47 @@ def test_plain_text_is_kept_as_it_is(template, text):
         (QWEN, '<tool_call>{"name": "add", "argum', said('<tool_call>{"name": "add", "argum')),
         (QWEN, r'<tool_call>{"name": "add", "arguments": "{\"a\": 1}"}</tool_call>', said("", None, ("add", {"a": 1}))),
         (QWEN, "<tool_call>" + "[" * 5000 + "</tool_call>", said("<tool_call>" + "[" * 5000 + "</tool_call>")),
+        (
+            QWEN,
+            r'<tool_call>{"name": "say", "arguments": {"text": "\"</tool_call>"}}</tool_call>'
+            '<tool_call>{"name": "now"}</tool_call>',
+            said("", None, ("say", {"text": '"</tool_call>'}), NOW),
+        ),
+        (
+            QWEN,
+            '<tool_call>5"</tool_call> x <tool_call>{"name":"now"}</tool_call>',
+            said('<tool_call>5"</tool_call> x', None, NOW),
+        ),
+        (
+            QWEN,
+            '<tool_call>5"</tool_call> x <tool_call>"{"name":"now"}</tool_call> y',
+            said('<tool_call>5"</tool_call> x <tool_call>"{"name":"now"}</tool_call> y'),
+        ),
+        (QWEN, '<tool_call>5"</tool_call> x', said('<tool_call>5"</tool_call> x')),
+        (
+            CODER,
+            "So:\n<tool_call>\n<function=say>\n<parameter=text>\n12\n</parameter>\n<parameter=size>\n12\n</parameter>\n"
+            '<parameter=words>\n["a", null]\n</parameter>\n<parameter=loud>\nTrue\n</parameter>\n<parameter=mood>\n1\n'
+            "</parameter>\n<parameter=rest>\nNone\n</parameter>\n<parameter=more>\nx\n\ny\n</parameter>\n</function>\n"
+            "</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>",
+            said("So:", None, ("say", {
+                "text": "12", "size": 12, "words": ["a", None], "loud": True, "mood": "1", "rest": None,
+                "more": "x\n\ny",
+            }), NOW),
+        ),
+        (
+            CODER,
+            "<tool_call><function=say><parameter=text>a </tool_call> </parameter> <b></parameter>"
+            "<parameter=size>many</parameter></function></tool_call>",
+            said("", None, ("say", {"text": "a </tool_call> </parameter> <b>", "size": "many"})),
+        ),
+        (CODER, "<tool_call><function=say>?</function></tool_call>",
+         said("<tool_call><function=say>?</function></tool_call>")),
+        (CODER, f"<tool_call>{ADD_JSON}</tool_call>", said("", None, ADD)),
         (LLAMA, '{"name": "add", "parameters": {"a": 1}}', said("", None, ("add", {"a": 1}))),
         (LLAMA, '{"type": "function", "function": "now", "parameters": {}}', said("", None, NOW)),
         (LLAMA, '{"name": "now", "parameters": {}}; {"name": "now", "parameters": {}}', said("", None, NOW, NOW)),
+        (LLAMA, '{"name": "a", "parameters": {"t": "; {"}}; {"name": "now"}', said("", None, ("a", {"t": "; {"}), NOW)),
         (LLAMA, '{"name": "a; {b", "parameters": {}}', said("", None, ("a; {b", {}))),
         (LLAMA, '{"name": "Ann", "age": [1', said('{"name": "Ann", "age": [1')),
         (LLAMA, '<|python_tag|>search.call(query="a, b")', said("", None, ("search", {"query": "a, b"}))),
@@ -97,6 +144,11 @@ def test_plain_text_is_kept_as_it_is(template, text):
         (MISTRAL, 'So:\n[TOOL_CALLS]now[CALL_ID]123456789[ARGS]{}', said("So:", None, NOW)),
         (MISTRAL, 'now [TOOL_CALLS]now{}', said("now", None, NOW)),
         (MISTRAL, "[THINK]hm[/THINK]Hello!", said("Hello!", "hm")),
+        (
+            MISTRAL,
+            '[TOOL_CALLS]a[ARGS]{"t": "[TOOL_CALLS]x[ARGS]{"}',
+            said("", None, ("a", {"t": "[TOOL_CALLS]x[ARGS]{"})),
+        ),
         (MISTRAL, "[TOOL_CALLS] soon", said("[TOOL_CALLS] soon")),
         (
             DEEPSEEK,
@@ -109,6 +161,12 @@ def test_plain_text_is_kept_as_it_is(template, text):
             DEEPSEEK,
             "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>now<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
             said("", None, NOW),
+        ),
+        (
+            DEEPSEEK,
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>a\n```json\n"
+            '{"t": "\\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+            said("", None, ("a", {"t": "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"})),
         ),
         (DEEPSEEK, "<｜tool▁calls▁begin｜>?<｜tool▁calls▁end｜>", said("<｜tool▁calls▁begin｜>?<｜tool▁calls▁end｜>")),
         (GEMMA, '```tool_code\nprint(add(a=1, b=[2.5, "x"]))\nnow()\n```', said("", None, ADD, NOW)),
@@ -141,7 +199,7 @@ def test_plain_text_is_kept_as_it_is(template, text):
     ],
 )  # fmt: skip
 def test_answers_become_messages(template, answer, message):
-    assert parse(template, answer, tools=True) == message
+    assert parse(template, answer, tools=TOOLS) == message
 
 
 def test_thinking_may_begin_in_the_prompt_and_a_message_may_be_continued():
@@ -153,7 +211,7 @@ def test_thinking_may_begin_in_the_prompt_and_a_message_may_be_continued():
 def test_json_is_a_call_only_where_there_are_tools():
     answer = '{"name": "Ann", "parameters": {}}'
     assert parse(LLAMA, answer) == said(answer)
-    assert parse(LLAMA, answer, tools=True) == said("", None, ("Ann", {}))
+    assert parse(LLAMA, answer, tools=TOOLS) == said("", None, ("Ann", {}))
 
 
 def test_ids_of_calls_differ():
@@ -163,3 +221,50 @@ def test_ids_of_calls_differ():
     other.push('<tool_call>{"name": "now"}</tool_call>')
     calls = parser.message["tool_calls"] + other.message["tool_calls"]
     assert len({call["id"] for call in calls}) == 3
+
+
+#: Family -> how its template writes a call, what it puts around all of them, and how it begins an answer.
+WRITTEN = {
+    "qwen": ('<tool_call>\n{"name": "{{ f.name }}", "arguments": {{ f.arguments | tojson }}}\n</tool_call>\n', "", ""),
+    "qwen3-coder": (
+        "<tool_call>\n<function={{ f.name }}>\n{% for key, value in f.arguments | items %}<parameter={{ key }}>\n"
+        "{{ value if value is string else value | tojson }}\n</parameter>\n{% endfor %}</function>\n"
+        "</tool_call>\n", "", "",
+    ),
+    "llama": (
+        '{{ "; " if not loop.first }}{"name": "{{ f.name }}", "parameters": {{ f.arguments | tojson }}}', "",
+        "<|start_header_id|>",
+    ),
+    "mistral": ("[TOOL_CALLS]{{ f.name }}[ARGS]{{ f.arguments | tojson }}", "", ""),
+    "deepseek": (
+        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ f.name }}\n```json\n{{ f.arguments | tojson }}"
+        "\n```<｜tool▁call▁end｜>",
+        "<｜tool▁calls▁begin｜>{}<｜tool▁calls▁end｜>", "",
+    ),
+    "gpt-oss": (
+        "<|start|>assistant<|channel|>commentary to=functions.{{ f.name }} <|constrain|>json<|message|>"
+        "{{ f.arguments | tojson }}<|call|>", "", "",
+    ),
+}  # fmt: skip
+HARD = [
+    ("say", {"text": 'é "quoted" \\ {a: 1}; {"name": \n\n  <b>', "size": -3, "words": ["]", None, {"k": []}],
+             "loud": False}),
+    ("now", {}),
+    ("say", {"text": "</tool_call> [TOOL_CALLS]x[ARGS]{ ```", "mood": "2", "rest": {"a": {"b": 1.5}}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("family", WRITTEN)
+def test_calls_that_a_template_writes_are_read_back(family):
+    one, around, opened = WRITTEN[family]
+    calls = "{% for call in m.tool_calls %}{% set f = call.function %}" + one + "{% endfor %}"
+    template = (
+        "{% for m in messages %}{% if m.tool_calls %}" + (around.format(calls) if around else calls) + "{% endif %}"
+        "{% endfor %}{# " + opened + " #}"
+    )
+    tokenizer = AutoTokenizer.from_pretrained("gpt2_tiny", chat_template=template)
+    for wanted in (HARD, HARD[:1], HARD[1:]):
+        made = [{"type": "function", "function": {"name": name, "arguments": given}} for name, given in wanted]
+        answer = {"role": "assistant", "content": "", "tool_calls": made}
+        text = tokenizer.apply_chat_template([answer], tokenize=False)
+        assert parse(template, text, tools=TOOLS) == said("", None, *wanted)

@@ -13,6 +13,11 @@ from typing import Any
 from .message import Call
 
 _ESCAPE = "<escape>"
+_DECODER = json.JSONDecoder()
+_MISTRAL_HEAD = re.compile(r"\s*(?:\[TOOL_CALLS\])?\s*([\w.-]+)\s*(?:\[CALL_ID\]\s*\w*)?\s*(?:\[ARGS\])?\s*")
+_DEEPSEEK_FENCED = re.compile(r"\s*<｜tool▁call▁begin｜>\w*<｜tool▁sep｜>\s*([^\n`]+)\n```json\n\s*")
+_DEEPSEEK_BARE = re.compile(r"\s*<｜tool▁call▁begin｜>\s*([\w.-]+)\s*<｜tool▁sep｜>\s*")
+_DEEPSEEK_END = re.compile(r"\s*(?:```)?\s*(?:<｜tool▁call▁end｜>|\Z)")
 
 
 def json_of(text: str) -> Any:
@@ -23,17 +28,37 @@ def json_of(text: str) -> Any:
         return None
 
 
+def in_json_string(text: str) -> bool:
+    """Return whether a JSON text breaks off within a string."""
+    return re.sub(r"\\.", "", text, flags=re.DOTALL).count('"') % 2 == 1
+
+
+def _json_at(text: str, start: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at a position, and where it ends; None and ``start`` where there is none."""
+    try:
+        return _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None, start
+
+
 def calls_of_json(text: str) -> list[Call] | None:
-    """Read ``{"name": …, "arguments": {…}}`` or a list of them (Hermes, Qwen, Mistral, Llama 3)."""
-    value = json_of(text)
-    calls = [_call(entry) for entry in (value if isinstance(value, list) else [value])]
+    """Read ``{"name": …, "arguments": {…}}``, several after each other, or a list of them (Hermes, Qwen, Llama 3)."""
+    calls: list[Call | None] = []
+    position = _skip(text, 0)
+    while position < len(text):
+        value, end = _json_at(text, position)
+        calls += [_call(entry) for entry in (value if isinstance(value, list) else [value])]
+        if end == position:
+            return None
+        position = _skip(text, end)
     found = [call for call in calls if call is not None]
     return found if found and len(found) == len(calls) else None
 
 
-def call_of_json(text: str) -> Call | None:
-    """Read one object."""
-    return _call(json_of(text))
+def _skip(text: str, start: int) -> int:
+    """Return where something else than white space and semicolons comes."""
+    found = re.compile(r"[\s;]*").match(text, start)
+    return found.end() if found else start
 
 
 def _call(value: Any) -> Call | None:
@@ -50,38 +75,30 @@ def _call(value: Any) -> Call | None:
 
 def calls_of_mistral(text: str) -> list[Call] | None:
     """Read what follows ``[TOOL_CALLS]``: a JSON list, or ``name[ARGS]{…}`` once or several times."""
-    calls: list[Call] = []
-    for part in text.split("[TOOL_CALLS]"):
-        head, mark, arguments = part.partition("[ARGS]")
-        if not mark:
-            head, mark, arguments = part.partition("{")
-            arguments = mark + arguments
-        name = head.partition("[CALL_ID]")[0].strip()
-        found: list[Call] | None
-        if re.fullmatch(r"[\w.-]+", name):
-            value = json_of(arguments)
-            found = [(name, value)] if isinstance(value, dict) else None
-        else:
-            found = calls_of_json(part)
-        if found is None:
+    if text.lstrip().startswith(("[{", "{")):
+        return calls_of_json(text)
+    calls, rest = [], text
+    while rest.strip():
+        head = _MISTRAL_HEAD.match(rest)
+        value, end = _json_at(rest, head.end()) if head is not None else (None, 0)
+        if head is None or not isinstance(value, dict):
             return None
-        calls += found
-    return calls
+        calls.append((head[1], value))
+        rest = rest[end:]
+    return calls or None
 
 
 def calls_of_deepseek(text: str) -> list[Call] | None:
     """Read what is between ``<｜tool▁calls▁begin｜>`` and its end: V3's fenced JSON, or V3.1's bare one."""
-    calls: list[Call] = []
-    for part in re.split(r"<｜tool▁call▁begin｜>|<｜tool▁call▁end｜>", text):
-        if not part.strip():
-            continue
-        head, mark, body = part.partition("<｜tool▁sep｜>")
-        fenced = re.fullmatch(r"\s*([^\n`]+)\n```json\n(.*)\n```\s*", body, re.DOTALL)
-        name, arguments = (fenced[1], fenced[2]) if fenced else (head, body)
-        value = json_of(arguments)
-        if not mark or not isinstance(value, dict) or not name.strip():
+    calls, rest = [], text
+    while rest.strip():
+        head = _DEEPSEEK_FENCED.match(rest) or _DEEPSEEK_BARE.match(rest)
+        value, end = _json_at(rest, head.end()) if head is not None else (None, 0)
+        tail = _DEEPSEEK_END.match(rest, end)
+        if head is None or tail is None or not isinstance(value, dict):
             return None
-        calls.append((name.strip(), value))
+        calls.append((head[1].strip(), value))
+        rest = rest[tail.end() :]
     return calls or None
 
 
@@ -114,6 +131,11 @@ def _python_call(text: str) -> list[Call] | None:
         return [(ast.unparse(node.func), arguments)]
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
+
+
+def in_escaped_string(text: str) -> bool:
+    """Return whether a call of :func:`calls_of_gemma` breaks off within a string."""
+    return text.count(_ESCAPE) % 2 == 1
 
 
 def calls_of_gemma(text: str) -> list[Call] | None:

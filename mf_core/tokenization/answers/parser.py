@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .calls import call_of_json, calls_of_json, json_of
+from .calls import calls_of_json, json_of
 from .message import Call, Delta, MessageBuilder
 
 Where = Literal["start", "content", "thinking"]
@@ -22,11 +22,13 @@ class CallSyntax:
         open: Begins a call, or several.
         close: Ends it; None: the answer's end does.
         read: From the text between to calls; None where it is none.
+        inside: Whether a text breaks off within a value, so that the closing tag after it belongs to the value.
     """
 
     open: str
     close: str | None
     read: Callable[[str], list[Call] | None]
+    inside: Callable[[str], bool] | None = None
 
 
 class AnswerParser(ABC):
@@ -154,14 +156,28 @@ class TagParser(AnswerParser):
             return True
         end = -1 if syntax.close is None else self._buffer.find(syntax.close, self._searched)
         if end < 0:
-            self._searched = max(0, len(self._buffer) - len(syntax.close or ""))
+            self._searched = max(self._searched, len(self._buffer) - len(syntax.close or ""))
             return False
+        assert syntax.close is not None
+        if syntax.inside is not None and syntax.inside(self._buffer[:end]):
+            self._searched = end + len(syntax.close)
+        else:
+            self._end_call(syntax, end)
+        return True
+
+    def _end_call(self, syntax: CallSyntax, end: int) -> None:
         assert syntax.close is not None
         self._put_call(syntax, self._buffer[:end], syntax.close)
         self._buffer, self._where = self._buffer[end + len(syntax.close) :], "content"
-        return True
 
     def _finish(self) -> None:
+        while isinstance(self._where, CallSyntax):
+            end = -1 if self._where.close is None else self._buffer.find(self._where.close)
+            if end < 0:
+                break
+            self._end_call(self._where, end)  # of a value that has no end
+            while self._advance():
+                pass
         if isinstance(self._where, CallSyntax):
             self._put_call(self._where, self._buffer, "")
         else:
@@ -279,12 +295,4 @@ def _may_be_header(text: str) -> bool:
     return any(head.startswith(begun) for head in heads) or begun.startswith(("to=", "<|start|>assistant to="))
 
 
-def _read_json_answer(text: str) -> list[Call] | None:
-    """Return the calls of an answer of Llama 3: JSON objects, one after the other."""
-    parts = [part for part in re.split(r";\s*(?=\{)|\n(?=\{\")", text.strip()) if part]
-    calls = [call_of_json(part) for part in parts]
-    found = [call for call in calls if call is not None]
-    return found if found and len(found) == len(calls) else calls_of_json(text)
-
-
-_JSON_ANSWER = CallSyntax("", None, _read_json_answer)
+_JSON_ANSWER = CallSyntax("", None, calls_of_json)
