@@ -105,7 +105,7 @@ class Hooks:
     def ends(self, ids: Sequence[int], logits: Logits) -> bool:
         """Return whether one of the criteria ends the text ``ids``, whose last token was chosen by ``logits``."""
         array = np.asarray([ids], dtype=np.int64)
-        return any(bool(np.all(_call("stopping_criteria", one, array, logits[None]))) for one in self.criteria)
+        return any(_as_bool(one, _call("stopping_criteria", one, array, logits[None])) for one in self.criteria)
 
     def announce(self, token: NewToken) -> None:
         """Call the callbacks."""
@@ -161,6 +161,20 @@ def _call(role: str, function: Callable[..., Any], *arguments: Any) -> Any:
             f"{role}: {_name(function)} raised {describe(error)}", value=error,
             why="the function was passed to the call, and is not the library's",
         ) from error  # fmt: skip
+
+
+def _as_bool(function: Callable[..., Any], result: Any) -> bool:
+    """Return what a stopping criterion says of its only row: a bool, or an array or tensor of one."""
+    try:
+        array = np.asarray(result)
+    except (TypeError, ValueError, RuntimeError):
+        array = np.asarray(None)
+    if array.size != 1 or array.dtype.kind not in "biu":
+        raise CallbackError(
+            f"the stopping_criteria {_name(function)} returned {result!r:.80}", value=result,
+            hint="return True where the text ends, and False where it goes on",
+        )
+    return bool(array)
 
 
 def _name(function: Any) -> str:

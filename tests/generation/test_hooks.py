@@ -62,6 +62,8 @@ def fails(*_):
         ({"logits_processor": lambda ids, logits: None}, "returned a|returned an array of the shape"),
         ({"logits_processor": lambda ids, logits: logits[:, :3]}, r"returned an array of the shape \(1, 3\)"),
         ({"logits_processor": lambda ids, logits: logits * np.nan}, "returned NaN"),
+        ({"stopping_criteria": lambda ids, logits: None}, "stopping_criteria .* returned None"),
+        ({"stopping_criteria": lambda ids, logits: logits > 0}, "stopping_criteria .* returned array"),
     ],
 )
 def test_errors_of_functions_are_distinguished_from_the_librarys(model, options, message):
