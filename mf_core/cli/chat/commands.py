@@ -29,7 +29,7 @@ def run_command(session: Session, line: str) -> None:
     name, _, rest = line[1:].partition(" ")
     command = COMMANDS.get(name)
     if command is None:
-        close = did_you_mean(name, COMMANDS)
+        close = did_you_mean(f"/{name}", [f"/{known}" for known in COMMANDS])
         raise ArgumentError(
             f"there is no command /{name}", value=line, hint=close or "/help lists them; // begins a message with a /"
         )

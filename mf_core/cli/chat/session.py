@@ -97,8 +97,11 @@ class Session:
         answering = Answering(self._build(name), self.answering.settings)
         if self.talk.system is not None and not answering.has_template:
             self.display.note(f"(the system message is left out: {name} continues texts)")
+        is_alike = answering.has_template == self.answering.has_template
+        if not is_alike and self.talk.turns:  # the turns of a conversation are no text, nor the other way round
+            self.display.note("(what was said before is left out)")
         self.model, self.answering = name, answering
-        self.talk.first = 0
+        self.talk.first = 0 if is_alike else len(self.talk.turns)
 
     def description(self) -> str:
         """Return which model answers."""

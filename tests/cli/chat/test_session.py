@@ -147,11 +147,15 @@ def test_whole_old_turns_are_left_out_where_the_context_ends(talk):
     assert len(talk.talk.turns) == 5
 
 
-def test_another_model_continues_and_one_without_template_continues_texts(talk):
+def test_another_model_continues_and_one_without_template_begins_a_text(talk):
     talk.take("Hello!")
-    assert "gpt2_tiny: 1 million weights" in notes(talk, "/model gpt2_tiny")
-    talk.take(" Once upon a time")
-    assert talk.talk.text().startswith("Hello!")
+    assert "left out" not in notes(talk, "/model talker")
+    assert talk.answering.count(talk.talk) > 10
+    said = notes(talk, "/model gpt2_tiny")
+    assert "gpt2_tiny: 1 million weights" in said
+    assert "what was said before is left out" in said
+    talk.take("Once upon a time")
+    assert talk.talk.text().startswith("Once upon a time")
     with pytest.raises(UnsupportedError, match="no system message"):
         talk.take("/system Be brief.")
 
