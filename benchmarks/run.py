@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import beams
 import decode
 import listing
 import machine
@@ -40,6 +41,7 @@ BENCHMARKS = {
     "first": start.measure_first,
     "load": start.measure_load,
     "speculation": speculation.measure,
+    "beams": beams.measure,
     "quality": quality.measure,
     "listing": listing.measure,
     "sampling": sampling.measure,

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .config import GenerationConfig
 from .hooks import Hooks, NewToken
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 #: The score of what must not be chosen: finite, so that it can be compared and added to.
 _NEVER = np.float32(-1e9)
+_BLOCK = 256
 
 
 def run_beams(
@@ -94,6 +96,23 @@ def _admit(rows: CachedRows, entry: CachedRows, first: int, search: BeamSearch) 
     search.advance(np.broadcast_to(logits, (search.beams, logits.shape[-1])))
     search.parents = list(range(search.beams))  # all rows are alike
     return search
+
+
+def largest(values: Logits, count: int) -> NDArray[np.intp]:
+    """Return the indices of the ``count`` largest of values, ``(N,)``, the largest first.
+
+    They are in the ``count`` blocks with the largest maxima, and what is outside of these need not be partitioned.
+    """
+    whole = len(values) // _BLOCK * _BLOCK
+    maxima = values[:whole].reshape(-1, _BLOCK).max(axis=1)
+    blocks = np.argpartition(-maxima, count - 1)[:count] if len(maxima) > count else np.arange(len(maxima))
+    found = np.concatenate(
+        ((blocks[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1), np.arange(whole, len(values)))
+    )  # fmt: skip
+    if len(found) > count:
+        found = found[np.argpartition(-values[found], count - 1)[:count]]
+    order: NDArray[np.intp] = found[np.lexsort((found, -values[found]))]
+    return order
 
 
 class BeamSearch:
@@ -168,15 +187,12 @@ class BeamSearch:
                     end = reason if position == len(ids) else None
                     self._hooks.announce(NewToken(sequence.row, sequence.number, index, None, end))
 
-    def _candidates(self, total: Logits) -> np.ndarray:
+    def _candidates(self, total: Logits) -> NDArray[np.intp]:
         """Return the indices of the best continuations, or of some that are drawn without replacement."""
         if self._config.do_sample:
             with np.errstate(divide="ignore"):
                 total = total - np.log(-np.log(self._random.random(total.shape)))  # Gumbel: a draw without replacement
-        count = min(self._kept, len(total))
-        found = np.argpartition(-total, count - 1)[:count]
-        order: np.ndarray = found[np.lexsort((found, -total[found]))]
-        return order
+        return largest(total, min(self._kept, len(total)))
 
     def _end(self, ids: list[int], logits: Logits) -> FinishReason | None:
         if ids[-1] in self._eos:

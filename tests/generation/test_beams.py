@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mf_core import GPT2Config, GPT2LMHeadModel, set_seed
+from mf_core.generation.beams import largest
 from mf_core.generation.logits import log_softmax
 from mf_core.generation.rows import CachedRows
 
@@ -73,3 +74,12 @@ def test_the_cache_of_a_reordered_row_is_the_others(model):
         assert rows.cached == [[3, 4, 1], [3, 4, 1], [3, 4, 2]]
     for row, ids in zip(logits, rows.cached, strict=True):
         np.testing.assert_allclose(row, model(ms.Tensor([ids], ms.int32)).asnumpy()[0, -1], atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 600, 5000])
+def test_the_largest_are_found_in_any_number_of_values(size):
+    values = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    values[::3] = -np.inf
+    for count in {1, min(7, size), size}:
+        assert sorted(values[largest(values, count)], reverse=True) == sorted(values, reverse=True)[:count]
+        assert (np.diff(values[largest(values, count)][: size // 2]) <= 0).all()
