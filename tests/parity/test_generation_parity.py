@@ -9,13 +9,31 @@ from mf_core.generation.processors import build_processors
 pytestmark = pytest.mark.parity
 
 VOCAB, END = 97, 5
-PROMPTS = [np.random.default_rng(n).integers(6, VOCAB, n).tolist() for n in (3, 8, 13)]
-#: Options -> what they are called here where that differs.
+PROMPTS = [np.random.default_rng(n).integers(6, VOCAB, n).tolist() for n in (3, 8)]
+SIZES = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "bos_token_id": 4, "eos_token_id": END,
+    "pad_token_id": None, "initializer_range": 0.3, "tie_word_embeddings": False,
+}  # fmt: skip
+#: Name of transformers' classes -> what differs from the sizes above.
+FAMILIES = {
+    "GPT2": {"tie_word_embeddings": True}, "Llama": {}, "Qwen3": {"head_dim": 12}, "GPTNeoX": {}, "Bloom": {},
+    "Gemma3": {"head_dim": 12, "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"]},
+    "DeepseekV3": {
+        "num_key_value_heads": 4, "kv_lora_rank": 10, "q_lora_rank": 9, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4,
+        "v_head_dim": 7, "n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 2, "n_group": 4,
+        "topk_group": 2, "moe_intermediate_size": 12, "first_k_dense_replace": 0,
+        "num_hidden_layers": 1,
+    },
+}  # fmt: skip
+#: Draws among one token are no draws, so that ids can be compared; which tokens are left otherwise is tested below.
+DRAWN = {"do_sample": True, "top_k": 0, "seed": 0}
+#: Name of a case -> its options, as both have them but for ``seed``.
 OPTIONS = {
     "greedy": {},
-    "max_length": {"max_length": 20, "max_new_tokens": None},
-    "min_new_tokens": {"min_new_tokens": 20},
-    "min_length": {"min_length": 25},
+    "max_length": {"max_length": 13, "max_new_tokens": None},
+    "min_new_tokens": {"min_new_tokens": 10, "eos_token_id": list(range(5, 60))},
+    "min_length": {"min_length": 14, "eos_token_id": list(range(5, 60))},
     "repetition_penalty": {"repetition_penalty": 1.7},
     "no_repeat_ngram_size": {"no_repeat_ngram_size": 2},
     "bad_words_ids": {"bad_words_ids": [[n] for n in range(10, 40)] + [[50, 51], [60, 61, 62], [END]]},
@@ -27,37 +45,44 @@ OPTIONS = {
     "remove_invalid_values": {"remove_invalid_values": True},
     "renormalize_logits": {"renormalize_logits": True},
     "several ends": {"eos_token_id": [END, 9, 11, 13, 40]},
-    "beams": {"num_beams": 4},
+    "prompt_lookup_num_tokens": {"prompt_lookup_num_tokens": 3},
+    "temperature and top_k": {**DRAWN, "temperature": 0.4, "top_k": 1},
+    "top_p": {**DRAWN, "top_p": 1e-6},
+    "min_p": {**DRAWN, "min_p": 1.0},
+    "typical_p": {**DRAWN, "typical_p": 1e-6},
+    "epsilon_cutoff": {**DRAWN, "epsilon_cutoff": 0.9999},
+    "eta_cutoff": {**DRAWN, "temperature": 0.02, "eta_cutoff": 0.9999},
+    "beams": {"num_beams": 3},
     "beams, all of them": {"num_beams": 3, "num_return_sequences": 3},
-    "beams, short": {"num_beams": 4, "length_penalty": -2.0},
-    "beams, long": {"num_beams": 4, "length_penalty": 2.0},
-    "beams, early": {"num_beams": 4, "early_stopping": True},
+    "beams, short": {"num_beams": 3, "length_penalty": -2.0},
+    "beams, long": {"num_beams": 3, "length_penalty": 2.0},
+    "beams, early": {"num_beams": 3, "early_stopping": True},
     "beams, never": {"num_beams": 3, "early_stopping": "never", "length_penalty": 0.5},
     "beams, several ends": {"num_beams": 3, "eos_token_id": [END, 9, 11]},
     "beams, no_repeat_ngram_size": {"num_beams": 3, "no_repeat_ngram_size": 2},
     "beams, repetition_penalty": {"num_beams": 3, "repetition_penalty": 1.5},
-    "beams, min_new_tokens": {"num_beams": 3, "min_new_tokens": 12},
+    "beams, min_new_tokens": {"num_beams": 3, "min_new_tokens": 10},
     "beams, bad_words_ids": {"num_beams": 3, "bad_words_ids": [[n] for n in range(10, 50)]},
+    # All of the six candidates are drawn, in an order that counts only for those that end a text: at the last step.
+    "beams, drawn": {**DRAWN, "num_beams": 3, "top_k": 2, "min_new_tokens": 13, "forced_eos_token_id": END},
 }
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
+@pytest.fixture(scope="module", params=FAMILIES)
 def models(request, tmp_path_factory):
     """The same weights in both."""
     import torch
     import transformers
 
     torch.manual_seed(3)
-    ids = {"bos_token_id": 4, "eos_token_id": END, "pad_token_id": None, "vocab_size": VOCAB}
-    if request.param == "gpt2":
-        config = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3, **ids)
-    else:
-        config = transformers.LlamaConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=64, initializer_range=0.3, tie_word_embeddings=False, **ids,
-        )  # fmt: skip
+    name = request.param
+    fields = {**SIZES, **FAMILIES[name]}
+    config_class = getattr(transformers, "Gemma3TextConfig" if name == "Gemma3" else f"{name}Config")
+    if name == "GPT2":
+        del fields["intermediate_size"]
+    config = config_class(**fields)
     theirs = transformers.AutoModelForCausalLM.from_config(config).eval()
-    directory = tmp_path_factory.mktemp(request.param)
+    directory = tmp_path_factory.mktemp(name)
     theirs.save_pretrained(directory)
     from mf_core import AutoModelForCausalLM
 
@@ -68,6 +93,7 @@ def expected(model, prompt, options):
     """Return ``transformers``' ids for one prompt, without padding after the end."""
     import torch
 
+    options = {name: value for name, value in options.items() if value is not None and name != "seed"}
     ends = np.atleast_1d(options.get("eos_token_id", END)).tolist()
     rows = model.generate(torch.tensor([prompt]), pad_token_id=VOCAB - 1, **options).tolist()
     cut = []
@@ -80,13 +106,52 @@ def expected(model, prompt, options):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_ids_are_those_of_transformers(models, name):
+    """Each prompt alone, and both in a batch."""
     ours, theirs = models
-    options = {"max_new_tokens": 24, "do_sample": False, **OPTIONS[name]}
-    found = ours.generate(PROMPTS, **options)
-    copies = options.get("num_return_sequences", 1)
-    for number, prompt in enumerate(PROMPTS):
-        want = expected(theirs, prompt, {key: value for key, value in options.items() if value is not None})
-        assert found[number * copies : (number + 1) * copies] == want
+    options = {"max_new_tokens": 14, "do_sample": False, **OPTIONS[name]}
+    want = [expected(theirs, prompt, options) for prompt in PROMPTS]
+    assert [ours.generate(prompt, **options) for prompt in PROMPTS] == want
+    assert ours.generate(PROMPTS, **options) == [ids for rows in want for ids in rows]
+
+
+@pytest.fixture(scope="module")
+def drafts(tmp_path_factory):
+    """A small model with the same vocabulary, in both."""
+    import transformers
+
+    from mf_core import AutoModelForCausalLM
+
+    theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**{**SIZES, "num_hidden_layers": 1})).eval()
+    directory = tmp_path_factory.mktemp("draft")
+    theirs.save_pretrained(directory)
+    return AutoModelForCausalLM.from_pretrained(directory), theirs
+
+
+def test_ids_with_drafts_are_those_of_transformers(models, drafts):
+    ours, theirs = models
+    options = {"max_new_tokens": 14, "do_sample": False, "repetition_penalty": 1.3}
+    drafts[1].generation_config.num_assistant_tokens = 3
+    want = [expected(theirs, prompt, {**options, "assistant_model": drafts[1]})[0] for prompt in PROMPTS]
+    assert ours.generate(PROMPTS, assistant_model=drafts[0], num_assistant_tokens=3, **options) == want
+
+
+def test_ids_with_functions_of_the_caller_are_those_of_transformers(models):
+    import torch
+
+    def among_evens(ids, logits):
+        logits[:, 1::2] = -float("inf")
+        logits[:, ids[0, -1] % 7 :: 7] += 5
+        return logits
+
+    def has_sixty(ids, logits):
+        return torch.tensor([any(i > 60 for i in row[len(PROMPTS[0]) + 3 :]) for row in ids.tolist()])
+
+    ours, theirs = models
+    for beams in (1, 3):
+        options = {"num_beams": beams, "max_new_tokens": 14, "do_sample": False}
+        theirs_too = {"logits_processor": [among_evens], "stopping_criteria": [has_sixty]}
+        want = expected(theirs, PROMPTS[0], {**options, **theirs_too})
+        assert ours.generate([PROMPTS[0]], logits_processor=among_evens, stopping_criteria=has_sixty, **options) == want
 
 
 def test_forced_bos_after_a_prompt_of_one_token(models):
