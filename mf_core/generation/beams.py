@@ -136,9 +136,10 @@ class BeamSearch:
         self.beams = config.num_beams
         self._eos, self._stop_ids = frozenset(config.eos_ids), frozenset(config.stop_token_ids)
         self._kept = max(2, 1 + len(self._eos | self._stop_ids)) * self.beams
-        self._processors = build_processors(
-            config, [first.prompt] * self.beams, [first.limit] * self.beams, hooks.wrapped
-        )
+        custom = [*hooks.wrapped]
+        if hooks.structure is not None:
+            custom.append(hooks.structure.processor(first.prompt, self.beams))
+        self._processors = build_processors(config, [first.prompt] * self.beams, [first.limit] * self.beams, custom)
         self._random = np.random.default_rng(config.seed)
         self.running: list[list[int]] = [list(self.prompt) for _ in range(self.beams)]
         self.parents = list(range(self.beams))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .hooks import Hooks, TokenLogprob
 from .options import check_vocabulary
 from .sequences import Continuation, prepare
 from .speculation import check_speculation
+from .structured import Structure
 from .text import StopAutomaton, TextFollower
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def generate(
     logits_processor: Any = None,
     stopping_criteria: Any = None,
     callbacks: Any = None,
+    json_schema: Any = None,
+    regex: str | None = None,
+    grammar: str | None = None,
+    choices: Sequence[str] | None = None,
     logprobs: int | None = None,
     return_dict_in_generate: bool = False,
     **options: Any,
@@ -76,11 +81,14 @@ def generate(
             all together.
         assistant_model: A smaller model with the same vocabulary. It proposes ``num_assistant_tokens`` tokens a step,
             of which the model takes those that it would draw itself: the text is the same and may come faster.
-        tokenizer: The model's, for ``stop``.
+        tokenizer: The model's, for ``stop`` and for structured output.
         logits_processor: A function of ``(ids, logits)``, or a list: arrays ``(rows, length)`` int64 and ``(rows,
             vocabulary)`` fp32; it returns logits. Rows of different lengths come in separate calls.
         stopping_criteria: A function of ``(ids, logits)``, or a list, that returns whether a text ends.
         callbacks: A function, or a list, that is called with a :class:`mf_core.generation.NewToken` for each token.
+        json_schema, regex, grammar, choices: What the new text must match; one of a dict or a pydantic model, a regular
+            expression, a grammar of Lark, and a list of texts. A text that is cut short does not; its finish reason is
+            ``"length"``.
         logprobs: Record the log-probability of each token, and of so many alternatives.
         return_dict_in_generate: Return a :class:`GenerationOutput`.
         **options: Fields of :class:`GenerationConfig`; ``model.generation_config`` has the defaults.
@@ -101,9 +109,13 @@ def generate(
         raise ArgumentError(f"logprobs={logprobs} without return_dict_in_generate=True", value=logprobs,
                             why="a list of ids has no room for them", hint="return_dict_in_generate=True")  # fmt: skip
     hooks = Hooks.of(logits_processor, stopping_criteria, callbacks, return_dict_in_generate, logprobs)
+    structure = {"json_schema": json_schema, "regex": regex, "grammar": grammar, "choices": choices}
+    for name, value in {"stop": config.stop or None, **structure}.items():
+        if value is not None and tokenizer is None:
+            raise ArgumentError(f"{name} needs a tokenizer", value=value, hint="generate(…, tokenizer=tokenizer)")
+    if tokenizer is not None:
+        hooks = replace(hooks, structure=Structure.of(structure, tokenizer, config))
     check_combination(config, hooks, assistant_model, len(prompts))
-    if config.stop and tokenizer is None:
-        raise ArgumentError("stop needs a tokenizer", value=config.stop, hint="generate(…, tokenizer=tokenizer)")
     check_speculation(model, config, assistant_model)
     sequences = prepare(model, prompts, config)
     if config.stop and tokenizer is not None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ArgumentError, ArgumentTypeError, NotInstalledError, UnsupportedError, shown
 from .logits import FORBIDDEN, History, Logits
@@ -59,11 +60,6 @@ class Structure:
             names = " and ".join(given)
             raise ArgumentError(f"{names} are given", value=given, hint="give one of them")
         ((name, value),) = given.items()
-        if config.num_beams > 1:
-            raise UnsupportedError(
-                f"{name} with num_beams={config.num_beams}", value=config.num_beams,
-                why="each beam would need a matcher that follows it from row to row", hint="num_beams=1",
-            )
         if not config.eos_ids:
             raise ArgumentError(f"{name} needs an id that ends a text", value=value, hint="give eos_token_id")
         try:
@@ -82,41 +78,68 @@ class Structure:
             )
         return cls(grammar, vocabulary)
 
-    def processor(self, prompt: int) -> Matcher:
-        """Return a logits processor for a text whose prompt has so many ids."""
+    def processor(self, prompt: int, rows: int = 1) -> StructureProcessor:
+        """Return a logits processor for so many texts, which have a prompt of so many ids in common."""
         from llguidance import LLMatcher
 
-        return Matcher(LLMatcher(self._vocabulary, self._grammar, log_level=0), prompt)
+        made = [LLMatcher(self._vocabulary, self._grammar, log_level=0) for _ in range(rows)]
+        return StructureProcessor([Matcher(one) for one in made], prompt)
+
+
+class StructureProcessor:
+    """A logits processor that leaves the tokens that may come next.
+
+    Args:
+        matchers: One for each row. Beams may change rows: a matcher goes back to what both texts begin with.
+        prompt: Ids in the prompt of each row.
+    """
+
+    def __init__(self, matchers: Sequence[Matcher], prompt: int) -> None:
+        self._matchers, self._prompt = matchers, prompt
+
+    def __call__(self, history: History, logits: Logits) -> Logits:
+        """Return the logits with all tokens that must not come next at -inf."""
+        out = logits.copy()
+        for row, ids, matcher in zip(out, history, self._matchers, strict=True):
+            allowed = matcher.allowed([int(index) for index in ids[self._prompt :]])
+            if allowed is not None:
+                row[: len(allowed)][~allowed[: len(row)]] = FORBIDDEN
+                row[len(allowed) :] = FORBIDDEN
+        return out
 
 
 class Matcher:
-    """A logits processor that leaves the tokens that may come next in one text."""
+    """Follows one text.
 
-    def __init__(self, matcher: Any, prompt: int) -> None:
-        self._matcher, self._prompt = matcher, prompt
+    Args:
+        matcher: llguidance's.
+    """
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
         self._read: list[int] = []
 
-    def __call__(self, history: History, logits: Logits) -> Logits:
-        """Return the logits with all other tokens at -inf; ``history`` has one row."""
-        if not self._follow([int(index) for index in history[0][self._prompt :]]):
-            return logits
+    def allowed(self, new: Sequence[int]) -> NDArray[np.bool_] | None:
+        """Return whether each token may follow ``new``; None where ``new`` itself does not match."""
+        if not self._follow(new):
+            return None
         allowed = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
         if self._matcher.is_error():
             raise UnsupportedError("the structure of the text cannot be followed any further", value=None,
                                    why=str(self._matcher.get_error()).split("\n")[0])  # fmt: skip
-        mask = np.zeros(logits.shape[-1], bool)
-        count = min(len(mask), len(allowed))
-        mask[:count] = allowed[:count] != 0
-        return np.asarray(np.where(mask, logits, FORBIDDEN), dtype=logits.dtype)
+        return allowed != 0
 
-    def _follow(self, new: list[int]) -> bool:
-        """Bring the matcher to the end of ``new``; return False if it ends before, as proposals may be longer."""
+    def _follow(self, new: Sequence[int]) -> bool:
+        """Bring the matcher to the end of ``new``; return False if it ends before.
+
+        Proposals may be longer, and beams that are left for want of others may not match.
+        """
         shared = shared_length(self._read, new)
         if shared < len(self._read) and not self._matcher.rollback(len(self._read) - shared):
             self._matcher.reset()
             shared = 0
-        count = self._matcher.try_consume_tokens(new[shared:]) if new[shared:] else 0
-        self._read = new[: shared + count]
+        count = self._matcher.try_consume_tokens(list(new[shared:])) if len(new) > shared else 0
+        self._read = list(new[: shared + count])
         return len(self._read) == len(new)
 
 

@@ -72,6 +72,33 @@ def test_batches_streams_and_proposed_tokens_give_the_same(generate):
         jsonschema.validate(json.loads(text), OWL)
 
 
+def test_beams_follow_the_structure(generate):
+    prompts = ["An owl:", "One more of them, which is longer:"]
+    for number, options in enumerate(({"do_sample": False}, {"seed": 3})):
+        search = {"num_beams": 4, "num_return_sequences": 2, **options}
+        for result in generate(prompts, json_schema=OWL, **search):
+            assert result["finish_reasons"] == ["eos", "eos"]
+            for text in result["text_generation_text"]:
+                jsonschema.validate(json.loads(text), OWL)
+        chosen = texts(generate(prompts, choices=["to be", "not", "to bee"], **search))
+        assert set(chosen) <= {"to be", "not", "to bee"}
+        assert number or chosen[0] != chosen[1]
+    assert texts(generate("An owl:", choices=["yes"], num_beams=4, do_sample=False)) == ["yes"]
+
+
+def test_models_generate_structured_ids(generate):
+    model, tokenizer = generate.model, generate.tokenizer
+    ids = tokenizer.encode("An owl:", add_special_tokens=False)
+    for options in ({"seed": 2}, {"do_sample": False, "num_beams": 3}):
+        output = model.generate(
+            ids, json_schema=OWL, tokenizer=tokenizer, max_new_tokens=120, return_dict_in_generate=True, **options
+        )
+        assert output.finish_reasons == ["eos"]
+        jsonschema.validate(json.loads(tokenizer.decode(output.sequences[0][len(ids) : -1])), OWL)
+    with pytest.raises(ArgumentError, match="regex needs a tokenizer"):
+        model.generate(ids, regex="a")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
@@ -82,7 +109,6 @@ def test_batches_streams_and_proposed_tokens_give_the_same(generate):
         ({"grammar": "start: owl"}, UnsupportedError, "cannot be followed"),
         ({"choices": []}, ArgumentTypeError, "no list of texts"),
         ({"choices": ["a"], "regex": "a"}, ArgumentError, "regex and choices are given"),
-        ({"choices": ["a"], "num_beams": 2}, UnsupportedError, "choices with num_beams=2"),
         ({"choices": ["a"], "eos_token_id": None}, ArgumentError, "needs an id that ends a text"),
     ],
 )
