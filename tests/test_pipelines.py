@@ -179,7 +179,7 @@ def test_keywords_of_the_call_come_before_those_of_the_pipeline(generate):
         ("word " * 300, {}, InputTooLongError, "context is 256"),
         (PROMPT, {"stream": True, "num_beams": 2, "do_sample": False}, UnsupportedError, "stream=True with num_b"),
         (PROMPT, {"stream": True, "num_return_sequences": 2}, UnsupportedError, "stream=True with num_ret"),
-        (PROMPT, {"guidance_scale": 2}, UnsupportedError, "no argument 'guidance_scale' yet"),
+        (PROMPT, {"guidance_scale": 2}, UnsupportedError, "does not support 'guidance_scale'"),
     ],
 )
 def test_mistakes_are_named(generate, inputs, options, error, message):

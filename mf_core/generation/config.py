@@ -19,6 +19,7 @@ from .constraints import Constraints
 from .options import Id, Ids, extra, option
 from .penalties import Penalties
 from .truncation import Truncation
+from .unsupported import UNSUPPORTED
 
 if TYPE_CHECKING:
     from ..config import PretrainedConfig
@@ -30,21 +31,6 @@ MOST_SEQUENCES, MOST_BEAMS = 4096, 256
 #: Most stop strings of one call, and most characters of all of them.
 MOST_STOPS, MOST_STOP_CHARACTERS = 10_000, 200_000
 
-#: Settings of ``transformers`` that change the text and are not supported here -> the values with which they are off.
-_UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "penalty_alpha": (0,), "dola_layers": (), "guidance_scale": (1,), "num_beam_groups": (1,),
-    "diversity_penalty": (0,), "watermarking_config": (), "constraints": (), "force_words_ids": (),
-    "token_healing": (False,), "max_time": (),
-    "top_h": (), "encoder_repetition_penalty": (1,), "encoder_no_repeat_ngram_size": (0,),
-}  # fmt: skip
-#: Why some of them are not.
-_REASONS = {
-    "penalty_alpha": "contrastive search runs the model on all candidates at each step",
-    "guidance_scale": "it runs the model twice a step",
-    "num_beam_groups": "transformers itself has given up groups of beams",
-    "diversity_penalty": "transformers itself has given up groups of beams",
-    "max_time": "a text would depend on the machine; a stopping_criteria that looks at the clock does it",
-}
 #: Settings that ``transformers`` has under other names.
 _OTHER_NAMES = {"stop_strings": "stop"}
 
@@ -214,9 +200,10 @@ class GenerationConfig(Truncation, Constraints, Penalties):
     @classmethod
     def check_supported(cls, name: str) -> None:
         """Raise UnsupportedError for an option that ``transformers`` has and that is not supported here."""
-        if name in _UNSUPPORTED:
+        if name in UNSUPPORTED:
+            found = UNSUPPORTED[name]
             raise UnsupportedError(
-                f"generation has no argument {name!r} yet", value=name, why=_REASONS.get(name), hint="leave it out"
+                f"generation does not support {name!r}", value=name, why=found.why, hint=found.hint
             )
 
     @classmethod
@@ -284,7 +271,8 @@ class GenerationConfig(Truncation, Constraints, Penalties):
             name = _OTHER_NAMES.get(key, key)
             if name not in cls.model_fields:
                 rest[key] = value
-                if value is not None and value not in _UNSUPPORTED.get(key, (value,)):
+                found = UNSUPPORTED.get(key)
+                if value is not None and found is not None and found.changes_text and value not in found.off:
                     ignored.append(f"{key}={shown(value, 60)}")
                 continue
             if name in ("eos_token_id", "pad_token_id", "bos_token_id"):
