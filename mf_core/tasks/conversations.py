@@ -50,7 +50,7 @@ class Conversation:
             return [*self.messages, message] if full else [message]
         last = _plain_message(self.messages[-1])
         begun = _text_of(last["content"], len(self.messages) - 1)
-        whole = {**last, **message, "content": begun + message["content"]}
+        whole = {**last, **message, "role": last["role"], "content": begun + message["content"]}
         return [*self.messages[:-1], whole] if full else [whole]
 
 
@@ -144,7 +144,7 @@ def _read_messages(messages: Any, template: str) -> list[dict[str, Any]]:
             )
         if not isinstance(content, (str, list, tuple, type(None))):
             raise ArgumentTypeError(
-                f"the content of message {number} is a {type(content).__name__}", value=content,
+                f"the content of message {number} is of type {type(content).__name__}", value=content,
                 why="it is text, or a list of parts",
             )  # fmt: skip
         if content is not None and message.get("role") == "user" and not _text_of(content, number).strip():
@@ -152,10 +152,24 @@ def _read_messages(messages: Any, template: str) -> list[dict[str, Any]]:
         if isinstance(content, (list, tuple)):
             text = _text_of(content, number)
             message["content"] = content if re.search(r"\[['\"]text['\"]\]|\.text\b", template) else text
-        if isinstance(message.get("tool_calls"), (list, tuple)) and _reads_arguments_as_text(template):
+        if message.get("tool_calls") is not None:
+            _check_calls(message["tool_calls"], number)
+        if message.get("tool_calls") and _reads_arguments_as_text(template):
             message["tool_calls"] = [_with_text_arguments(call) for call in message["tool_calls"]]
         read.append(message)
     return read
+
+
+def _check_calls(calls: Any, number: int) -> None:
+    """Raise unless these are calls of tools, with a name each."""
+    is_list = isinstance(calls, (list, tuple))
+    for call in calls if is_list else [None]:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise ArgumentTypeError(
+                f"message {number} has malformed tool_calls: {shown(call if is_list else calls)}", value=calls,
+                hint="[{'type': 'function', 'function': {'name': …, 'arguments': {…}}}]",
+            )  # fmt: skip
 
 
 def _is_message(value: Any) -> bool:

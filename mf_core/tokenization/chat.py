@@ -217,7 +217,7 @@ def _message(given: Any, number: int) -> dict[str, Any]:
         raise ArgumentError(f"message {number} has no role: {shown(message)}", value=given, hint="'role': 'user'")
     if not isinstance(message.get("content", ""), (str, list, tuple, dict)):
         raise ArgumentTypeError(
-            f"the content of message {number} is a {type(message['content']).__name__}", value=message["content"],
+            f"the content of message {number} is of type {type(message['content']).__name__}", value=message["content"],
             why="it is text, or a list of parts",
         )
     thought = next((message[name] for name in _REASONING if name in message), None)

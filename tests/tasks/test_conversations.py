@@ -121,6 +121,8 @@ def test_the_last_message_of_the_assistant_is_continued(chat):
     stream = chat(begun, stream=True)
     new = "".join(delta["content"] for delta in stream)
     assert talk[2]["content"] == "A big" + new == stream.message["content"]
+    ((of_user,),) = chat(TALK, continue_final_message=True, return_full_text=False)[0]["text_generation_text"]
+    assert of_user["role"] == "user"
     (fresh,) = chat(begun, continue_final_message=False)[0]["text_generation_text"]
     assert len(fresh) == 4
 
@@ -149,7 +151,11 @@ def test_parts_of_text_are_text(chat):
         ([{"content": "Hi"}], {}, ArgumentError, "message 0 has no role"),
         ([{"role": "user"}], {}, ArgumentError, "message 0 has no content"),
         ([{"role": "user", "content": " "}], {}, ArgumentError, "message 0, of the user, is empty"),
-        ([{"role": "user", "content": 3}], {}, ArgumentTypeError, "the content of message 0 is a int"),
+        ([{"role": "user", "content": 3}], {}, ArgumentTypeError, "the content of message 0 is of type int"),
+        ([*TALK, {"role": "assistant", "content": "", "tool_calls": "add"}], {}, ArgumentTypeError,
+         "malformed tool_calls: 'add'"),
+        ([*TALK, {"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}], {}, ArgumentTypeError,
+         "message . has malformed tool_calls"),
         ([{"role": "user", "content": [{"type": "image"}]}], {}, UnsupportedError, "a part of the type 'image'"),
         ([{"role": "user", "content": ["Hi"]}], {}, UnsupportedError, "a part of the type 'str'"),
         ([TALK[0], "Hi"], {}, ArgumentTypeError, "message 1 is a str"),
@@ -163,7 +169,8 @@ def test_parts_of_text_are_text(chat):
         (TALK, {"chat_template_kwargs": "mood"}, ArgumentTypeError, "is not a dict"),
         (TALK, {"continue_final_message": 2}, ArgumentTypeError, "is not a bool"),
         ("Hi", {"tools": [look]}, ArgumentError, "tools is for conversations"),
-        ([*TALK, {"role": "assistant", "tool_calls": [{}]}], {}, ArgumentError, "their results are missing"),
+        ([*TALK, {"role": "assistant", "tool_calls": [{"name": "look"}]}], {}, ArgumentError,
+         "their results are missing"),
     ],
 )  # fmt: skip
 def test_what_is_refused(chat, talk, options, error, message):

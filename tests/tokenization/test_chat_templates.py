@@ -217,7 +217,7 @@ def test_templates_are_read_from_the_configuration_and_written_as_files(value, t
         ("Hi", ArgumentTypeError, "a list of messages, not str"),
         (["Hi"], ArgumentTypeError, "message 0 is a str, not a dict"),
         ([{"content": "Hi"}], ArgumentError, "message 0 has no role"),
-        ([{"role": "user", "content": 3}], ArgumentTypeError, "the content of message 0 is a int"),
+        ([{"role": "user", "content": 3}], ArgumentTypeError, "the content of message 0 is of type int"),
         ([TALK, "Hi"], ArgumentTypeError, "conversation 1 is no list"),
         ([{"role": "robot", "content": "Hi"}], ChatTemplateError, r"refuses the conversation: .*robot \(line 5:"),
     ],
