@@ -165,6 +165,8 @@ def _of_schema(matcher: Any, value: Any) -> str:
             f"json_schema={shown(value)} is neither a dict nor a pydantic model", value=value,
             hint="{'type': 'object', 'properties': {…}}",
         )
+    if isinstance(value, bool):  # anything, or nothing
+        value = {} if value else {"not": {}}
     try:
         # Without the choice of white space, of which a model may write without end.
         return str(matcher.grammar_from_json_schema(json.dumps(value), overrides={"whitespace_flexible": False}))

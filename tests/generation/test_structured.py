@@ -54,6 +54,8 @@ def test_texts_match_what_is_asked_for(generate):
         assert text in ("to be", 'or "not"\n', "to bee")
         (text,) = texts(generate("An owl:", grammar='start: "hoo" ("t" | "w") ", "?', seed=seed))
         assert text.rstrip(", ") in ("hoot", "hoow")
+        (text,) = texts(generate("An owl:", json_schema=True, seed=seed + 3))
+        json.loads(text)
     (result,) = generate("An owl:", json_schema=Owl, seed=1, max_new_tokens=3)
     assert result["finish_reasons"] == ["length"]
     assert generate("An owl:", choices=["yes"])[0]["finish_reasons"] == ["eos"]
@@ -104,6 +106,7 @@ def test_models_generate_structured_ids(generate):
     [
         ({"json_schema": {"type": "object", "unevaluatedProperties": False}}, UnsupportedError, "cannot be followed"),
         ({"json_schema": {"type": "owl"}}, UnsupportedError, "cannot be followed"),
+        ({"json_schema": False}, UnsupportedError, "cannot be followed"),
         ({"json_schema": "owl"}, ArgumentTypeError, "neither a dict nor a pydantic model"),
         ({"regex": "("}, UnsupportedError, "cannot be followed"),
         ({"grammar": "start: owl"}, UnsupportedError, "cannot be followed"),
