@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .config import GenerationConfig
 from .hooks import Hooks, NewToken
-from .logits import Logits, check_finite, log_softmax
+from .logits import Logits, LogitsProcessor, check_finite, log_softmax
 from .processors import build_processors
 from .rows import CachedRows
 from .sequences import shared_length
@@ -136,7 +136,7 @@ class BeamSearch:
         self.beams = config.num_beams
         self._eos, self._stop_ids = frozenset(config.eos_ids), frozenset(config.stop_token_ids)
         self._kept = max(2, 1 + len(self._eos | self._stop_ids)) * self.beams
-        custom = [*hooks.wrapped]
+        custom: list[LogitsProcessor] = [*hooks.wrapped]
         if hooks.structure is not None:
             custom.append(hooks.structure.processor(first.prompt, self.beams))
         self._processors = build_processors(config, [first.prompt] * self.beams, [first.limit] * self.beams, custom)

@@ -123,11 +123,11 @@ class Matcher:
         """Return whether each token may follow ``new``; None where ``new`` itself does not match."""
         if not self._follow(new):
             return None
-        allowed = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
+        allowed: NDArray[np.uint8] = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
         if self._matcher.is_error():
             raise UnsupportedError("the structure of the text cannot be followed any further", value=None,
                                    why=str(self._matcher.get_error()).split("\n")[0])  # fmt: skip
-        return allowed != 0
+        return allowed.astype(bool)
 
     def _follow(self, new: Sequence[int]) -> bool:
         """Bring the matcher to the end of ``new``; return False if it ends before.
