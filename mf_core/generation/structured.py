@@ -123,10 +123,11 @@ class Matcher:
         """Return whether each token may follow ``new``; None where ``new`` itself does not match."""
         if not self._follow(new):
             return None
-        allowed: NDArray[np.uint8] = np.unpackbits(np.frombuffer(self._matcher.compute_bitmask(), np.uint8), bitorder="little")
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         if self._matcher.is_error():
             raise UnsupportedError("the structure of the text cannot be followed any further", value=None,
                                    why=str(self._matcher.get_error()).split("\n")[0])  # fmt: skip
+        allowed: NDArray[np.uint8] = np.unpackbits(mask, bitorder="little")
         return allowed.astype(bool)
 
     def _follow(self, new: Sequence[int]) -> bool:
