@@ -19,7 +19,6 @@ from .hooks import Hooks, NewToken
 from .logits import Logits, LogitsProcessor, check_finite, log_softmax
 from .processors import build_processors
 from .rows import CachedRows
-from .sequences import shared_length
 
 if TYPE_CHECKING:
     from ..models.base import PretrainedModel
@@ -88,9 +87,7 @@ def run_beams(
 def _admit(rows: CachedRows, entry: CachedRows, first: int, search: BeamSearch) -> BeamSearch:
     """Write a prompt into the first of its rows and run the first step of its search; the other rows are copies."""
     ids = search.prompt
-    cached = entry.cached[0]
-    del cached[min(shared_length(cached, ids), len(ids) - 1) :]  # the last token's logits are wanted
-    logits = entry.put([ids[len(cached) :]])[:, -1]
+    logits = entry.put([entry.keep_prefix(0, ids)])[:, -1]
     for beam in range(search.beams):
         rows.take(first + beam, entry)
     search.advance(np.broadcast_to(logits, (search.beams, logits.shape[-1])))

@@ -40,11 +40,15 @@ class DirectStep:
         """Return the padded width of a pass over at most ``longest`` tokens per row."""
         return max(longest, kept)
 
-    def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
+    def put(
+        self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int,
+        is_long: Sequence[bool] | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """See :meth:`mf_core.generation.steps.DecodeStep.put`."""
         ids, positions, slots = align_tokens(tokens, starts, width, self.capacity)
+        long = {} if is_long is None else {"is_long": np.array(is_long)}
         with exclusive():
-            logits: np.ndarray = self.run(ids, positions, slots, self.keys, self.values, self.capacity, kept)
+            logits: np.ndarray = self.run(ids, positions, slots, self.keys, self.values, self.capacity, kept, **long)
         return logits
 
     def copy(self, source: DirectStep, rows: Mapping[int, int], lengths: Sequence[int]) -> None:

@@ -103,7 +103,7 @@ class _Batch:
 
     def step(self) -> None:
         """Extend each running row by a token, or by those proposed that it draws itself and one more."""
-        proposals = [[] for _ in self.writers] if self.proposer is None else self.proposer.propose(self.writers)
+        proposals = [[] for _ in self.writers] if self.proposer is None else self._propose(self.proposer)
         kept = self.proposer.most + 1 if self.proposer is not None and any(proposals) else 1
         self._reserve(*self.writers)
         tokens = [
@@ -114,6 +114,14 @@ class _Batch:
         for row, writer in enumerate(self.writers):
             if writer is not None:
                 self._extend(row, writer, logits[row], proposals[row])
+
+    def _propose(self, proposer: Proposer) -> list[list[int]]:
+        """Return proposals for the rows; none crosses the length from which rotary positions are others."""
+        proposals, long_from = proposer.propose(self.writers), self.rows.model.long_from
+        for writer, proposal in zip(self.writers, proposals, strict=True):
+            if writer is not None and len(writer.sequence.ids) <= long_from:
+                del proposal[long_from - len(writer.sequence.ids) :]
+        return proposals
 
     def _batching_is_cheaper(self) -> bool:
         """Return whether the next prompts take less in one pass, padded to the longest, than in one each."""
@@ -135,9 +143,7 @@ class _Batch:
         writer = self.queue.popleft()
         ids = writer.sequence.ids
         self._reserve(writer)
-        cached = self.entry.cached[0]
-        del cached[min(shared_length(cached, ids), len(ids) - 1) :]  # the last token's logits are wanted
-        logits = self.entry.put([ids[len(cached) :]])
+        logits = self.entry.put([self.entry.keep_prefix(0, ids)])
         if self.entry is not self.rows:
             self.rows.take(row, self.entry)
         self._extend(row, writer, logits[0])

@@ -37,6 +37,7 @@ class CachedRows:
     def __init__(self, model: PretrainedModel, count: int) -> None:
         self.model = model
         self.cached: list[list[int]] = [[] for _ in range(count)]
+        self._is_long: list[bool | None] = [False] * count
         self._step: Step | None = None
 
     def __enter__(self) -> CachedRows:
@@ -55,8 +56,18 @@ class CachedRows:
         """The longest row that fits without growing the cache."""
         return 0 if self._step is None else self._step.capacity - 1
 
+    def keep_prefix(self, row: int, ids: Sequence[int]) -> list[int]:
+        """Truncate a row to what it shares with a prompt; return the rest of the prompt, its last token at least."""
+        cached = self.cached[row]
+        long_from = self.model.long_from
+        reusable = not long_from or self._is_long[row] == (len(ids) > long_from)
+        del cached[min(shared_length(cached, ids), len(ids) - 1) if reusable else 0 :]
+        return list(ids[len(cached) :])
+
     def put(self, tokens: Sequence[Sequence[int]], kept: int = 1) -> np.ndarray:
         """Add tokens to the rows, in passes of bounded width.
+
+        A row whose rotary positions change as it becomes long (LongRoPE) is computed again where the model does so.
 
         Args:
             tokens: Ids for each row; none leaves a row unchanged.
@@ -65,11 +76,15 @@ class CachedRows:
         Returns:
             The logits, ``(B, kept, V)`` fp32, the last token's last; undefined where a row has fewer tokens.
         """
+        is_long = None
+        if self.model.long_from:
+            tokens, is_long = self._lengthen(tokens)
         longest = max(map(len, tokens))
         self.reserve(max(len(ids) + len(new) for ids, new in zip(self.cached, tokens, strict=True)))
         for left in range((longest - 1) // MAX_WIDTH * MAX_WIDTH, 0, -MAX_WIDTH):
-            self._pass([new[max(0, len(new) - left - MAX_WIDTH) : max(0, len(new) - left)] for new in tokens], 1)
-        return self._pass([new[-MAX_WIDTH:] for new in tokens], kept)
+            part = [new[max(0, len(new) - left - MAX_WIDTH) : max(0, len(new) - left)] for new in tokens]
+            self._pass(part, 1, is_long)
+        return self._pass([new[-MAX_WIDTH:] for new in tokens], kept, is_long)
 
     def reserve(self, length: int) -> None:
         """Grow the cache to at least ``length`` tokens, with its content."""
@@ -90,7 +105,7 @@ class CachedRows:
         self.reserve(len(ids))
         assert self._step is not None and source._step is not None
         self._step.copy(source._step, {0: row}, [len(ids)])  # type: ignore[arg-type]
-        self.cached[row] = list(ids)
+        self.cached[row], self._is_long[row] = list(ids), source._is_long[0]
 
     def reorder(self, parents: Sequence[int]) -> None:
         """Replace each row by a copy of the row ``parents`` names.
@@ -106,14 +121,31 @@ class CachedRows:
             shared = shared_length(self.cached[parent], self.cached[row])
             spans.append((shared, len(self.cached[parent])))
         self._step.copy_rows(moved, spans)
-        before = [list(ids) for ids in self.cached]
+        before, are_long = [list(ids) for ids in self.cached], list(self._is_long)
         for parent, row in moved:
-            self.cached[row] = list(before[parent])
+            self.cached[row], self._is_long[row] = list(before[parent]), are_long[parent]
 
-    def _pass(self, tokens: Sequence[Sequence[int]], kept: int) -> np.ndarray:
+    def _lengthen(self, tokens: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], list[bool]]:
+        """Return the tokens to compute, and which rows have the rotary positions of long texts with them."""
+        found, long_from = [], self.model.long_from
+        is_long = [len(ids) + len(new) > long_from for ids, new in zip(self.cached, tokens, strict=True)]
+        for row, (ids, new) in enumerate(zip(self.cached, tokens, strict=True)):
+            if new and ids and self._is_long[row] != is_long[row]:
+                self._is_long[row] = None  # some of its tokens have the positions of short texts, others of long ones
+                if self.model.recomputes_long:
+                    new = [*ids, *new]
+                    ids.clear()
+            if new and not ids:
+                self._is_long[row] = is_long[row]
+            found.append(new)
+        return found, is_long
+
+    def _pass(self, tokens: Sequence[Sequence[int]], kept: int, is_long: Sequence[bool] | None) -> np.ndarray:
         assert self._step is not None
         width = self._step.width(max(map(len, tokens)), kept)
-        logits = self._step.put(tokens, [len(ids) for ids in self.cached], width, kept)
+        starts = [len(ids) for ids in self.cached]
+        more = () if is_long is None else (is_long,)
+        logits = self._step.put(tokens, starts, width, kept, *more)
         for ids, new in zip(self.cached, tokens, strict=True):
             ids += new
         return logits

@@ -50,7 +50,10 @@ class DecodeStep(nn.Cell):
         self.set_train(False)
 
     @ms.jit
-    def construct(self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor, kept: int) -> Tensor:
+    def construct(
+        self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor, kept: int,
+        is_long: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the last token's logits, ``(B, V)``, or those of several, ``(B, kept, V)``.
 
         Args:
@@ -58,20 +61,25 @@ class DecodeStep(nn.Cell):
             bias: ``(B, 1, S, C)``; see :func:`mf_core.generation.cache.cache_bias`.
             slots: ``(B * H * S,)`` int32; see :func:`mf_core.generation.cache.cache_slots`.
             kept: Number of last tokens to return logits for.
+            is_long: ``(B, 1)`` int32, for models with ``long_from``.
         """
         cache: tuple[LayerCache, ...] = ()
         for layer in range(self.layers):
             cache = cache + ((slots, self.keys[layer], self.values[layer]),)
-        if kept > 1:
-            return self.model.decode(input_ids, position_ids, bias, cache, kept)
-        return self.model.decode(input_ids, position_ids, bias, cache)
+        last = kept if kept > 1 else None
+        if is_long is not None:
+            return self.model.decode(input_ids, position_ids, bias, cache, last, is_long)
+        return self.model.decode(input_ids, position_ids, bias, cache, last)
 
     @staticmethod
     def width(longest: int, kept: int) -> int:
         """Return the padded width of a pass over at most ``longest`` tokens per row; each width needs a graph."""
         return kept if longest <= kept else prompt_bucket(longest)
 
-    def put(self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int) -> np.ndarray:
+    def put(
+        self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int,
+        is_long: Sequence[bool] | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Write each row's tokens into its slots from ``starts`` on; return the last tokens' logits, ``(B, kept, V)``.
 
         Args:
@@ -79,14 +87,18 @@ class DecodeStep(nn.Cell):
             starts: The first slot of each row.
             width: Width that the rows are padded to.
             kept: Number of last tokens to return logits for.
+            is_long: Which rows' texts have the positions of long ones; for models with ``long_from``.
         """
         ids, positions, row_slots = align_tokens(tokens, starts, width, self.capacity)
         bias, slots = cache_bias(positions, self.capacity), cache_slots(row_slots, self.heads, self.capacity)
+        inputs = [Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept]
+        if is_long is not None:
+            inputs.append(Tensor(np.array(is_long, np.int32)[:, None]))
         with exclusive():
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
-            logits: np.ndarray = self(Tensor(ids), Tensor(positions), Tensor(bias), Tensor(slots), kept).asnumpy()
+            logits: np.ndarray = self(*inputs).asnumpy()
             if was_training:
                 self.model.set_train(True)
         return logits.reshape((self.batch, kept, -1))

@@ -78,6 +78,8 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
             are initialised then, with a warning, and are trained and saved beside LoRA adapters.
         parallel_plan: How the model may be split over devices; None: it cannot be. Models whose plan follows from
             their layers have it as a property.
+        recomputes_long: Whether a text that grows beyond ``long_from`` is computed again with the positions of long
+            texts, as by the authors' code; what is cached keeps those of short ones otherwise, as in transformers.
 
     Attributes:
         config: The configuration.
@@ -103,6 +105,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     lora_targets: ClassVar[tuple[str, ...]] = ()
     new_cells: ClassVar[tuple[str, ...]] = ()
     parallel_plan: ClassVar[ParallelPlan | None] = None
+    recomputes_long: ClassVar[bool] = False
 
     name_or_path: str | None = None
     lora_config: LoraConfig | None = None
@@ -389,6 +392,14 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     def decoder_arrays(self) -> DecoderArrays | None:
         """Return the model as the kernel ``decoder_pass`` takes it; None: the kernel does not compute such a model."""
         return None
+
+    @property
+    def long_from(self) -> int:
+        """Texts of more tokens have other rotary positions (LongRoPE); 0: all texts have the same.
+
+        Where it is not 0, ``decode`` takes ``is_long``, ``(B, 1)`` int32: 1 for rows whose text is longer.
+        """
+        return 0
 
     @property
     def cache_value_width(self) -> int:

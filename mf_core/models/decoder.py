@@ -23,6 +23,7 @@ from ..parallel.plan import ParallelPlan, plan_from_roles
 from .base import PretrainedModel
 from .decoder_arrays import ArraysReader
 from .decoder_layer import DecoderLayer
+from .experts import count_tokens
 from .layer_spec import NAMES, DecoderSpec, LayerSpec
 from .parts import NamedParts, Part, make_norm, python_property
 from .self_attention import alibi_slopes
@@ -92,6 +93,7 @@ class Decoder(NamedParts):
     def construct(
         self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, cache: Cache | None = None,
         counted: Tensor | None = None, hidden: Tensor | None = None, last: int | None = None,
+        is_long: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """Return the hidden states ``(B, S, E)``; with ``counted``, also the sum of the layers' auxiliary losses.
 
@@ -102,11 +104,13 @@ class Decoder(NamedParts):
             counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding; None: no loss is wanted.
             hidden: In a stage of a pipeline that is not the first, what the stage before returned.
             last: Number of last tokens whose hidden states are needed; those of others may be left out. None: all.
+            is_long: ``(B, 1)`` int32, 1 for texts of more than ``long_from`` tokens, those of other passes included;
+                None: the last position in this pass says it.
         """
         x = self.embed(input_ids, position_ids) if hidden is None else hidden
         total = self.no_loss
         biases = (bias,) if self.is_plain else self.biases(bias, position_ids, cache is not None)
-        rotary_ids = self.rotary_ids(position_ids)
+        rotary_ids = self.rotary_ids(position_ids, is_long)
         for i in self.own:
             entry = None if cache is None else cache[i]
             if self.has_experts and counted is not None and self.layers[i].has_experts:
@@ -149,11 +153,12 @@ class Decoder(NamedParts):
             found = found + (each,)
         return found
 
-    def rotary_ids(self, position_ids: Tensor) -> Tensor:
+    def rotary_ids(self, position_ids: Tensor, is_long: Tensor | None = None) -> Tensor:
         """Return the rows of the rotary tables: those for long texts follow those for short ones."""
         if self.long_from == 0:
             return position_ids
-        is_long = ops.cast(position_ids.max(axis=1, keepdims=True) >= self.long_from, position_ids.dtype)
+        if is_long is None:
+            is_long = ops.cast(position_ids.max(axis=1, keepdims=True) >= self.long_from, position_ids.dtype)
         return position_ids + ops.broadcast_to(is_long * self.length, position_ids.shape)
 
 
@@ -279,11 +284,12 @@ class DecoderForCausalLM(PretrainedModel):
         return self.decoder.embedding if self.tied else self._cells[self.role_names["lm_head"]]
 
     def decode(
-        self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, cache: Cache, logits_to_keep: int | None = None
-    ) -> Tensor:
+        self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, cache: Cache, logits_to_keep: int | None = None,
+        is_long: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return the last token's logits ``(B, V)`` fp32, or the last n tokens' ``(B, n, V)``; write to the cache."""
         last = 1 if logits_to_keep is None else logits_to_keep
-        hidden = self.decoder(input_ids, position_ids, bias, cache, last=last)
+        hidden = self.decoder(input_ids, position_ids, bias, cache, last=last, is_long=is_long)
         return self.head(hidden[:, -1] if logits_to_keep is None else hidden[:, -logits_to_keep:])
 
     def decoder_arrays(self) -> DecoderArrays | None:
@@ -293,6 +299,11 @@ class DecoderForCausalLM(PretrainedModel):
     def set_stage(self, layers: range, *, is_last: bool) -> None:
         """See the base class."""
         self.decoder.own, self.decoder.is_last = tuple(layers), is_last
+
+    @property
+    def long_from(self) -> int:
+        """See the base class."""
+        return int(self.decoder.long_from)
 
     @property
     def blocks(self) -> Sequence[nn.Cell]:
@@ -330,14 +341,3 @@ class DecoderForCausalLM(PretrainedModel):
             [body.embedding, body.position_embedding, body.embedding_norm],
             [body.last_norm, self.output_embedding],
         )
-
-
-def count_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Return ``(B, S)`` fp32: 1 for tokens and 0 for padding."""
-    if attention_mask is None:
-        return ops.ones(input_ids.shape, mstype.float32)
-    counted = ops.cast(attention_mask != 0, mstype.float32)
-    if counted.ndim == 3:
-        length = input_ids.shape[1]
-        counted = (counted * ops.eye(length, length, mstype.float32)).sum(-1)  # padding does not attend to itself
-    return counted

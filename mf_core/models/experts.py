@@ -214,3 +214,14 @@ class MixtureOfExperts(NamedParts):
         if self.positions is not None:
             counted = self.positions(counted)
         return total, self.router.balance(probabilities, picked, counted)
+
+
+def count_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Return ``(B, S)`` fp32: 1 for tokens and 0 for padding."""
+    if attention_mask is None:
+        return ops.ones(input_ids.shape, mstype.float32)
+    counted = ops.cast(attention_mask != 0, mstype.float32)
+    if counted.ndim == 3:
+        length = input_ids.shape[1]
+        counted = (counted * ops.eye(length, length, mstype.float32)).sum(-1)  # padding does not attend to itself
+    return counted

@@ -195,8 +195,8 @@ class Decoder:
         positions: ``(L, E)``, learned, added to the embeddings.
         embedding_norm: Of the sum.
         logit_scale, logit_cap: The logits are multiplied, then bounded by tanh; 0: not bounded.
-        long_from, long_offset: Rows with a position from ``long_from`` on read the rotary tables from ``long_offset``
-            on (LongRoPE); 0: always from the first on.
+        long_from, long_offset: Rows of texts of more than ``long_from`` tokens read the rotary tables from
+            ``long_offset`` on (LongRoPE); 0: always from the first on.
     """
 
     embedding: Matrix

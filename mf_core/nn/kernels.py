@@ -91,7 +91,9 @@ where one is said, that works in compiled graphs and outside:
     is called as ``run(ids, positions, slots, keys, values, capacity, kept)`` with numpy arrays: ids, positions, slots
     ``(B, S)`` int32, where a slot is where in its row of the cache a token goes, and each layer's keys and values
     ``(B, G, C, D)`` fp32, which it writes to. A token attends to the slots up to its position, within the layer's
-    window. Returns the logits of the last tokens, ``(B, kept, V)`` fp32. Its attribute ``spec`` is the decoder.
+    window. Where the decoder has ``long_from``, ``is_long`` is given too, ``(B,)`` bool: the rows whose rotary
+    positions are those of long texts. Returns the logits of the last tokens, ``(B, kept, V)`` fp32. Its attribute
+    ``spec`` is the decoder.
 
 Environment variables:
     MF_KERNELS: ``0`` turns all of them off.

@@ -85,6 +85,9 @@ CASES = {
         "Phi3", {"original_max_position_embeddings": 48,
                  **rope("longrope", short_factor=[1.0, 1.5], long_factor=[1.0, 3.0], partial_rotary_factor=0.5)},
     ),
+    "phi3, longrope, text that becomes long": (
+        "Phi3", {"original_max_position_embeddings": 20, "sliding_window": 9, **rope("longrope", **LONG)},
+    ),
     "olmo2": ("Olmo2", {}),
     "olmo2, biases, tied": ("Olmo2", {"attention_bias": True, "tie_word_embeddings": True}),
     "granite": ("Granite", MULTIPLIERS),

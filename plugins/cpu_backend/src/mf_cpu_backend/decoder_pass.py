@@ -41,7 +41,7 @@ class DecoderPass:
 
     def __call__(
         self, ids: np.ndarray, positions: np.ndarray, slots: np.ndarray, keys: list[np.ndarray],
-        values: list[np.ndarray], capacity: int, kept: int,
+        values: list[np.ndarray], capacity: int, kept: int, is_long: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Return the logits ``(B, kept, V)`` fp32 of the last tokens; write to the cache.
 
@@ -50,6 +50,8 @@ class DecoderPass:
             keys, values: ``(B, G, C, D)`` fp32 of each layer.
             capacity: C.
             kept: How many last tokens' logits are returned.
+            is_long: ``(B,)`` bool: rows whose text has the rotary positions of long ones; None: those that have such a
+                position in this pass.
         """
         batch, length = ids.shape
         x = self._embed(ids, positions)
@@ -63,8 +65,8 @@ class DecoderPass:
         logits = np.empty((batch, kept, self.spec.head.outer), np.float32)
         rotary = positions
         if self.spec.long_from > 0:  # each row by its own length, so that it gives what it gives alone
-            is_long = positions.max(1, keepdims=True) >= self.spec.long_from
-            rotary = np.where(is_long, positions + np.int32(self.spec.long_offset), positions)
+            is_long = positions.max(1) >= self.spec.long_from if is_long is None else is_long
+            rotary = np.where(is_long[:, None], positions + np.int32(self.spec.long_offset), positions)
         given = structs.PassStruct(
             x.ctypes.data, *(structs.address(each, np.int32, batch, length) for each in (positions, slots, rotary)),
             logits.ctypes.data, batch, length, capacity, kept,

@@ -13,3 +13,4 @@ class Phi3ForCausalLM(DecoderForCausalLM):
     """Phi-3 with its language-model head."""
 
     config_class: ClassVar[type[Phi3Config]] = Phi3Config
+    recomputes_long: ClassVar[bool] = True
