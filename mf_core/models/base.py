@@ -214,8 +214,9 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
     def _load_gguf(self, source: GGUFSource, *, keep_blocks: bool) -> None:
         """Load a GGUF file's weights into this model, which has not been used yet."""
-        direct = keep_blocks and kernel("decoder_pass") is not None and self.activation_dtype == "float32"
-        self.weight_dtype = load_gguf(self, source, keep_blocks=direct)
+        # Only the kernel multiplies by blocks: a model that it does not compute has its weights dequantized.
+        keep_blocks = keep_blocks and kernel("decoder_pass") is not None and self.decoder_arrays() is not None
+        self.weight_dtype = load_gguf(self, source, keep_blocks=keep_blocks)
         self.name_or_path = source.location
 
     @public

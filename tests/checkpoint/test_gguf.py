@@ -39,7 +39,8 @@ def test_config_has_the_keys_of_a_config_file(file):
     assert config == {
         "model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96,
         "max_position_embeddings": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0, "vocab_size": 263, "tie_word_embeddings": True, "eos_token_id": 262,
+        "rope_theta": 10000.0, "vocab_size": 263, "tie_word_embeddings": True, "bos_token_id": None,
+        "eos_token_id": 262, "pad_token_id": None,
         "attention_bias": False,
     }  # fmt: skip
 

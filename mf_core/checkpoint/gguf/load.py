@@ -45,7 +45,7 @@ def load_gguf(model: nn.Cell, source: GGUFSource, *, keep_blocks: bool) -> str |
     kept: dict[str, int] = {}
     mapped = map_tensors(source.header, source.config, parameters)
     for tensor in mapped:
-        _check_shape(tensor, parameters[tensor.name])
+        check_shape(tensor, tuple(parameters[tensor.name].shape))
     for tensor in mapped:
         kind = tensor.stored.kind.name.lower()
         name, cell = cells.get(tensor.name, ("", None))
@@ -67,13 +67,11 @@ def _numpy_type(parameter: Any) -> Any:
     return np.float16 if str(parameter.dtype).lower() == "float16" else np.float32
 
 
-def _check_shape(tensor: MappedTensor, parameter: Any) -> None:
-    wanted, shape = tuple(parameter.shape), tensor.shape
-    if tensor.change is not None and not tensor.keeps_rows and len(shape) == 2:
-        shape = shape[::-1]  # transposed
-    if shape != wanted:
+def check_shape(tensor: MappedTensor, wanted: tuple[int, ...]) -> None:
+    """Raise WeightsError unless a tensor has the shape that a model wants."""
+    if tensor.shape != wanted:
         raise WeightsError(
-            f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {shape}; "
+            f"{tensor.stored.name!r} in {tensor.stored.path.name} is {tensor.stored.kind.name} {tensor.shape}; "
             f"the model wants {wanted} for {tensor.name!r}", value=tensor.name,
             hint="the file may be of another model or damaged",
         )  # fmt: skip

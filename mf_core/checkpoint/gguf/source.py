@@ -18,7 +18,7 @@ from .header import GGUFHeader, read_header
 from .tokenizer import tokenizer_files
 
 #: Changed whenever what is made of a header is.
-_FORM = "1"
+_FORM = "2"
 
 
 class GGUFSource(Source):

@@ -33,38 +33,37 @@ class MappedTensor:
     Attributes:
         name: What the model calls it.
         stored: Where its numbers are.
-        expert: Its number in a tensor of all experts; None: the tensor is all of it.
+        shape: Its shape in the model.
+        part: Which rows of the stored tensor it is, such as an expert's or those of the keys; None: all.
         change: What is done to its values, or to its rows' bytes.
         keeps_rows: Whether the change only moves whole rows, so that it can be done to quantized ones as well.
     """
 
     name: str
     stored: StoredTensor
-    expert: int | None = None
+    shape: tuple[int, ...]
+    part: slice | None = None
     change: Callable[[np.ndarray], np.ndarray] | None = None
     keeps_rows: bool = True
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of what is stored for it."""
-        return self.stored.shape if self.expert is None else self.stored.shape[1:]
-
     def rows(self) -> np.ndarray:
         """Return the bytes of its rows, uint8 ``(rows, bytes)``, mapped where they are as the model has them."""
-        raw = self.stored.raw()
-        if self.expert is not None:
-            count = self.stored.shape[1]
-            raw = raw[self.expert * count : (self.expert + 1) * count]
+        raw = self._raw()
         return raw if self.change is None else np.ascontiguousarray(self.change(raw))
 
     def read(self) -> np.ndarray:
         """Return its values, fp32 or as the file has them."""
-        raw = self.stored.raw()
-        if self.expert is not None:
-            count = self.stored.shape[1]
-            raw = raw[self.expert * count : (self.expert + 1) * count]
-        values = dequantize(raw.reshape(-1), self.stored.kind, self.shape)
+        shape = self.stored.shape if self.part is None else self.shape
+        values = dequantize(self._raw().reshape(-1), self.stored.kind, shape)
         return values if self.change is None else self.change(values)
+
+    def _raw(self) -> np.ndarray:
+        raw = self.stored.raw()
+        if self.part is None:
+            return raw
+        if len(self.stored.shape) == 1:  # each number of a bias belongs to a row
+            raw = raw.reshape(self.stored.shape[0], -1)
+        return raw[self.part]
 
 
 def map_tensors(header: GGUFHeader, config: Mapping[str, Any], names: Iterable[str]) -> list[MappedTensor]:
@@ -81,17 +80,21 @@ def map_tensors(header: GGUFHeader, config: Mapping[str, Any], names: Iterable[s
     """
     names, architecture = list(names), header.architecture
     table = _name_table(architecture, int(header.metadata[f"{architecture}.block_count"]))
+
+    def find(name: str) -> StoredTensor | None:
+        # The names that the converter looks up in the table, where they are not the checkpoint's.
+        name = name.replace(".e_score_correction_bias", ".e_score_correction.bias")
+        name = name.removeprefix("transformer.") if architecture == "bloom" else name
+        return header.tensors.get(table.get_name(name, try_suffixes=_SUFFIXES) or "")
+
     mapped, missing, used = [], [], set()
     for name in names:
-        match = _EXPERT.search(name)
-        plain = _EXPERT.sub(r"\1.", name) if match else name
-        stored = header.tensors.get(table.get_name(plain, try_suffixes=_SUFFIXES) or "")
-        if stored is None:
+        found = _map(name, find, architecture, config)
+        if found is None:
             missing.append(name)
             continue
-        used.add(stored.name)
-        change, keeps = _change(architecture, stored.name, config)
-        mapped.append(MappedTensor(name, stored, int(match[2]) if match else None, change, keeps))
+        mapped.append(found[0])
+        used |= {stored.name for stored in found[1]}
     left = sorted(header.tensors.keys() - used - _NOT_WEIGHTS)
     if missing or left:
         kinds = ((missing, "missing"), (left, "left over"))
@@ -101,6 +104,68 @@ def map_tensors(header: GGUFHeader, config: Mapping[str, Any], names: Iterable[s
             value=missing + left, hint="the file may be of another model, or made by another version of its converter",
         )
     return mapped
+
+
+def _map(
+    name: str, find: Callable[[str], StoredTensor | None], architecture: str, config: Mapping[str, Any]
+) -> tuple[MappedTensor, list[StoredTensor]] | None:
+    """Return where a tensor is, and the stored ones that it is made of; None: the file lacks it."""
+    match = _EXPERT.search(name)
+    stored = find(_EXPERT.sub(r"\1.", name) if match else name)
+    if stored is None:
+        fused = _from_fused(name, find, config) if architecture == "chatglm" else None
+        return fused or _from_latent_halves(name, find)
+    if match:
+        expert, count = int(match[2]), stored.shape[1] if len(stored.shape) == 3 else 0
+        if expert >= stored.shape[0]:
+            return None
+        return MappedTensor(name, stored, stored.shape[1:], slice(expert * count, (expert + 1) * count)), [stored]
+    change, keeps = _change(architecture, stored.name, config)
+    shape = stored.shape[::-1] if change is not None and not keeps else stored.shape  # transposed, or a vector
+    return MappedTensor(name, stored, shape, None, change, keeps), [stored]
+
+
+def _from_latent_halves(
+    name: str, find: Callable[[str], StoredTensor | None]
+) -> tuple[MappedTensor, list[StoredTensor]] | None:
+    """Return the projection that makes keys and values of latents: the file has those of each in a tensor.
+
+    Keys are stored transposed, ``(heads, latent, plain elements of a key)``, values as ``(heads, value width,
+    latent)``.
+    """
+    if not name.endswith(".kv_b_proj.weight"):
+        return None
+    keys, values = (find(name.replace(".kv_b_proj.", f".{each}_b_proj.")) for each in "kv")
+    if keys is None or values is None or len(keys.shape) != 3 or len(values.shape) != 3:
+        return None
+    heads, rank, width = keys.shape
+    if (values.shape[0], values.shape[2]) != (heads, rank):
+        return None
+    shape = (heads * (width + values.shape[1]), rank)
+
+    def both(array: np.ndarray) -> np.ndarray:
+        return np.concatenate((array.swapaxes(1, 2), values.read()), 1).reshape(shape)
+
+    return MappedTensor(name, keys, shape, None, both, keeps_rows=False), [keys, values]
+
+
+def _from_fused(
+    name: str, find: Callable[[str], StoredTensor | None], config: Mapping[str, Any]
+) -> tuple[MappedTensor, list[StoredTensor]] | None:
+    """Return queries, keys or values, where the file has those of a layer beside each other in one tensor."""
+    match = re.search(r"\.([qkv])_proj\.(weight|bias)$", name)
+    stored = find(name.replace(f".{match[1]}_proj.", ".qkv_proj.")) if match else None
+    if match is None or stored is None:
+        return None
+    heads, hidden = config["num_attention_heads"], config["hidden_size"]
+    groups, width = config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads
+    edges = [0, heads * width, (heads + groups) * width, (heads + 2 * groups) * width]
+    if stored.shape[0] != edges[-1] or (len(stored.shape) == 1 and stored.kind.block > 1):
+        return None
+    number = "qkv".index(match[1])
+    rows = edges[number + 1] - edges[number]
+    part = slice(edges[number], edges[number + 1])
+    return MappedTensor(name, stored, (rows, *stored.shape[1:]), part), [stored]
 
 
 def _name_table(architecture: str, layers: int) -> Any:
