@@ -23,6 +23,8 @@ from ..utils.paths import user_path
 if TYPE_CHECKING:
     from ..hub import Source
 
+#: A GGUF file of a repository: ``hub:owner/name:file.gguf``, or ``hub:owner/name@revision:folder/file.gguf``.
+_HUB_GGUF = re.compile(r"(?P<repository>hub:[^:]+):(?P<file>[^:]+\.gguf)\Z")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 
 
@@ -67,8 +69,8 @@ def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:
 
     Args:
         name_or_path: In this order: a preset (``"gpt2"``, ``"mf-gpt2:gpt2"``), a directory, a ``.json`` or ``.yaml``
-            file, a ``.gguf`` file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``). A directory called
-            like a preset is meant by ``"./gpt2"``.
+            file, a ``.gguf`` file, a name under ``MF_MODELS``, a hub repository (``"owner/name"``), a GGUF file of one
+            (``"hub:owner/name:file.gguf"``). A directory called like a preset is meant by ``"./gpt2"``.
         revision: Branch, tag or commit of a hub repository.
 
     Raises:
@@ -137,6 +139,9 @@ def _find(name_or_path: str | Path, revision: str | None) -> Checkpoint:
         )
     if is_path:
         raise FileMissingError(f"there is no directory {name!r}", value=name)
+    in_hub = _HUB_GGUF.match(name)
+    if in_hub:
+        return _gguf(_open(in_hub["repository"], revision=revision).path(in_hub["file"]), name)
     if _HUB_ID.match(name):
         return _opened(_open(f"hub:{name}", revision=revision), name)
     entry = registry.find("preset", name)  # says what is known, close, or to be installed

@@ -20,11 +20,11 @@ def add_commands(commands: Any) -> None:
     convert = commands.add_parser(
         "convert",
         help="make safetensors of a checkpoint in another layout",
-        description="Converts a checkpoint in a layout that the model's plugin knows, such as MindFormers' .ckpt "
-        "files, with one tensor in memory at a time.",
+        description="Converts a GGUF file, or a checkpoint in a layout that the model's plugin knows, such as "
+        "MindFormers' .ckpt files, with one tensor in memory at a time.",
     )
     convert.add_argument("source", metavar="SOURCE", help="the file, or the folder that holds its files")
-    convert.add_argument("--model", required=True, help="preset, directory or config file that says its sizes")
+    convert.add_argument("--model", help="preset, directory or config file that says its sizes; not for a GGUF file")
     convert.add_argument("--output", metavar="DIR", help="where to write (default: a folder called like the preset)")
     convert.add_argument("--dtype", choices=("float16", "float32"), help="type of the weights (default: the source's)")
     add_set_option(convert, "set a field of the configuration, such as num_layers=4; may be repeated")
@@ -39,8 +39,9 @@ def run_convert(options: argparse.Namespace) -> int:
     from ..conversion.run import check_output, plan_conversion
     from ..plugins.registry import registry
 
-    if options.output is None and not registry.has("preset", options.model):
-        raise ArgumentError(f"--model {options.model} is no preset", hint="say where to write: --output DIR")
+    if options.output is None and (options.model is None or not registry.has("preset", options.model)):
+        what = "there is no --model" if options.model is None else f"--model {options.model} is no preset"
+        raise ArgumentError(what, hint="say where to write: --output DIR")
     output = user_path(options.output or options.model.rpartition(":")[2])
     check_output(output, options.overwrite)
     start = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Conversion:
         architecture: The model class's name.
         tensors: What will be written.
         ignored: How many tensors of the source are left out because they are no weights.
+        files: Other files that are written, such as a tokenizer's: name -> what is written as JSON.
     """
 
     source: Path
@@ -47,6 +48,7 @@ class Conversion:
     architecture: str
     tensors: tuple[LazyTensor, ...]
     ignored: int = 0
+    files: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -86,6 +88,8 @@ class Conversion:
         with replace_files(folder, MODEL_STALE) as staging:
             files = write_shards(self.tensors, staging, shard_size=shard_size, on_tensor=on_tensor)
             write_json(staging / CONFIG_FILE, data)
+            for name, contents in self.files.items():
+                write_json(staging / name, contents)
         return [folder / file.name for file in files]
 
 
@@ -104,13 +108,15 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 @public
 def plan_conversion(
-    source: str | Path, model: str | Path, *, dtype: str | None = None, overrides: Mapping[str, Any] | None = None
-) -> Conversion:
+    source: str | Path, model: str | Path | None = None, *, dtype: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Conversion:  # fmt: skip
     """Recognise a source and check that all its weights fit a model; nothing is written and no weight is read.
 
     Args:
-        source: A file or directory in one of the layouts that the family's converter reads.
-        model: Preset, directory or configuration file that says the hyper-parameters.
+        source: A file or directory in one of the layouts that the family's converter reads, or a GGUF file.
+        model: Preset, directory or configuration file that says the hyper-parameters; None: the source says them, as
+            GGUF files do.
         dtype: ``"float32"`` or ``"float16"`` for all weights; None keeps the source's.
         overrides: Fields of the configuration to change.
 
@@ -127,6 +133,19 @@ def plan_conversion(
     path = user_path(source)
     if not path.exists():
         raise FileMissingError(f"there is no file or folder {str(source)!r}", value=str(source))
+    if path.suffix == ".gguf" and path.is_file():
+        if model is not None:
+            raise ArgumentError(
+                f"{str(source)!r} says its own hyper-parameters; model={str(model)!r} has no use", value=str(model),
+                hint="leave model out",
+            )  # fmt: skip
+        from .gguf_file import plan_gguf_conversion
+
+        return plan_gguf_conversion(path, dtype=dtype, overrides=overrides)
+    if model is None:
+        raise ArgumentError(
+            f"{str(source)!r} does not say its hyper-parameters", hint="name a preset or a directory as the model"
+        )
     checkpoint = locate(model)
     entry = registry.find("model:base", checkpoint.model_type, checkpoint.owner)
     converter = _recognise(path, entry)
@@ -134,7 +153,7 @@ def plan_conversion(
     config = model_class.config_class.from_dict(checkpoint.config, **(overrides or {}))
     _check_config(converter, config, str(source), str(model))
     tensors = list(converter.tensors())
-    _check_tensors(tensors, _shapes(model_class, config), str(source), model_class.__name__)
+    _check_tensors(tensors, parameter_shapes(model_class, config), str(source), model_class.__name__)
     lazy = tuple(_lazy(tensor, dtype) for tensor in tensors)
     return Conversion(path, converter.description, config, model_class.__name__, lazy, converter.ignored)
 
@@ -172,7 +191,7 @@ def _check_config(converter: Converter, config: PretrainedConfig, source: str, m
         )  # fmt: skip
 
 
-def _shapes(model_class: Any, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(model_class: Any, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
     """Return a model's parameters' shapes; its memory is reserved for a moment and not touched."""
     from ..nn.init import skip_init
 

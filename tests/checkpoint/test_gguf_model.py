@@ -5,13 +5,17 @@ import pytest
 from mindspore import Tensor
 
 from mf_core import AutoModelForCausalLM, AutoTokenizer, pipeline
-from mf_core.errors import UnsupportedError, WeightsError
+from mf_core.cli import main
+from mf_core.conversion import plan_conversion
+from mf_core.errors import ArgumentError, UnsupportedError, WeightsError
 from mf_core.generation.rows import CachedRows
 from mf_core.nn.kernels import kernel
 
 gguf = pytest.importorskip("gguf")
 
 from ..support.gguf_files import write_llama  # noqa: E402
+from ..support.hub_server import HubServer  # noqa: E402
+from ..support.lora_models import run_script  # noqa: E402
 
 IDS = np.array([[104, 101, 108, 108, 111, 32, 119, 111, 114, 108, 100, 33]], np.int32)
 
@@ -60,3 +64,45 @@ def test_files_of_another_model_are_refused(tmp_path):
     (tmp_path / "a.gguf").write_bytes(data)
     with pytest.raises(WeightsError, match=r"missing, such as 'model.layers.0.mlp.up_proj\.weight'.*left over"):
         AutoModelForCausalLM.from_pretrained(tmp_path / "a.gguf")
+
+
+def test_a_file_of_a_repository(tmp_path):
+    write_llama(tmp_path / "a.gguf")
+    script = (
+        "from mf_core import AutoConfig, AutoModelForCausalLM, AutoTokenizer\n"
+        "name = 'hub:owner/tiny@v1:files/a.gguf'\n"
+        "assert AutoConfig.from_pretrained(name).num_layers == 2\n"
+        "ids = AutoTokenizer.from_pretrained(name)('hello')['input_ids']\n"
+        "model = AutoModelForCausalLM.from_pretrained(name)\n"
+        "assert len(model.generate([ids], max_new_tokens=2, do_sample=False, eos_token_id=None)[0]) == len(ids) + 2\n"
+    )
+    with HubServer() as server:
+        server.add("owner/tiny", {"files/a.gguf": (tmp_path / "a.gguf").read_bytes()}, revision="v1")
+        run_script(
+            tmp_path, script, HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "home"), HF_HUB_OFFLINE="0",
+            HF_HUB_DISABLE_XET="1", NO_PROXY="127.0.0.1",
+        )  # fmt: skip
+
+
+def test_a_part_of_a_model_is_refused(tmp_path):
+    write_llama(tmp_path / "a-00001-of-00003.gguf", split__count=3)
+    with pytest.raises(UnsupportedError, match="one of 3 files that hold a model together"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "a-00001-of-00003.gguf")
+
+
+def test_conversion(tmp_path, capsys):
+    """The directory has the dequantized weights, the tokenizer and the chat template."""
+    path, out = tmp_path / "a.gguf", tmp_path / "out"
+    write_llama(path, kind="Q8_0", tied=False, tokenizer__chat_template="{{ messages[0].content }}!")
+    assert main(["convert", str(path), "--output", str(out)]) == 0
+    assert "a GGUF file of llama" in capsys.readouterr().out
+    wide, read = (AutoModelForCausalLM.from_pretrained(each, weight_dtype="float32") for each in (path, out))
+    assert np.array_equal(read(Tensor(IDS)).asnumpy(), wide(Tensor(IDS)).asnumpy())
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert tokenizer("hello world") == AutoTokenizer.from_pretrained(path)("hello world")
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "hi!"
+    halved = plan_conversion(path, dtype="float16")
+    assert {tensor.dtype for tensor in halved.tensors} == {"float16"}
+    with pytest.raises(ArgumentError, match="says its own hyper-parameters"):
+        plan_conversion(path, "smollm2_135m")
+    assert main(["convert", str(path)]) == 2 and "--output DIR" in capsys.readouterr().err
