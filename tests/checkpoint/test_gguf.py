@@ -1,12 +1,15 @@
 """GGUF files: what their headers say, their tokenizers, and what damaged ones give."""
 
+import json
 import random
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from mf_core.checkpoint.gguf.config import config_of
 from mf_core.checkpoint.gguf.header import read_header
+from mf_core.checkpoint.gguf.pretokenizers import pre_tokenizer
 from mf_core.checkpoint.gguf.tokenizer import tokenizer_files
 from mf_core.errors import FileMissingError, IntegrityError, MFError, UnsupportedError
 
@@ -46,11 +49,7 @@ def test_config_has_the_keys_of_a_config_file(file):
 
 
 def test_byte_level_tokenizer(file):
-    from tokenizers import Tokenizer
-
     files = tokenizer_files(read_header(file[0]))
-    import json
-
     tokenizer = Tokenizer.from_str(json.dumps(files["tokenizer.json"]))
     letters = byte_letters()
     merged = {merge.replace(" ", ""): 256 + number for number, merge in enumerate(MERGES)}
@@ -63,10 +62,6 @@ def test_byte_level_tokenizer(file):
 
 def test_sentence_piece_tokenizer():
     """Pieces are joined by their scores; what is no piece is bytes."""
-    import json
-
-    from tokenizers import Tokenizer
-
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "b", "ab", "▁a", "▁ab"]
     types = [2, 3, 3, *[6] * 256, *[1] * 6]
     scores = [0.0] * 259 + [-9.0, -8.0, -7.0, -1.0, -3.0, -2.0]
@@ -136,3 +131,19 @@ def test_damaged_files_are_right_or_refused(file, tmp_path, seed):
                 tensor.raw()
         except MFError as error:
             assert len(str(error)) < 4000
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("deepseek-llm", ["Hej", ",", " w", "ö", "rld", ":", " x", "2", " =", " ", "1", "9", "\n", "\n", "中文", "ok"]),
+        ("deepseek-coder", ["Hej", ",", " wörld", ":", " x", "2", " = ", "1", "9", "\n", "\n", "中文한", "ok"]),
+        ("bloom", ["Hej", ",", " wörld:", " x2", " =", " 19", "\n\n", "中文", " 한ok"]),
+    ],
+)
+def test_splitting_of_text(name, words):
+    """As the published ``tokenizer.json`` of the models that the names stand for."""
+    model = {"type": "BPE", "vocab": {}, "merges": []}
+    splitter = Tokenizer.from_str(json.dumps({"model": model, "pre_tokenizer": pre_tokenizer(name)})).pre_tokenizer
+    text = "".join(words)
+    assert [text[start:end] for _, (start, end) in splitter.pre_tokenize_str(text)] == words
