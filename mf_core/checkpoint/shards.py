@@ -41,6 +41,8 @@ KINDS = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
+#: Types that weights are saved in. numpy has no bfloat16: its arrays are the bits, in uint16.
+WEIGHT_DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class LazyTensor:
     Attributes:
         name: What it is called in the file.
         shape: Its shape.
-        dtype: What numpy calls its type, ``"float32"``.
-        read: Returns the values, of that shape and type.
+        dtype: What numpy calls its type, ``"float32"``; or ``"bfloat16"``.
+        read: Returns the values, of that shape and type; of bfloat16 the bits, in uint16.
     """
 
     name: str
@@ -62,22 +64,47 @@ class LazyTensor:
     @property
     def nbytes(self) -> int:
         """The values' size in bytes."""
-        return np.dtype(self.dtype).itemsize * math.prod(self.shape)
+        return _item_size(self.dtype) * math.prod(self.shape)
 
 
 def check_dtype(dtype: str | None) -> None:
     """Raise ArgumentError for a type in which weights are not saved."""
-    if dtype not in (None, "float32", "float16"):
-        raise ArgumentError(f"dtype={dtype!r} is not one of None, 'float32', 'float16'", value=dtype)
+    if dtype is not None and dtype not in WEIGHT_DTYPES:
+        raise ArgumentError(f"dtype={dtype!r} is not one of None, {', '.join(map(repr, WEIGHT_DTYPES))}", value=dtype)
+
+
+def _item_size(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
 def cast(array: np.ndarray, dtype: str, name: str, hint: str) -> np.ndarray:
-    """Return an array in another type, itself where it has that; raise WeightsError where a number becomes infinite."""
+    """Return an array in another type, itself where it has that; raise WeightsError where a number becomes infinite.
+
+    Of bfloat16, whose numbers are the nearest ones, the bits are returned, in uint16.
+    """
     try:
+        if dtype == "bfloat16":
+            return bfloat16_bits(array)
         with np.errstate(over="raise"):
             return array.astype(dtype, copy=False)
     except FloatingPointError as error:
         raise WeightsError(f"{name!r} holds numbers too large for {dtype}", value=name, hint=hint) from error
+
+
+def bfloat16_bits(array: np.ndarray) -> np.ndarray:
+    """Return the nearest bfloat16 numbers as their bits, uint16: ties to even, NaN stays NaN."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+    rounded[np.isnan(array)] = 0x7FC0
+    return rounded
+
+
+def holds_exactly(dtype: str, array: np.ndarray) -> bool:
+    """Return whether ``"float16"`` or ``"bfloat16"`` has all the numbers of an fp32 array."""
+    if dtype == "bfloat16":
+        return not (np.ascontiguousarray(array, np.float32).view(np.uint32) & 0xFFFF).any()
+    with np.errstate(over="ignore"):
+        return np.array_equal(array.astype(dtype), array, equal_nan=True)
 
 
 def write_shards(
@@ -134,7 +161,7 @@ def file_header(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[byt
     """Return the header of a safetensors file of given tensors, and the offset of each tensor's values.
 
     Args:
-        tensors: Name -> shape and numpy's name of the type.
+        tensors: Name -> shape and numpy's name of the type, or ``"bfloat16"``.
 
     Returns:
         The header's length in 8 bytes and the header in JSON; name -> offset, in the order of the file, in which values
@@ -143,16 +170,17 @@ def file_header(tensors: Mapping[str, tuple[tuple[int, ...], str]]) -> tuple[byt
     Raises:
         WeightsError: A tensor is of a type that is not written.
     """
+    kinds = {**KINDS, "bfloat16": "BF16"}
     for name, (_, dtype) in tensors.items():
-        if dtype not in KINDS:
+        if dtype not in kinds:
             raise WeightsError(f"{name!r} is {dtype}, which is not written", value=name)
     # Wide types first, so that all numbers lie on word boundaries.
-    ordered = sorted(tensors.items(), key=lambda item: -np.dtype(item[1][1]).itemsize)
+    ordered = sorted(tensors.items(), key=lambda item: -_item_size(item[1][1]))
     header: dict[str, object] = {"__metadata__": {"format": "pt", DIGEST_KEY: NO_DIGEST}}
     offsets, offset = {}, 0
     for name, (shape, dtype) in ordered:
-        offsets[name], end = offset, offset + np.dtype(dtype).itemsize * math.prod(shape)
-        header[name] = {"dtype": KINDS[dtype], "shape": list(shape), "data_offsets": [offset, end]}
+        offsets[name], end = offset, offset + _item_size(dtype) * math.prod(shape)
+        header[name] = {"dtype": kinds[dtype], "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -183,7 +211,8 @@ def write_file(
         file.write(start)
         for tensor in map(named.__getitem__, offsets):
             array = tensor.read()
-            if array.shape != tensor.shape or array.dtype.name != tensor.dtype:
+            own = "uint16" if tensor.dtype == "bfloat16" else tensor.dtype
+            if array.shape != tensor.shape or array.dtype.name != own:
                 raise WeightsError(
                     f"{tensor.name!r} is {array.dtype} {array.shape}, not {tensor.dtype} {tensor.shape} as was said",
                     value=tensor.name,

@@ -15,7 +15,7 @@ from mindspore import dtype as mstype
 from ..errors import IntegrityError, WeightsError
 from .safetensors_reader import StoredTensor, map_file, stored_weights, widen
 from .shards import SHARD_SIZE as SHARD_SIZE
-from .shards import LazyTensor, cast, check_dtype, write_shards
+from .shards import LazyTensor, cast, check_dtype, holds_exactly, write_shards
 
 if TYPE_CHECKING:
     from ..hub import Source
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..parallel.shard_model import ShardedState
 
 #: Types that weights are read from, as safetensors has them.
+_NARROW = {"F16": "float16", "BF16": "bfloat16"}
 _WEIGHT_KINDS = ("F64", "F32", "F16", "BF16")
 
 
@@ -54,6 +55,7 @@ def load_weights(
     in_place: bool = False,
     sharding: ShardedState | None = None,
     renamed: Mapping[str, str] | None = None,
+    kinds: dict[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Load a checkpoint's weights into a model; each file is memory-mapped.
 
@@ -69,6 +71,7 @@ def load_weights(
             see memory that takes its place.
         sharding: How the model is sharded over processes, each of which takes its pieces of the whole weights.
         renamed: Regular expressions of names in old checkpoints -> what replaces them.
+        kinds: Is given the type that the checkpoint has each parameter in, by safetensors' name.
 
     Returns:
         Those of ``heads`` that the checkpoint lacks.
@@ -92,6 +95,8 @@ def load_weights(
     for name, tensor in own.items():
         _check(tensor, shapes[name])
     check_all_there(source.location, type(model).__name__, missing - own.keys(), left_over, hint)
+    if kinds is not None:
+        kinds.update((name, tensor.kind) for name, tensor in own.items())
     for path, tensors in itertools.groupby(own.items(), lambda item: item[1].path):
         mapped = map_file(path)
         for name, tensor in tensors:
@@ -206,16 +211,32 @@ def to_numpy(parameter: Any) -> np.ndarray:
     return array
 
 
+def exact_kinds(tensors: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, str]:
+    """Return the 16-bit types that tensors had in their checkpoint, where these still have all their numbers.
+
+    After training they have not: then none is returned, so that a file has one type, and nothing is rounded.
+
+    Args:
+        tensors: Name -> parameter or numpy array.
+        kinds: Name -> safetensors' name of the type.
+    """
+    narrow = {name: _NARROW[kinds[name]] for name in tensors if kinds.get(name) in _NARROW}
+    return narrow if all(holds_exactly(dtype, to_numpy(tensors[name])) for name, dtype in narrow.items()) else {}
+
+
 def save_weights(
-    tensors: Mapping[str, Any], directory: Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE
-) -> list[Path]:
+    tensors: Mapping[str, Any], directory: Path, *, dtype: str | None = None, shard_size: int = SHARD_SIZE,
+    kinds: Mapping[str, str] | None = None,
+) -> list[Path]:  # fmt: skip
     """Write weights, in shards with an index when they exceed ``shard_size`` bytes.
 
     Args:
         tensors: Name -> parameter or numpy array.
         directory: Where to; created if missing. The weights that are there are replaced in one step.
-        dtype: ``"float32"`` or ``"float16"``; None keeps each parameter's own (bfloat16 becomes float32).
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps each parameter's own (bfloat16 becomes
+            float32).
         shard_size: Most bytes in a file.
+        kinds: Without ``dtype``: types by tensor, from :func:`exact_kinds`.
 
     Returns:
         The files written.
@@ -228,7 +249,7 @@ def save_weights(
 
     def lazy(name: str, tensor: Any) -> LazyTensor:
         own = tensor.dtype.name if isinstance(tensor, np.ndarray) else str(tensor.dtype).lower()
-        saved = dtype or ("float32" if own == "bfloat16" else own)
+        saved = dtype or (kinds or {}).get(name) or ("float32" if own == "bfloat16" else own)
 
         def read() -> np.ndarray:
             return cast(to_numpy(tensor), saved, name, "save it as float32")

@@ -26,7 +26,9 @@ def add_commands(commands: Any) -> None:
     convert.add_argument("source", metavar="SOURCE", help="the file, or the folder that holds its files")
     convert.add_argument("--model", help="preset, directory or config file that says its sizes; not for a GGUF file")
     convert.add_argument("--output", metavar="DIR", help="where to write (default: a folder called like the preset)")
-    convert.add_argument("--dtype", choices=("float16", "float32"), help="type of the weights (default: the source's)")
+    convert.add_argument(
+        "--dtype", choices=("bfloat16", "float16", "float32"), help="type of the weights (default: the source's)"
+    )
     add_set_option(convert, "set a field of the configuration, such as num_layers=4; may be repeated")
     convert.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     convert.set_defaults(run=run_convert)

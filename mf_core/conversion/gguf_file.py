@@ -26,7 +26,7 @@ def plan_gguf_conversion(
 
     Args:
         path: The file.
-        dtype: ``"float32"`` or ``"float16"`` for all weights; None: fp16 stays, all else becomes fp32.
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"`` for all weights; None: fp16 stays, all else becomes fp32.
         overrides: Fields of the configuration to change.
 
     Raises:

@@ -117,7 +117,7 @@ def plan_conversion(
         source: A file or directory in one of the layouts that the family's converter reads, or a GGUF file.
         model: Preset, directory or configuration file that says the hyper-parameters; None: the source says them, as
             GGUF files do.
-        dtype: ``"float32"`` or ``"float16"`` for all weights; None keeps the source's.
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"`` for all weights; None keeps the source's.
         overrides: Fields of the configuration to change.
 
     Raises:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..backends.base import get_backend, import_mindspore
@@ -21,7 +23,7 @@ from ..checkpoint.gguf.source import GGUFSource  # noqa: E402
 from ..checkpoint.locate import Checkpoint, locate, require_weights  # noqa: E402
 from ..checkpoint.sharded import MODEL_STALE  # noqa: E402
 from ..checkpoint.verify import verify_checkpoint  # noqa: E402
-from ..checkpoint.weights import SHARD_SIZE, has_own_head, load_weights, save_weights  # noqa: E402
+from ..checkpoint.weights import SHARD_SIZE, exact_kinds, has_own_head, load_weights, save_weights  # noqa: E402
 from ..errors import (  # noqa: E402
     ArgumentTypeError,
     ConfigError,
@@ -114,6 +116,7 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
     sharding: ShardedState | None = None
     recompute_config: RecomputeConfig | None = None
     weight_dtype: str | None = None
+    _kinds: Mapping[str, str] = MappingProxyType({})  # of the checkpoint's tensors, by parameter
 
     def __init__(self, config: PretrainedConfig) -> None:
         if not isinstance(config, self.config_class):
@@ -254,9 +257,11 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
                 value=self.head_key, hint="build the model with tie_word_embeddings=False",
             )
         adapters = (r"\.lora_[AB]$",) if self.lora_config is not None else ()
+        self._kinds = {}
         self.initialized_cells = load_weights(
             self, source, prefix=self.checkpoint_prefix, ignored=self.ignored_keys, optional=adapters,
             heads=self.new_cells, in_place=in_place, sharding=self.sharding, renamed=self.renamed_keys,
+            kinds=self._kinds,
         )  # fmt: skip
         for name, parameter in self.parameters_and_names():
             if name.startswith(tuple(f"{cell}." for cell in self.initialized_cells)):
@@ -293,7 +298,8 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
 
         Args:
             directory: Made if need be.
-            dtype: ``"float32"`` or ``"float16"``; None keeps the parameters' own.
+            dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None: as the checkpoint had them if these numbers are
+                still the same, and otherwise the parameters' own.
             shard_size: Most bytes in a weights file; beyond it they are split.
             weights: What to write instead of the model's weights as they are now, such as an earlier copy of them.
 
@@ -316,11 +322,15 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
                 hint="save_adapter(model, directory) writes them; merge_lora(model) folds them into the weights",
             )
         tensors: Mapping[str, Any] = dict(self.parameters_and_names()) if weights is None else weights
+        kinds = {} if dtype is not None else exact_kinds(tensors, self._kinds)
         if self.is_body:
-            tensors = {name.removeprefix(self.checkpoint_prefix): tensor for name, tensor in tensors.items()}
-        saved = dtype or next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
+            tensors, kinds = ({name.removeprefix(self.checkpoint_prefix): each for name, each in named.items()}
+                              for named in (tensors, kinds))  # fmt: skip
+        common = Counter(kinds.values()).most_common(1)
+        own = common[0][0] if common else next((str(tensor.dtype).lower() for tensor in tensors.values()), "float32")
+        saved = dtype or own
         with replace_files(directory, MODEL_STALE) as staging:
-            save_weights(tensors, staging, dtype=dtype, shard_size=shard_size)
+            save_weights(tensors, staging, dtype=dtype, shard_size=shard_size, kinds=kinds)
             self.save_config(staging, dtype=saved)
 
     def save_config(self, directory: str | Path, *, dtype: str) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from mf_core import AutoModel, AutoTokenizer, GPT2Config, GPT2LMHeadModel, set_seed
 from mf_core.checkpoint.locate import locate
 from mf_core.checkpoint.safetensors_reader import weight_files
+from mf_core.checkpoint.shards import bfloat16_bits
 from mf_core.checkpoint.weights import load_weights, save_weights
 from mf_core.errors import ArgumentError, ConfigError, FileMissingError, IntegrityError, WeightsError
 from mf_core.hub import open_source
@@ -141,6 +143,35 @@ def test_half_precision_halves_the_file_and_rounds(shard_size, model, tmp_path):
     for name, value in values(model).items():
         assert loaded[name].dtype == np.float32
         np.testing.assert_array_equal(loaded[name], value.astype(np.float16).astype(np.float32))
+
+
+def kinds_in(folder):
+    """The types in a weights file, and that in ``config.json``."""
+    with safe_open(folder / FILE, "numpy") as file:
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  # no mapping
+    return kinds, json.loads((folder / "config.json").read_text())["dtype"]
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [("float16", "F16"), ("bfloat16", "BF16")])
+def test_weights_are_saved_again_as_the_checkpoint_had_them(dtype, kind, model, tmp_path):
+    model.save_pretrained(tmp_path / "narrow", dtype=dtype)
+    assert kinds_in(tmp_path / "narrow") == ({kind}, dtype)
+    loaded = AutoModel.from_pretrained(tmp_path / "narrow")
+    loaded.save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / "narrow" / FILE).read_bytes()
+    assert kinds_in(tmp_path / "again") == ({kind}, dtype)
+    loaded.transformer.ln_f.bias.set_data(ms.Tensor(np.full(32, 1 + 2.0**-20, np.float32)))  # as by training
+    loaded.save_pretrained(tmp_path / "trained")
+    assert kinds_in(tmp_path / "trained") == ({"F32"}, "float32")
+    assert_equal(AutoModel.from_pretrained(tmp_path / "trained"), loaded)
+
+
+def test_the_nearest_bfloat16_numbers_are_written():
+    torch = pytest.importorskip("torch")
+    drawn = np.random.default_rng(0).integers(0, 2**32, 4096, np.uint64).astype(np.uint32).view(np.float32)
+    numbers = np.concatenate([drawn, np.float32([0.0, -0.0, np.inf, -np.inf, np.nan, 3.4e38, 1e-45, 1.00390625])])
+    expected = torch.from_numpy(numbers).bfloat16().float().numpy()
+    np.testing.assert_array_equal((bfloat16_bits(numbers).astype(np.uint32) << 16).view(np.float32), expected)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("float16", np.float16), ("bfloat16", np.float32)])
