@@ -1,57 +1,72 @@
-"""The parallel plans of the families, as data: what is split, how, and what stays whole."""
+"""The parallel plans of all families of decoders, as data: what is split, how, and what stays whole."""
 
 import pytest
-from mf_bloom.config import BloomConfig
-from mf_bloom.modeling import BloomForCausalLM
-from mf_deepseek.config import DeepseekV3Config
-from mf_deepseek.modeling import DeepseekV3ForCausalLM
-from mf_glm.config import Glm4Config
-from mf_glm.modeling import Glm4ForCausalLM
-from mf_gpt_neox.config import GPTNeoXConfig
-from mf_gpt_neox.modeling import GPTNeoXForCausalLM
-from mf_qwen.config import Qwen3Config, Qwen3MoeConfig
-from mf_qwen.modeling import Qwen3ForCausalLM, Qwen3MoeForCausalLM
 
+from mf_core import AutoConfig
+from mf_core.backends.base import load_class
+from mf_core.models import DecoderForCausalLM
 from mf_core.nn import skip_init
+from mf_core.plugins.registry import registry
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "seq_length": 16}
 GROUPED = {**SIZES, "num_key_value_heads": 2, "head_dim": 12, "intermediate_size": 48}
 LATENT = {
-    "kv_lora_rank": 10, "q_lora_rank": 8, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 6,
+    **SIZES, "kv_lora_rank": 10, "q_lora_rank": 8, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 6,
     "intermediate_size": 48, "moe_intermediate_size": 12, "first_k_dense_replace": 1, "n_routed_experts": 4,
-    "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1,
+    "num_experts_per_tok": 2,
 }  # fmt: skip
-#: Family -> model, configuration, columns, rows, and parameters of a layer that are on no device in part.
+QUERIES = {"self_attn.q_proj": 1, "self_attn.k_proj": 1, "self_attn.v_proj": 1}
+GATED = {"mlp.gate_proj": 1, "mlp.up_proj": 1}
+ROWS = {"self_attn.o_proj", "mlp.down_proj"}
+PLAIN = ({**QUERIES, **GATED}, ROWS)
+#: Columns and rows of DeepSeek's: its first layer has no experts.
+OF_LATENTS = (
+    {"self_attn.q_b_proj": 1, "self_attn.kv_b_proj": 1, **GATED, "mlp.experts.*.gate_proj": 1,
+     "mlp.experts.*.up_proj": 1, "mlp.shared_experts.gate_proj": 1, "mlp.shared_experts.up_proj": 1},
+    {*ROWS, "mlp.experts.*.down_proj", "mlp.shared_experts.down_proj"},
+)  # fmt: skip
+#: model_type -> fields of its configuration; linear layers that are split by columns, with how many parts are fused in
+#: one; those that are split by rows.
 PLANS = {
-    "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig(**SIZES, intermediate_size=48), {
-        "attention.query_key_value": 1, "mlp.dense_h_to_4h": 1}, {"attention.dense", "mlp.dense_4h_to_h"}),
-    "bloom": (BloomForCausalLM, BloomConfig(**SIZES), {
-        "self_attention.query_key_value": 1, "mlp.dense_h_to_4h": 1}, {"self_attention.dense", "mlp.dense_4h_to_h"}),
-    "glm4": (Glm4ForCausalLM, Glm4Config(**GROUPED), {
-        "self_attn.q_proj": 1, "self_attn.k_proj": 1, "self_attn.v_proj": 1, "mlp.gate_up_proj": 2},
-        {"self_attn.o_proj", "mlp.down_proj"}),
-    "qwen3": (Qwen3ForCausalLM, Qwen3Config(**GROUPED), {
-        "self_attn.q_proj": 1, "self_attn.k_proj": 1, "self_attn.v_proj": 1, "mlp.gate_proj": 1, "mlp.up_proj": 1},
-        {"self_attn.o_proj", "mlp.down_proj"}),
-    "qwen3_moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig(
-        **GROUPED, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16), {
-        "self_attn.q_proj": 1, "self_attn.k_proj": 1, "self_attn.v_proj": 1, "mlp.experts.*.gate_proj": 1,
-        "mlp.experts.*.up_proj": 1}, {"self_attn.o_proj", "mlp.experts.*.down_proj"}),
-    "deepseek_v3": (DeepseekV3ForCausalLM, DeepseekV3Config(**SIZES, **LATENT), {
-        "self_attn.q_b_proj": 1, "self_attn.kv_b_proj": 1, "mlp.gate_proj": 1, "mlp.up_proj": 1,
-        "mlp.experts.*.gate_proj": 1, "mlp.experts.*.up_proj": 1, "mlp.shared_experts.gate_proj": 1,
-        "mlp.shared_experts.up_proj": 1},
-        {"self_attn.o_proj", "mlp.down_proj", "mlp.experts.*.down_proj", "mlp.shared_experts.down_proj"}),
+    **{family: (GROUPED, *PLAIN) for family in (
+        "llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "granite")},
+    "mixtral": ({**GROUPED, "num_local_experts": 4}, {
+        **QUERIES, "block_sparse_moe.experts.*.w1": 1, "block_sparse_moe.experts.*.w3": 1},
+        {"self_attn.o_proj", "block_sparse_moe.experts.*.w2"}),
+    "qwen3_moe": ({**GROUPED, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}, {
+        **QUERIES, "mlp.experts.*.gate_proj": 1, "mlp.experts.*.up_proj": 1},
+        {"self_attn.o_proj", "mlp.experts.*.down_proj"}),
+    "phi3": (GROUPED, {"self_attn.qkv_proj": (4, 2, 2), "mlp.gate_up_proj": 2}, ROWS),
+    **{family: (GROUPED, {**QUERIES, "mlp.gate_up_proj": 2}, ROWS) for family in ("glm", "glm4")},
+    "gpt_neox": ({**SIZES, "intermediate_size": 48}, {"attention.query_key_value": 1, "mlp.dense_h_to_4h": 1},
+                 {"attention.dense", "mlp.dense_4h_to_h"}),
+    "bloom": (SIZES, {"self_attention.query_key_value": 1, "mlp.dense_h_to_4h": 1},
+              {"self_attention.dense", "mlp.dense_4h_to_h"}),
+    "deepseek_v2": (LATENT, *OF_LATENTS),
+    "deepseek_v3": ({**LATENT, "n_group": 2, "topk_group": 1}, *OF_LATENTS),
 }  # fmt: skip
+
+
+def made(family):
+    """Return a model of a family, without touching weights."""
+    config = AutoConfig.from_config({"model_type": family, **PLANS[family][0]})
+    with skip_init():
+        return load_class(registry.find("model:causal_lm", family))(config.replace(compute_dtype="float32"))
 
 
 @pytest.fixture(scope="module", params=list(PLANS))
 def planned(request):
     """Return the plan of a family, its model, and what is expected."""
-    model, config, columns, rows = PLANS[request.param]
-    with skip_init():
-        made = model(config.replace(compute_dtype="float32"))
-    return made.parallel_plan, made, columns, rows
+    model = made(request.param)
+    return model.parallel_plan, model, *PLANS[request.param][1:]
+
+
+def test_all_declared_families_are_here():
+    """Those of GPT-2 and PanGu-alpha, which are written down in their packages, aside."""
+    families = {entry.name for entry in registry.entries("model:causal_lm")}
+    declared = {family for family in families if issubclass(
+        load_class(registry.find("model:causal_lm", family)), DecoderForCausalLM)}  # fmt: skip
+    assert declared - {"gpt2", "pangualpha"} == PLANS.keys()
 
 
 def test_linear_layers_are_split_by_their_roles(planned):
@@ -72,11 +87,14 @@ def test_all_of_the_model_is_in_a_stage(planned):
     assert outside == {*plan.first, *plan.last}
 
 
+def test_adapters_are_put_on_queries_and_values(planned):
+    _, model, *_ = planned
+    ends = {path.rpartition(".")[2] for path, _ in model.cells_and_names()}
+    assert set(model.lora_targets) <= ends and model.lora_targets
+
+
 def test_gradients_of_what_all_heads_share_are_whole():
-    model, config, *_ = PLANS["deepseek_v3"]
-    with skip_init():
-        plan = model(config.replace(compute_dtype="float32")).parallel_plan
-    attention = "model.layers.1.self_attn"
+    plan, attention = made("deepseek_v3").parallel_plan, "model.layers.1.self_attn"
     for name in ("q_a_proj", "q_a_layernorm", "kv_a_proj_with_mqa", "kv_a_layernorm"):
         assert not plan.is_partial(f"{attention}.{name}.weight")
         assert plan.split(f"{attention}.{name}.weight", vocabulary=False) is None
