@@ -28,8 +28,10 @@ OF_LATENTS = (
 #: model_type -> fields of its configuration; linear layers that are split by columns, with how many parts are fused in
 #: one; those that are split by rows.
 PLANS = {
-    **{family: (GROUPED, *PLAIN) for family in (
-        "llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "granite")},
+    **dict.fromkeys(
+        ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "granite"),
+        (GROUPED, *PLAIN),
+    ),
     "mixtral": ({**GROUPED, "num_local_experts": 4}, {
         **QUERIES, "block_sparse_moe.experts.*.w1": 1, "block_sparse_moe.experts.*.w3": 1},
         {"self_attn.o_proj", "block_sparse_moe.experts.*.w2"}),
@@ -37,7 +39,7 @@ PLANS = {
         **QUERIES, "mlp.experts.*.gate_proj": 1, "mlp.experts.*.up_proj": 1},
         {"self_attn.o_proj", "mlp.experts.*.down_proj"}),
     "phi3": (GROUPED, {"self_attn.qkv_proj": (4, 2, 2), "mlp.gate_up_proj": 2}, ROWS),
-    **{family: (GROUPED, {**QUERIES, "mlp.gate_up_proj": 2}, ROWS) for family in ("glm", "glm4")},
+    **dict.fromkeys(("glm", "glm4"), (GROUPED, {**QUERIES, "mlp.gate_up_proj": 2}, ROWS)),
     "gpt_neox": ({**SIZES, "intermediate_size": 48}, {"attention.query_key_value": 1, "mlp.dense_h_to_4h": 1},
                  {"attention.dense", "mlp.dense_4h_to_h"}),
     "bloom": (SIZES, {"self_attention.query_key_value": 1, "mlp.dense_h_to_4h": 1},

@@ -6,10 +6,13 @@ import importlib
 
 import pytest
 
-from mf_core.models import AttentionSpec, DecoderSpec, FeedForwardSpec, LayerSpec, NormSpec
+from mf_core.models import AttentionSpec, DecoderSpec, FeedForwardSpec, LatentSpec, LayerSpec, NormSpec
 from mf_core.plugins.published import published
 
-PACKAGES = ("mf-gemma", "mf-granite", "mf-llama", "mf-olmo", "mf-phi", "mf-qwen")
+PACKAGES = (
+    "mf-bloom", "mf-deepseek", "mf-gemma", "mf-glm", "mf-gpt-neox", "mf-granite", "mf-llama", "mf-olmo", "mf-phi",
+    "mf-qwen",
+)  # fmt: skip
 PRESETS = [(name, preset) for name in PACKAGES if name in published() for preset in published()[name].presets]
 #: How many norms of the width of the hidden states a layer has.
 NORMS = {"pre": 2, "output": 2, "sandwich": 4, "post": 2, "parallel": 2, "parallel_shared": 1}
@@ -19,7 +22,19 @@ def norm(spec: NormSpec | None, width: int) -> int:
     return 0 if spec is None else width * (1 + (spec.kind == "layer" and spec.bias))
 
 
+def latent_attention(spec: AttentionSpec, latent: LatentSpec, width: int) -> int:
+    queries, query_rank = spec.heads * spec.head_dim, latent.query_rank
+    asking = width * queries if query_rank is None else (width + queries) * query_rank + norm(latent.norm, query_rank)
+    made = spec.heads * (spec.head_dim - latent.rotary_width + latent.value_width)
+    return (
+        asking + width * (latent.rank + latent.rotary_width) + norm(latent.norm, latent.rank) + latent.rank * made
+        + spec.heads * latent.value_width * width
+    )  # fmt: skip
+
+
 def attention(spec: AttentionSpec, width: int) -> int:
+    if spec.latent is not None:
+        return latent_attention(spec, spec.latent, width)
     queries, keys = spec.heads * spec.head_dim, spec.key_value_heads * spec.head_dim
     made = queries + 2 * keys
     each = (spec.head_dim, spec.head_dim) if spec.norm_per_head else (queries, keys)
@@ -29,7 +44,10 @@ def attention(spec: AttentionSpec, width: int) -> int:
 
 def feed_forward(spec: FeedForwardSpec, width: int) -> int:
     one = (2 + spec.gated) * width * spec.inner + spec.bias * ((1 + spec.gated) * spec.inner + width)
-    return one if spec.experts is None else spec.experts.count * (one + width)
+    if spec.experts is None:
+        return one
+    shared = 3 * width * (spec.experts.shared or 0)
+    return spec.experts.count * (one + width + spec.experts.correction) + shared
 
 
 def layer(spec: LayerSpec) -> int:

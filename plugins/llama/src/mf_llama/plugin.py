@@ -81,6 +81,12 @@ _LLAMA_PRESETS = (
                 "intermediate_size": 28672, "seq_length": 4096},
     ),
     Preset(
+        name="codellama_34b", weights="hub:codellama/CodeLlama-34b-hf", license="LicenseRef-Llama-2",
+        parameters=33_743_970_304,
+        config={"hidden_size": 8192, "num_layers": 48, "num_heads": 64, "num_key_value_heads": 8,
+                "intermediate_size": 22016, "seq_length": 16384, "rope_theta": 1000000.0},
+    ),
+    Preset(
         name="llama3_8b", weights="hub:meta-llama/Meta-Llama-3-8B-Instruct", license="LicenseRef-Llama-3",
         parameters=8_030_261_248, config={**_8B, **_LLAMA3, "seq_length": 8192, "eos_token_id": [128001, 128009]},
     ),
