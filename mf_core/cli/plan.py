@@ -178,6 +178,9 @@ def _show(
         f"{options.model}: {model.num_parameters:,} parameters in {len(model.blocks)} layers, {rows} "
         f"row{'s' * (rows > 1)} {of_what} of {step.length} tokens, {options.dtype}, {step.optim}"
     )
+    cache = _cache(model, step)
+    if cache:
+        print(f"when it generates text, the cache of one text of {step.length} tokens takes {_giga(cache)} GB")
     fit = "" if machine.memory is None else f", {len(fitting)} fit into {_giga(machine.memory)} GB each"
     print(f"{len(found)} layouts for {machine.devices} devices{fit}; {len(refused)} are not allowed")
     shown = list(found) if options.all else fitting[:_SHOWN]
@@ -230,6 +233,10 @@ def _grid(item: Candidate | Refusal) -> str:
     return f"{parallel.data_parallel} x {parallel.model_parallel} x {parallel.pipeline_stage}"
 
 
+def _cache(model: MetaModel, step: StepShape) -> int:
+    return model.model_class.cache_nbytes(model.config, 1, step.length)
+
+
 def _giga(size: float) -> str:
     return f"{size / 1e9:.2f}" if size < 100e9 else f"{size / 1e9:.0f}"
 
@@ -266,6 +273,7 @@ def _data(
     return {
         "model": model.model_class.__name__, "parameters": model.num_parameters, "layers": len(model.blocks),
         "devices": machine.devices, "device_memory": machine.memory, "seq_length": step.length,
+        "generation_cache": _cache(model, step),
         "flops": machine.flops, "bandwidth": machine.bandwidth,
         "layouts": [
             {

@@ -7,10 +7,18 @@ position. The last slot takes the padding, and no token attends to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..nn.attention import MASKED
+from .windowed_memory import SLACK
+
+if TYPE_CHECKING:
+    from ..models.layer_spec import AttentionSpec
+
+#: Most tokens of a row in one pass: attention over a longer prompt needs memory for all pairs of tokens.
+MAX_WIDTH = 512
 
 
 def prompt_bucket(length: int) -> int:
@@ -21,6 +29,26 @@ def prompt_bucket(length: int) -> int:
 def cache_bucket(length: int) -> int:
     """Return the capacity of a cache for ``length`` tokens and the padding slot: the next power of two, at least 64."""
     return max(64, 1 << length.bit_length())
+
+
+def cache_nbytes(layers: Sequence[AttentionSpec], rows: int, tokens: int, *, windowed: bool) -> int:
+    """Return how many bytes the fp32 cache of a decoder takes at most.
+
+    Args:
+        layers: The attention of each layer.
+        rows: B.
+        tokens: Of the longest row.
+        windowed: Whether memory is taken as it is written, and windowed layers give back that of tokens that have left
+            the window; else all slots are allocated at once.
+    """
+    total = 0
+    for layer in layers:
+        heads, key, value = layer.cache_shape
+        slots = tokens if windowed else cache_bucket(tokens)
+        if windowed and layer.window is not None and layer.latent is None:
+            slots = min(slots, layer.window + 2 * SLACK + MAX_WIDTH)
+        total += 4 * rows * heads * slots * (key + value)
+    return total
 
 
 def align_tokens(

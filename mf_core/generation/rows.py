@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..backends.runtime import exclusive
-from .cache import cache_bucket
+from ..errors import OutOfMemoryError
+from .cache import MAX_WIDTH, cache_bucket
 from .sequences import shared_length
 from .steps import Step, give_back, take_step
 
@@ -17,8 +20,7 @@ if TYPE_CHECKING:
 
     from ..models.base import PretrainedModel
 
-#: Most tokens of a row in one pass: attention over a longer prompt needs memory for all pairs of tokens.
-MAX_WIDTH = 512
+logger = logging.getLogger("mf_core")
 
 
 class CachedRows:
@@ -60,14 +62,16 @@ class CachedRows:
         """Truncate a row to what it shares with a prompt; return the rest of the prompt, its last token at least."""
         cached = self.cached[row]
         long_from = self.model.long_from
+        shared = min(shared_length(cached, ids), len(ids) - 1)
         reusable = not long_from or self._is_long[row] == (len(ids) > long_from)
-        del cached[min(shared_length(cached, ids), len(ids) - 1) if reusable else 0 :]
+        del cached[shared if reusable and self._has_windows(row, shared) else 0 :]
         return list(ids[len(cached) :])
 
     def put(self, tokens: Sequence[Sequence[int]], kept: int = 1) -> np.ndarray:
         """Add tokens to the rows, in passes of bounded width.
 
-        A row whose rotary positions change as it becomes long (LongRoPE) is computed again where the model does so.
+        A row is computed again where its rotary positions change as it becomes long (LongRoPE), if the model does so,
+        and where it has been truncated by more than windowed layers have memory of.
 
         Args:
             tokens: Ids for each row; none leaves a row unchanged.
@@ -77,6 +81,10 @@ class CachedRows:
             The logits, ``(B, kept, V)`` fp32, the last token's last; undefined where a row has fewer tokens.
         """
         is_long = None
+        tokens = [
+            new if not new or self._has_windows(row, len(ids)) else self._restart(row, new)
+            for row, (ids, new) in enumerate(zip(self.cached, tokens, strict=True))
+        ]
         if self.model.long_from:
             tokens, is_long = self._lengthen(tokens)
         longest = max(map(len, tokens))
@@ -87,9 +95,14 @@ class CachedRows:
         return self._pass([new[-MAX_WIDTH:] for new in tokens], kept, is_long)
 
     def reserve(self, length: int) -> None:
-        """Grow the cache to at least ``length`` tokens, with its content."""
+        """Grow the cache to at least ``length`` tokens, with its content.
+
+        Raises:
+            OutOfMemoryError: It takes more than the machine has.
+        """
         if length <= self.max_length:
             return
+        self._say_size(length)
         with exclusive():
             step = self._step
             self._step = take_step(self.model, len(self.cached), cache_bucket(length))
@@ -98,6 +111,19 @@ class CachedRows:
                 if kept:
                     self._step.copy(step, {row: row for row in kept}, [len(self.cached[row]) for row in kept])  # type: ignore[arg-type]
                 give_back(step)
+
+    def _say_size(self, length: int) -> None:
+        """Log how much memory the cache takes, before it is allocated; raise where it cannot be."""
+        count = len(self.cached)
+        size = self.model.cache_nbytes(self.model.config, count, min(cache_bucket(length), self.model.max_positions))
+        texts = "one text" if count == 1 else f"{count} texts"
+        logger.info("the cache of %s of up to %d tokens takes up to %.3g GB", texts, length, size / 1e9)
+        most = physical_memory()
+        if most is not None and size > most:
+            raise OutOfMemoryError(
+                f"the cache of {texts} of {length} tokens takes {size / 1e9:.3g} GB; this machine has "
+                f"{most / 1e9:.3g} GB", value=size, hint="fewer texts at a time (batch_size), or shorter ones",
+            )  # fmt: skip
 
     def take(self, row: int, source: CachedRows) -> None:
         """Replace a row by a copy of another batch's first row."""
@@ -125,6 +151,16 @@ class CachedRows:
         for parent, row in moved:
             self.cached[row], self._is_long[row] = list(before[parent]), are_long[parent]
 
+    def _has_windows(self, row: int, length: int) -> bool:
+        """Return whether windowed layers have what tokens after the first ``length`` of a row attend to."""
+        return length == 0 or self._step is None or length >= self._step.least_start(row)
+
+    def _restart(self, row: int, new: Sequence[int]) -> list[int]:
+        """Empty a row, and return its tokens with those that follow."""
+        tokens = [*self.cached[row], *new]
+        self.cached[row].clear()
+        return tokens
+
     def _lengthen(self, tokens: Sequence[Sequence[int]]) -> tuple[list[Sequence[int]], list[bool]]:
         """Return the tokens to compute, and which rows have the rotary positions of long texts with them."""
         found, long_from = [], self.model.long_from
@@ -133,8 +169,7 @@ class CachedRows:
             if new and ids and self._is_long[row] != is_long[row]:
                 self._is_long[row] = None  # some of its tokens have the positions of short texts, others of long ones
                 if self.model.recomputes_long:
-                    new = [*ids, *new]
-                    ids.clear()
+                    new = self._restart(row, new)
             if new and not ids:
                 self._is_long[row] = is_long[row]
             found.append(new)
@@ -149,3 +184,11 @@ class CachedRows:
         for ids, new in zip(self.cached, tokens, strict=True):
             ids += new
         return logits
+
+
+def physical_memory() -> int | None:
+    """Return how many bytes of memory the machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -76,6 +76,10 @@ class DecodeStep(nn.Cell):
         """Return the padded width of a pass over at most ``longest`` tokens per row; each width needs a graph."""
         return kept if longest <= kept else prompt_bucket(longest)
 
+    def least_start(self, row: int) -> int:
+        """Return how many of a row's tokens must stay for more to be put after them; of less, 0 have to."""
+        return 0
+
     def put(
         self, tokens: Sequence[Sequence[int]], starts: Sequence[int], width: int, kept: int,
         is_long: Sequence[bool] | None = None,

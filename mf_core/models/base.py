@@ -412,6 +412,17 @@ class PretrainedModel(WeightQuantization, ModelInfo, GenerationMixin, nn.Cell):
         """
         return 0
 
+    @classmethod
+    def cache_nbytes(cls, config: PretrainedConfig, rows: int, tokens: int) -> int:
+        """Return how many bytes the key-value cache takes at most; 0 where it is not known.
+
+        Args:
+            config: The model's configuration.
+            rows: Texts that are generated together.
+            tokens: Tokens of the longest of them.
+        """
+        return 0
+
     @property
     def cache_value_width(self) -> int:
         """Width of what the cache has instead of a value; the head width, unless a model caches something else."""

@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from ..generation.cache import cache_nbytes
 from ..nn import CausalBias, Dropout, Embedding, LayerCache, Operators, WindowBias, positions
 from ..nn.decoder_pass import Decoder as DecoderArrays
+from ..nn.kernels import kernel
 from ..parallel.plan import ParallelPlan, plan_from_roles
 from .base import PretrainedModel
 from .decoder_arrays import ArraysReader
@@ -55,9 +57,8 @@ class Decoder(NamedParts):
     def __init__(self, spec: DecoderSpec, names: Mapping[str, str], dtype: str) -> None:
         super().__init__(names)
         width, std, kind = spec.width, spec.std, spec.param_dtype
-        self.add_part("embedding", Embedding(
-            spec.vocabulary, width, std=std, param_dtype=kind, dtype=dtype, role="vocabulary"
-        ))  # fmt: skip
+        table = Embedding(spec.vocabulary, width, std=std, param_dtype=kind, dtype=dtype, role="vocabulary")
+        self.add_part("embedding", table)
         if spec.learned_positions:
             self.add_part("position_embedding", Embedding(spec.length, width, std=std, param_dtype=kind, dtype=dtype))
         if spec.embedding_norm is not None:
@@ -315,6 +316,12 @@ class DecoderForCausalLM(PretrainedModel):
     def cache_shape(self) -> tuple[int, int, int]:
         """Layers, key-value heads and head width of the cache."""
         return len(self.blocks), self.layer_cache[0], self.layer_cache[1]
+
+    @classmethod
+    def cache_nbytes(cls, config: Any, rows: int, tokens: int) -> int:
+        """See the base class. Windowed layers take a window's where the backend's kernel runs whole passes."""
+        layers = [layer.attention for layer in cls.spec(config).layers]
+        return cache_nbytes(layers, rows, tokens, windowed=kernel("decoder_pass") is not None)
 
     @property
     def cache_value_width(self) -> int:
