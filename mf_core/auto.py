@@ -119,7 +119,7 @@ class AutoConfig(_Auto):
 
 def config_of(checkpoint: Checkpoint, **overrides: Any) -> PretrainedConfig:
     """Return a checkpoint's configuration as an object of its family's class."""
-    entry = registry.find("config", checkpoint.model_type, checkpoint.owner)
+    entry = checkpoint.find("config")
     config: PretrainedConfig = entry.load().from_dict(checkpoint.config, **overrides)
     return config
 
@@ -262,6 +262,6 @@ def model_of(
     checkpoint: Checkpoint, kind: str, *, weight_dtype: WeightDtype | None = None, **overrides: Any
 ) -> PretrainedModel:
     """Return the model, of the kind ``"model:<head>"``, of a checkpoint that has been located."""
-    entry = registry.find(kind, checkpoint.model_type, checkpoint.owner)
+    entry = checkpoint.find(kind)
     model: PretrainedModel = load_class(entry).from_checkpoint(checkpoint, weight_dtype=weight_dtype, **overrides)
     return model

@@ -53,7 +53,10 @@ C = TypeVar("C", bound="PretrainedConfig")
 
 #: Largest whole number in a configuration, since ids and sizes are int32; and smaller limits of some fields.
 _LARGEST = 2**31 - 1
-_LIMITS = {"num_layers": 10_000}
+_LIMITS = {
+    "num_layers": 10_000, "hidden_size": 2**20, "num_heads": 2**16, "num_key_value_heads": 2**16, "head_dim": 2**16,
+    "seq_length": 2**24,
+}  # fmt: skip
 
 
 class _AsWritten(dict[str, tuple[Any, Any]]):
@@ -281,6 +284,11 @@ class PretrainedConfig(BaseModel):
 
     @classmethod
     def _unknown(cls, name: str) -> ConfigError:
+        if name == "trust_remote_code":
+            return ConfigError(
+                "trust_remote_code is not supported: code that comes with a checkpoint is never run", value=name,
+                why="a family's code is in an installed plugin", hint="leave it out; `mf models` lists the families",
+            )  # fmt: skip
         known = [*cls.model_fields, *cls.json_names.values(), *cls.aliases]
         known = [each for each in known if cls.field_of(each) is not None]
         return ConfigError(

@@ -292,6 +292,16 @@ def test_family_that_is_not_installed_is_named(tmp_path):
             auto.from_pretrained(tmp_path)
 
 
+def test_code_of_a_checkpoint_is_never_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "weird", "auto_map": {"AutoModel": "evil.Model"}}))
+    for auto in (AutoConfig, AutoModel):
+        with pytest.raises(NotRegisteredError) as caught:
+            auto.from_pretrained(tmp_path)
+        assert caught.value.why.endswith("brings its own code (auto_map), and code of a checkpoint is never run")
+    with pytest.raises(ConfigError, match="code that comes with a checkpoint is never run"):
+        AutoConfig.from_pretrained("gpt2", trust_remote_code=True)
+
+
 def test_a_familys_own_classes_refuse_another_family(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')
     with pytest.raises(ConfigError, match="is a 'bert' checkpoint, not one for GPT2Config") as caught:

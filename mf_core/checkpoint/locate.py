@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, ArgumentTypeError, FileMissingError, IntegrityError, MFError, describe
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FileMissingError,
+    IntegrityError,
+    MFError,
+    NotRegisteredError,
+    describe,
+)
 from ..plugins.registry import RegistryEntry, registry
 from ..utils.commit import finish
 from ..utils.files import ADAPTER_FILE, CONFIG_FILE, read_config_file
@@ -62,6 +70,19 @@ class Checkpoint:
                 hint="add the key \"model_type\", for instance \"gpt2\"; `mf models` lists the families",
             )
         return model_type
+
+    def find(self, kind: str) -> RegistryEntry:
+        """Return the registry's entry of a kind for the family.
+
+        Raises:
+            NotRegisteredError, NotInstalledError, ConflictError: No plugin, or two, have it.
+        """
+        try:
+            return registry.find(kind, self.model_type, self.owner)
+        except NotRegisteredError as error:
+            if "auto_map" in self.config:
+                error.why = f"{self.name!r} brings its own code (auto_map), and code of a checkpoint is never run"
+            raise
 
 
 def locate(name_or_path: str | Path, revision: str | None = None) -> Checkpoint:

@@ -10,11 +10,12 @@ import numpy as np
 
 from ..backends.base import load_class
 from ..checkpoint.gguf.header import StoredTensor
-from ..checkpoint.gguf.load import check_shape
+from ..checkpoint.gguf.load import check_shape, tensor_shapes
 from ..checkpoint.gguf.source import GGUFSource
 from ..checkpoint.gguf.tensors import MappedTensor, map_tensors
 from ..checkpoint.gguf.tokenizer import tokenizer_files
 from ..checkpoint.shards import LazyTensor, cast
+from ..nn.init import Budget
 from ..plugins.registry import registry
 from .run import Conversion, parameter_shapes
 
@@ -36,7 +37,8 @@ def plan_gguf_conversion(
     source = GGUFSource(str(path), path)
     model_class = load_class(registry.find("model:base", str(source.config["model_type"])))
     config = model_class.config_class.from_dict(source.config, **(overrides or {}))
-    shapes = parameter_shapes(model_class, config)
+    budget = Budget.of(tensor_shapes(source), source.location)
+    shapes = parameter_shapes(model_class, config, budget)
     mapped = map_tensors(source.header, source.config, shapes)
     for tensor in mapped:
         check_shape(tensor, shapes[tensor.name])

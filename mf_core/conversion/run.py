@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..config import PretrainedConfig
+    from ..nn.init import Budget
 
 _WEIGHTS = ("float32", "float16")
 
@@ -191,11 +192,17 @@ def _check_config(converter: Converter, config: PretrainedConfig, source: str, m
         )  # fmt: skip
 
 
-def parameter_shapes(model_class: Any, config: PretrainedConfig) -> dict[str, tuple[int, ...]]:
-    """Return a model's parameters' shapes; its memory is reserved for a moment and not touched."""
+def parameter_shapes(
+    model_class: Any, config: PretrainedConfig, budget: Budget | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Return a model's parameters' shapes; its memory is reserved for a moment and not touched.
+
+    Raises:
+        WeightsError: The model is larger than ``budget``.
+    """
     from ..nn.init import skip_init
 
-    with skip_init():
+    with skip_init(budget):
         model = model_class(config)
     return {name: tuple(parameter.shape) for name, parameter in model.parameters_and_names()}
 

@@ -105,7 +105,7 @@ class DecoderConfig(PretrainedConfig):
     compute_dtype: DType = "float16"
 
     @model_validator(mode="after")
-    def _check_sizes(self: D) -> D:
+    def _check_heads(self: D) -> D:  # not the name of the base's, which would be replaced
         if self.head_dim is None and self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size={self.hidden_size} is not a multiple of num_heads={self.num_heads}")
         if self.num_heads % self.key_value_heads:

@@ -7,7 +7,7 @@ from mindspore import Tensor
 from mf_core import AutoModelForCausalLM, AutoTokenizer, pipeline
 from mf_core.cli import main
 from mf_core.conversion import plan_conversion
-from mf_core.errors import ArgumentError, UnsupportedError, WeightsError
+from mf_core.errors import ArgumentError, MFError, UnsupportedError, WeightsError
 from mf_core.generation.rows import CachedRows
 from mf_core.nn.kernels import kernel
 
@@ -106,3 +106,26 @@ def test_conversion(tmp_path, capsys):
     with pytest.raises(ArgumentError, match="says its own hyper-parameters"):
         plan_conversion(path, "smollm2_135m")
     assert main(["convert", str(path)]) == 2 and "--output DIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("block_count", 2**31 - 1, r"num_layers=2147483647 is larger than 10000"),
+        ("embedding_length", 2**30, r"hidden_size=1073741824 is larger than"),
+        ("context_length", 2**30, r"seq_length=1073741824 is larger than"),
+        ("attention.head_count", 5, r"hidden_size=64 is not a multiple of num_heads=5"),
+        ("feed_forward_length", 95, r"'blk.0.ffn_gate.weight' in a.gguf is F32 \(96, 64\); the model wants \(95, 64\)"),
+        ("feed_forward_length", 2**27, r"the configuration is of a much larger model"),
+    ],
+)
+def test_a_header_that_lies(key, value, message, tmp_path):
+    """One error, before memory is taken for what the header says."""
+    write_llama(tmp_path / "a.gguf", layers=1)
+    data = bytearray((tmp_path / "a.gguf").read_bytes())
+    at = data.index(f"llama.{key}".encode()) + len(f"llama.{key}") + 4
+    data[at : at + 4] = value.to_bytes(4, "little")
+    (tmp_path / "a.gguf").write_bytes(data)
+    for use in (AutoModelForCausalLM.from_pretrained, plan_conversion):
+        with pytest.raises(MFError, match=message):
+            use(tmp_path / "a.gguf")
