@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .auto import AutoModelForCausalLM as AutoModelForCausalLM
     from .auto import AutoModelForMaskedLM as AutoModelForMaskedLM
     from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
+    from .auto import AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM
     from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from .auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from .auto import AutoProcessor as AutoProcessor
@@ -57,6 +58,7 @@ _MODULES = {
     "AutoModelForCausalLM": "auto",
     "AutoModelForMaskedLM": "auto",
     "AutoModelForQuestionAnswering": "auto",
+    "AutoModelForSeq2SeqLM": "auto",
     "AutoModelForSequenceClassification": "auto",
     "AutoModelForTokenClassification": "auto",
     "AutoProcessor": "auto",

@@ -184,6 +184,12 @@ class AutoModelForCausalLM(AutoModel):
     kind = "model:causal_lm"
 
 
+class AutoModelForSeq2SeqLM(AutoModel):
+    """Models whose encoder reads a text and whose decoder writes another."""
+
+    kind = "model:seq2seq_lm"
+
+
 class AutoModelForMaskedLM(AutoModel):
     """Models that predict the tokens behind a mask."""
 

@@ -87,6 +87,7 @@ def run_beams(
 def _admit(rows: CachedRows, entry: CachedRows, first: int, search: BeamSearch) -> BeamSearch:
     """Write a prompt into the first of its rows and run the first step of its search; the other rows are copies."""
     ids = search.prompt
+    entry.read({0: search.source})
     logits = entry.put([entry.keep_prefix(0, ids)])[:, -1]
     for beam in range(search.beams):
         rows.take(first + beam, entry)
@@ -121,6 +122,7 @@ class BeamSearch:
         hooks: The caller's functions; ``processors`` are given all beams at once.
 
     Attributes:
+        prompt, source: What every beam begins with, and what an encoder reads.
         running: The ids of each beam.
         parents: For each beam, the one of the step before that it continues.
         finished: Whether no better text is to be expected.
@@ -129,7 +131,7 @@ class BeamSearch:
     def __init__(self, group: Sequence[Continuation], config: GenerationConfig, hooks: Hooks) -> None:
         self._group, self._config, self._hooks = group, config, hooks
         first = group[0]
-        self.prompt, self._limit = list(first.ids), first.limit
+        self.prompt, self.source, self._limit = list(first.ids), first.source, first.limit
         self.beams = config.num_beams
         self._eos, self._stop_ids = frozenset(config.eos_ids), frozenset(config.stop_token_ids)
         self._kept = max(2, 1 + len(self._eos | self._stop_ids)) * self.beams

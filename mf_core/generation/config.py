@@ -82,6 +82,9 @@ class GenerationConfig(Truncation, Constraints, Penalties):
         None, "The id or ids that end a text; None for none.", hint="eos_token_id=None to continue to the length limit"
     )
     bos_token_id: Id | None = option(None, "Of the model; for files.", flag=False)
+    decoder_start_token_id: Id | None = option(
+        None, "What the decoder of a model with an encoder begins with.", flag=False
+    )
     pad_token_id: Id | None = option(
         None, "Of the model. Rows of ids that it pads are stripped of it.", flag=False
     )
@@ -275,7 +278,7 @@ class GenerationConfig(Truncation, Constraints, Penalties):
                 if value is not None and found is not None and found.changes_text and value not in found.off:
                     ignored.append(f"{key}={shown(value, 60)}")
                 continue
-            if name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+            if name in ("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id"):
                 value = _usable_ids(value)
             if value is None:
                 continue

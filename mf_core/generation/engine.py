@@ -133,6 +133,7 @@ class _Batch:
 
     def _admit_batch(self) -> None:
         new = [self.queue.popleft() if self.queue else None for _ in self.writers]
+        self.rows.read({row: writer.sequence.source for row, writer in enumerate(new) if writer is not None})
         self._reserve(*new)
         logits = self.rows.put([[] if writer is None else writer.sequence.ids for writer in new])
         for row, writer in enumerate(new):
@@ -142,6 +143,7 @@ class _Batch:
     def _admit_one(self, row: int) -> None:
         writer = self.queue.popleft()
         ids = writer.sequence.ids
+        self.entry.read({0: writer.sequence.source})
         self._reserve(writer)
         logits = self.entry.put([self.entry.keep_prefix(0, ids)])
         if self.entry is not self.rows:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..boundary import public
+from ..errors import UnsupportedError
 from .config import GenerationConfig
 from .files import generation_config_of
 
@@ -23,11 +24,20 @@ _LENGTHS = {"max_decode_length": "max_length"}
 class GenerationMixin:
     """Generation settings and :meth:`generate`, for models that can decode.
 
+    Class attributes:
+        is_encoder_decoder: Whether prompts are read by an encoder, and what is generated does not continue them.
+
     Attributes:
         generation_config: The defaults of :meth:`generate`: those of the checkpoint, or of the model's configuration.
     """
 
+    is_encoder_decoder: ClassVar[bool] = False
     config: PretrainedConfig
+
+    @property
+    def memory_shape(self) -> tuple[int, int, int]:
+        """Layers, key-value heads and head width of what an encoder-decoder model makes of a source."""
+        raise UnsupportedError(f"{type(self).__name__} has no encoder")
 
     @property
     def generation_config(self) -> GenerationConfig:
@@ -53,7 +63,10 @@ class GenerationMixin:
     def generate(
         self, input_ids: Tensor | np.ndarray | list[int] | list[list[int]], **options: Any
     ) -> list[list[int]] | GenerationOutput:
-        """Return each prompt's ids followed by the generated ones; see :func:`mf_core.generation.generate`."""
+        """Return each prompt's ids followed by the generated ones; see :func:`mf_core.generation.generate`.
+
+        A model with an encoder returns the generated ids after the start token.
+        """
         from . import generate
 
         return generate(self, input_ids, **options)  # type: ignore[arg-type]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..backends.runtime import exclusive
 from ..errors import OutOfMemoryError
-from .cache import MAX_WIDTH, cache_bucket
+from .cache import MAX_WIDTH, cache_bucket, prompt_bucket
 from .sequences import shared_length
-from .steps import Step, give_back, take_step
+from .steps import SourceStep, Step, give_back, take_step
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,11 +34,13 @@ class CachedRows:
 
     Attributes:
         cached: The ids of each row that are in the cache. Removing ids from its end truncates a row.
+        sources: What each row answers to, where the model has an encoder.
     """
 
     def __init__(self, model: PretrainedModel, count: int) -> None:
         self.model = model
         self.cached: list[list[int]] = [[] for _ in range(count)]
+        self.sources: list[tuple[int, ...]] = [()] * count
         self._is_long: list[bool | None] = [False] * count
         self._step: Step | None = None
 
@@ -66,6 +68,22 @@ class CachedRows:
         reusable = not long_from or self._is_long[row] == (len(ids) > long_from)
         del cached[shared if reusable and self._has_windows(row, shared) else 0 :]
         return list(ids[len(cached) :])
+
+    def read(self, sources: Mapping[int, Sequence[int]]) -> None:
+        """Have the encoder read what rows answer to; a row with another source than before is emptied.
+
+        Args:
+            sources: Row -> ids; empty for a model without an encoder, for which nothing is done.
+        """
+        new = {row: tuple(ids) for row, ids in sources.items() if ids and tuple(ids) != self.sources[row]}
+        if not new:
+            return
+        for row, ids in new.items():
+            self.sources[row], self._is_long[row] = ids, False
+            self.cached[row].clear()
+        self.reserve(1)
+        assert isinstance(self._step, SourceStep)
+        self._step.read(new)
 
     def put(self, tokens: Sequence[Sequence[int]], kept: int = 1) -> np.ndarray:
         """Add tokens to the rows, in passes of bounded width.
@@ -95,27 +113,34 @@ class CachedRows:
         return self._pass([new[-MAX_WIDTH:] for new in tokens], kept, is_long)
 
     def reserve(self, length: int) -> None:
-        """Grow the cache to at least ``length`` tokens, with its content.
+        """Grow the cache to at least ``length`` tokens and to the sources, with its content.
 
         Raises:
             OutOfMemoryError: It takes more than the machine has.
         """
-        if length <= self.max_length:
+        longest = max(map(len, self.sources))
+        source = prompt_bucket(longest) if longest else 0
+        step = self._step
+        if isinstance(step, SourceStep):
+            source = max(source, step.source)
+        if length <= self.max_length and (not isinstance(step, SourceStep) or source == step.source):
             return
         self._say_size(length)
         with exclusive():
-            step = self._step
-            self._step = take_step(self.model, len(self.cached), cache_bucket(length))
+            capacity = cache_bucket(max(length, self.max_length))
+            self._step = take_step(self.model, len(self.cached), capacity, source)
             if step is not None:
-                kept = [row for row, ids in enumerate(self.cached) if ids]
+                kept = [row for row, ids in enumerate(self.cached) if ids or self.sources[row]]
                 if kept:
                     self._step.copy(step, {row: row for row in kept}, [len(self.cached[row]) for row in kept])  # type: ignore[arg-type]
                 give_back(step)
 
     def _say_size(self, length: int) -> None:
-        """Log how much memory the cache takes, before it is allocated; raise where it cannot be."""
+        """Log how much memory the cache takes, where the model says so, before it is allocated; raise where it cannot be."""
         count = len(self.cached)
         size = self.model.cache_nbytes(self.model.config, count, min(cache_bucket(length), self.model.max_positions))
+        if not size:
+            return
         texts = "one text" if count == 1 else f"{count} texts"
         logger.info("the cache of %s of up to %d tokens takes up to %.3g GB", texts, length, size / 1e9)
         most = physical_memory()
@@ -127,7 +152,7 @@ class CachedRows:
 
     def take(self, row: int, source: CachedRows) -> None:
         """Replace a row by a copy of another batch's first row."""
-        ids = source.cached[0]
+        ids, self.sources[row] = source.cached[0], source.sources[0]
         self.reserve(len(ids))
         assert self._step is not None and source._step is not None
         self._step.copy(source._step, {0: row}, [len(ids)])  # type: ignore[arg-type]

@@ -26,7 +26,8 @@ class Continuation:
     """One continuation in progress.
 
     Attributes:
-        prompt: Number of ids of the prompt.
+        prompt: Number of ids of the prompt; with an encoder, of what the decoder begins with.
+        source: What the encoder reads; empty for a model without one.
         ids: Prompt and continuation.
         limit: Most ids in all.
         number: Which of the continuations of its prompt it is, from 0; each draws in its own way.
@@ -47,6 +48,7 @@ class Continuation:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     follower: TextFollower | None = None
     finished: FinishReason | None = None
+    source: tuple[int, ...] = ()
 
 
 class Writer:
@@ -146,6 +148,9 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
                 f"prompt {row} has the id {outside[0]}; the vocabulary has {vocab} entries", value=outside[0],
                 hint="is the tokenizer the model's own?",
             )  # fmt: skip
+        if model.is_encoder_decoder:
+            result += _of_source(model, row, ids, config)
+            continue
         if len(ids) >= context:
             raise InputTooLongError(
                 f"prompt {row} has {len(ids)} tokens; the model's context is {context}, prompt and continuation "
@@ -156,6 +161,25 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
             Continuation(len(ids), list(ids), limit, number, row) for number in range(config.num_return_sequences)
         ]
     return result
+
+
+def _of_source(model: PretrainedModel, row: int, ids: list[int], config: GenerationConfig) -> list[Continuation]:
+    """Return the continuations of the start token that answer to a prompt which an encoder reads."""
+    context, start = model.max_positions, config.decoder_start_token_id
+    if len(ids) > context:
+        raise InputTooLongError(
+            f"prompt {row} has {len(ids)} tokens; the encoder's context is {context}", value=len(ids),
+            hint="shorten the prompt",
+        )  # fmt: skip
+    if start is None:
+        raise ArgumentError(
+            "decoder_start_token_id is not set, with which the decoder begins",
+            hint="generate(…, decoder_start_token_id=…), or set it in the model's generation_config",
+        )  # fmt: skip
+    limit = _limit(row, 1, context, config)
+    return [
+        Continuation(1, [start], limit, number, row, source=tuple(ids)) for number in range(config.num_return_sequences)
+    ]
 
 
 def _limit(row: int, prompt: int, context: int, config: GenerationConfig) -> int:

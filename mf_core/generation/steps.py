@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mindspore as ms
 import numpy as np
@@ -10,6 +10,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..backends.runtime import exclusive
 from ..nn import LayerCache, ms_dtype
+from ..nn.attention import MASKED
 from .cache import align_tokens, cache_bias, cache_slots, prompt_bucket
 from .direct import DirectStep, prepare
 
@@ -36,18 +37,19 @@ class DecodeStep(nn.Cell):
         layers, heads, size = model.cache_shape
         self.model = model
         self.batch, self.heads, self.capacity = batch, heads, capacity
-        dtype = ms_dtype(model.activation_dtype)
-
-        def caches(kind: str, size: int) -> ParameterTuple:
-            return ParameterTuple([
-                Parameter(ms.ops.zeros((batch * heads * capacity, size), dtype), name=f"cache.{kind}.{layer}",
-                          requires_grad=False)
-                for layer in range(layers)
-            ])  # fmt: skip
-
+        rows = batch * heads * capacity
         self.layers = layers
-        self.keys, self.values = caches("key", size), caches("value", model.cache_value_width)
+        self.keys = self.caches("key", rows, size)
+        self.values = self.caches("value", rows, model.cache_value_width)
         self.set_train(False)
+
+    def caches(self, kind: str, rows: int, size: int) -> ParameterTuple:
+        """Return a parameter of zeros ``(rows, size)`` for each layer."""
+        dtype = ms_dtype(self.model.activation_dtype)
+        return ParameterTuple([
+            Parameter(ms.ops.zeros((rows, size), dtype), name=f"cache.{kind}.{layer}", requires_grad=False)
+            for layer in range(self.layers)
+        ])  # fmt: skip
 
     @ms.jit
     def construct(
@@ -102,10 +104,15 @@ class DecodeStep(nn.Cell):
             was_training = self.model.training
             if was_training:
                 self.model.set_train(False)
-            logits: np.ndarray = self(*inputs).asnumpy()
+            logits = self.compute(*inputs)
             if was_training:
                 self.model.set_train(True)
         return logits.reshape((self.batch, kept, -1))
+
+    def compute(self, *arguments: Any) -> np.ndarray:
+        """Return the logits for the arguments of :meth:`construct`, as an array."""
+        logits: np.ndarray = self(*arguments).asnumpy()
+        return logits
 
     def copy(self, source: DecodeStep, rows: Mapping[int, int], lengths: Sequence[int]) -> None:
         """Copy keys and values from another step's cache, on the device.
@@ -152,13 +159,117 @@ class DecodeStep(nn.Cell):
         return cache_slots(row_slots, self.heads, self.capacity)[-self.heads * length :]
 
 
+class SourceStep(DecodeStep):
+    """A step of an encoder-decoder model, which also has the keys and values that are made of each row's source.
+
+    Args:
+        model: With ``encode`` and ``memory``; see :class:`mf_core.models.EncoderDecoderForSeq2SeqLM`.
+        batch: Rows, B.
+        capacity: Slots of a row of the target, C.
+        source: Slots of a source, M.
+
+    Attributes:
+        lengths: Tokens of each row's source.
+    """
+
+    def __init__(self, model: PretrainedModel, batch: int, capacity: int, source: int) -> None:
+        super().__init__(model, batch, capacity)
+        _, heads, size = model.memory_shape
+        self.memory_heads, self.source = heads, source
+        self.memory_keys = self.caches("memory_key", batch * heads * source, size)
+        self.memory_values = self.caches("memory_value", batch * heads * source, size)
+        self.encoder = _Encoder(model)
+        self.lengths = [0] * batch
+
+    @ms.jit
+    def construct(
+        self, input_ids: Tensor, position_ids: Tensor, bias: Tensor, slots: Tensor, kept: int, memory_bias: Tensor
+    ) -> Tensor:
+        """See the base class; ``memory_bias`` is ``(B, 1, 1, M)``."""
+        cache: tuple[LayerCache, ...] = ()
+        memory: tuple[Any, ...] = ()
+        shape = (self.batch, self.memory_heads, self.source, -1)
+        for layer in range(self.layers):
+            cache = cache + ((slots, self.keys[layer], self.values[layer]),)
+            key, value = self.memory_keys[layer].reshape(shape), self.memory_values[layer].reshape(shape)
+            memory = memory + ((key, value, memory_bias),)
+        return self.model.decode(input_ids, position_ids, bias, cache, kept if kept > 1 else None, memory)
+
+    def compute(self, *arguments: Any) -> np.ndarray:
+        """See the base class."""
+        hidden = np.arange(self.source) >= np.array(self.lengths)[:, None]
+        bias = np.where(hidden, np.float32(MASKED), np.float32(0)).reshape((self.batch, 1, 1, self.source))
+        return super().compute(*arguments, Tensor(bias))
+
+    def read(self, sources: Mapping[int, Sequence[int]]) -> None:
+        """Give rows their sources: row -> ids, at most M of them."""
+        ids, mask = np.zeros((2, self.batch, self.source), np.int32)
+        for row, source in sources.items():
+            ids[row, : len(source)], mask[row, : len(source)] = source, 1
+            self.lengths[row] = len(source)
+        slots = np.concatenate([self._memory_slots(row) for row in sources])
+        with exclusive():
+            was_training = self.model.training
+            self.model.set_train(False)
+            made, where = self.encoder(Tensor(ids), Tensor(mask)), Tensor(slots)
+            for old, new in zip((*self.memory_keys, *self.memory_values), made, strict=True):
+                ops.scatter_update(old, where, ops.gather(new.reshape((-1, new.shape[-1])), where, 0))
+            self.model.set_train(was_training)
+
+    def copy(self, source: DecodeStep, rows: Mapping[int, int], lengths: Sequence[int]) -> None:
+        """See the base class; the sources are copied, too."""
+        assert isinstance(source, SourceStep)
+        super().copy(source, rows, lengths)
+        size = min(self.source, source.source)
+        olds = np.concatenate([source._memory_slots(row, size) for row in rows])
+        news = np.concatenate([self._memory_slots(row, size) for row in rows.values()])
+        with exclusive():
+            for old, new in zip(
+                (*source.memory_keys, *source.memory_values), (*self.memory_keys, *self.memory_values), strict=True
+            ):
+                ops.scatter_update(new, Tensor(news), ops.gather(old, Tensor(olds), 0))
+        for old_row, new_row in rows.items():
+            self.lengths[new_row] = source.lengths[old_row]
+
+    def _memory_slots(self, row: int, size: int | None = None) -> np.ndarray:
+        """Return the indices of the first slots of a row's source, all unless said."""
+        size = size or self.source
+        slots = cache_slots(np.broadcast_to(np.arange(size), (row + 1, size)), self.memory_heads, self.source)
+        return slots[-self.memory_heads * size :]
+
+
+class _Encoder(nn.Cell):
+    """Maps sources ``(B, M)`` and their mask to the keys of all layers, then the values, each ``(B, H, M, D)``."""
+
+    def __init__(self, model: PretrainedModel) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+
+    @ms.jit
+    def construct(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        keys: tuple[Tensor, ...] = ()
+        values: tuple[Tensor, ...] = ()
+        for key, value, _ in self.model.memory(self.model.encode(input_ids, attention_mask), attention_mask):
+            keys, values = keys + (key,), values + (value,)
+        return keys + values
+
+
 Step = DecodeStep | DirectStep
 
 
-def take_step(model: PretrainedModel, batch: int, capacity: int) -> Step:
-    """Return a step for the use of one run, until :func:`give_back`. Overlapping runs get separate ones."""
+def take_step(model: PretrainedModel, batch: int, capacity: int, source: int = 0) -> Step:
+    """Return a step for the use of one run, until :func:`give_back`. Overlapping runs get separate ones.
+
+    Args:
+        model: The model.
+        batch, capacity: See :class:`DecodeStep`.
+        source: Of an encoder-decoder model: slots of a source.
+    """
     with exclusive():
-        step, run = _kept(model).pop((batch, capacity), None), prepare(model)
+        step = _kept(model).pop((batch, capacity, source), None)
+        if model.is_encoder_decoder:
+            return step if step is not None else SourceStep(model, batch, capacity, source)
+        run = prepare(model)
         if run is None:
             return step if isinstance(step, DecodeStep) else DecodeStep(model, batch, capacity)
         if not isinstance(step, DirectStep):
@@ -171,11 +282,11 @@ def give_back(step: Step) -> None:
     """Return a step, for the next run to use."""
     with exclusive():
         steps = _kept(step.model)
-        steps[step.batch, step.capacity] = step
+        steps[step.batch, step.capacity, step.source if isinstance(step, SourceStep) else 0] = step
         while len(steps) > _KEPT_STEPS:
             del steps[next(iter(steps))]
 
 
-def _kept(model: PretrainedModel) -> dict[tuple[int, int], Step]:
-    steps: dict[tuple[int, int], Step] = model.__dict__.setdefault("_decode_steps", {})
+def _kept(model: PretrainedModel) -> dict[tuple[int, int, int], Step]:
+    steps: dict[tuple[int, int, int], Step] = model.__dict__.setdefault("_decode_steps", {})
     return steps

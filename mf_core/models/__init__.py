@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base import PretrainedModel as PretrainedModel
     from .config import DecoderConfig as DecoderConfig
+    from .cross_attention import CrossAttention as CrossAttention
     from .decoder import Cache as Cache
     from .decoder import Decoder as Decoder
     from .decoder import DecoderForCausalLM as DecoderForCausalLM
@@ -40,12 +41,17 @@ if TYPE_CHECKING:
     from .layer_spec import NormSpec as NormSpec
     from .layer_spec import RotarySpec as RotarySpec
     from .self_attention import SelfAttention as SelfAttention
+    from .seq2seq import EncoderDecoderForSeq2SeqLM as EncoderDecoderForSeq2SeqLM
+    from .seq2seq_spec import EncoderDecoderSpec as EncoderDecoderSpec
+    from .seq2seq_spec import RelativeSpec as RelativeSpec
+    from .seq2seq_spec import StackSpec as StackSpec
 
 #: Public name -> the module that defines it.
 _MODULES = {
     "ArraysReader": "decoder_arrays",
     "AttentionSpec": "layer_spec",
     "Cache": "decoder",
+    "CrossAttention": "cross_attention",
     "Decoder": "decoder",
     "DecoderConfig": "config",
     "DecoderForCausalLM": "decoder",
@@ -53,6 +59,8 @@ _MODULES = {
     "DecoderSpec": "layer_spec",
     "Encoder": "encoder",
     "EncoderConfig": "encoder_config",
+    "EncoderDecoderForSeq2SeqLM": "seq2seq",
+    "EncoderDecoderSpec": "seq2seq_spec",
     "EncoderForMaskedLM": "encoder_heads",
     "EncoderForQuestionAnswering": "encoder_heads",
     "EncoderForSequenceClassification": "encoder_heads",
@@ -71,9 +79,11 @@ _MODULES = {
     "MixtureOfExperts": "experts",
     "NormSpec": "layer_spec",
     "PretrainedModel": "base",
+    "RelativeSpec": "seq2seq_spec",
     "RotarySpec": "layer_spec",
     "Router": "experts",
     "SelfAttention": "self_attention",
+    "StackSpec": "seq2seq_spec",
 }
 
 __all__ = sorted(_MODULES)
@@ -81,7 +91,7 @@ __all__ = sorted(_MODULES)
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        if _MODULES[name] not in ("config", "encoder_config", "gpt_config", "labels", "layer_spec"):
+        if _MODULES[name] not in ("config", "encoder_config", "gpt_config", "labels", "layer_spec", "seq2seq_spec"):
             importlib.import_module(".base", __name__)  # first: it imports mindspore, or says why it cannot be
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from mindspore import Tensor, nn, ops
 
 from ..nn import LayerCache, Linear, Operators
+from .cross_attention import CrossAttention, Memory
 from .experts import MixtureOfExperts, Router
 from .feed_forward import FeedForward
 from .latent_attention import LatentAttention
@@ -41,6 +42,7 @@ class DecoderLayer(NamedParts):
 
     attention, feed_forward = Part(), Part()
     attention_norm, attention_output_norm = Part(), Part()
+    cross_attention, cross_attention_norm = Part(), Part()
     feed_forward_norm, feed_forward_output_norm = Part(), Part()
 
     operators: ClassVar[Operators] = {"add": ("rows positions -", "rows positions -")}
@@ -52,6 +54,10 @@ class DecoderLayer(NamedParts):
             if role in norms:
                 self.add_part(role, make_norm(spec.norm, spec.width, spec.param_dtype))
         self.add_part("attention", self.make_attention(spec, length, dtype))
+        self.crosses = spec.cross_attention is not None
+        if self.crosses:
+            self.add_part("cross_attention_norm", make_norm(spec.norm, spec.width, spec.param_dtype))
+            self.add_part("cross_attention", CrossAttention(spec, length, self.names, dtype))
         for role in ("feed_forward_norm", "feed_forward_output_norm"):
             if role in norms:
                 self.add_part(role, make_norm(spec.norm, spec.width, spec.param_dtype))
@@ -93,7 +99,7 @@ class DecoderLayer(NamedParts):
 
     def construct(
         self, x: Tensor, position_ids: Tensor, bias: Tensor, cache: LayerCache | None = None,
-        counted: Tensor | None = None, query_input: Tensor | None = None,
+        counted: Tensor | None = None, query_input: Tensor | None = None, memory: Memory | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """Return ``(B, Q, E)``; with experts and ``counted``, also the loss that balances them.
 
@@ -104,6 +110,7 @@ class DecoderLayer(NamedParts):
             cache: The layer's; None: the tokens of this call attend to each other.
             counted: ``(B, S)`` fp32, 1 for tokens and 0 for padding; None: no loss is wanted.
             query_input: ``(B, Q, E)``, what queries are made of, for the last Q tokens; None: of the normed ``x``.
+            memory: Of a layer with cross attention: keys and values of the source, and their bias.
         """
         if self.is_parallel:
             normed = self.attention_norm(x)
@@ -123,6 +130,8 @@ class DecoderLayer(NamedParts):
             x = self.add(residual, self.scale(attended))
             if self.norms_sums:
                 x = self.attention_norm(x)
+            if self.crosses:
+                x = self.attend_memory(x, memory)
             normed = self.feed_forward_norm(x) if self.norms_inputs else x
             fed, loss = self.feed(normed, counted)
             if self.norms_outputs:
@@ -131,6 +140,12 @@ class DecoderLayer(NamedParts):
             if self.norms_sums:
                 y = self.feed_forward_norm(y)
         return y if loss is None else (y, loss)
+
+    def attend_memory(self, x: Tensor, memory: Memory | None) -> Tensor:
+        """Return ``(B, Q, E)`` with what is found in the source added, normed before or after as the layer's others."""
+        normed = self.cross_attention_norm(x) if self.norms_inputs else x
+        x = self.add(x, self.scale(self.cross_attention(normed, memory)))
+        return self.cross_attention_norm(x) if self.norms_sums else x
 
     def feed(self, normed: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the output of the feed-forward part for ``(B, Q, E)``, and the experts' loss if requested."""

@@ -37,6 +37,7 @@ class FeedForwardParts(NamedParts):
         self.act = make_activation(feed_forward.activation)
         self.multiply: Any = ops.Mul() if self.is_gated else None
         self.split: Any = ops.Split(-1, 2) if self.is_fused else None
+        self.inner_dropout: Any = Dropout(feed_forward.dropout) if feed_forward.dropout else None
         self.dropout = Dropout(spec.dropout)
 
     def apply_feed_forward(self, x: Tensor) -> Tensor:
@@ -48,6 +49,8 @@ class FeedForwardParts(NamedParts):
             inner = self.multiply(self.act(self.gate(x)), self.up(x))
         else:
             inner = self.act(self.up(x))
+        if self.inner_dropout is not None:
+            inner = self.inner_dropout(inner)
         return self.dropout(self.down(inner))
 
 

@@ -35,6 +35,8 @@ NAMES: Mapping[str, str] = {
     "latent_norm": "kv_a_layernorm",
     "latent_up": "kv_b_proj",
     "output": "o_proj",
+    "cross_attention": "cross_attn",
+    "cross_attention_norm": "cross_attention_layernorm",
     "feed_forward_norm": "post_attention_layernorm",
     "feed_forward": "mlp",
     "feed_forward_output_norm": "feed_forward_output_layernorm",
@@ -143,6 +145,7 @@ class AttentionSpec:
     Attributes:
         heads, key_value_heads, head_dim: Heads of queries, of keys and values, and the width of each.
         scale: Of the scores; None: ``1 / sqrt(head_dim)``.
+        query_std: Standard deviation of the queries' initial weights; None: the layer's.
         bias: Whether queries, keys and values have biases.
         output_bias: Whether the output projection has one.
         fused: One linear layer makes queries, keys and values, ``"beside"`` each other or, ``"by_head"``, those of each
@@ -164,6 +167,7 @@ class AttentionSpec:
     key_value_heads: int
     head_dim: int
     scale: float | None = None
+    query_std: float | None = None
     bias: bool = False
     output_bias: bool = False
     fused: Literal["beside", "by_head"] | None = None
@@ -226,6 +230,7 @@ class FeedForwardSpec:
         gated: ``down(activation(gate(x)) * up(x))``, or else ``down(activation(up(x)))``.
         bias: Whether the linear layers have biases.
         fused: Whether one linear layer makes ``gate`` and ``up``.
+        dropout: Of the input of ``down``, in training.
         experts: None: it is one layer.
     """
 
@@ -234,6 +239,7 @@ class FeedForwardSpec:
     gated: bool = True
     bias: bool = False
     fused: bool = False
+    dropout: float = 0.0
     experts: ExpertsSpec | None = None
 
 
@@ -244,6 +250,7 @@ class LayerSpec:
     Attributes:
         width: Of what layers pass to each other, E.
         attention, feed_forward: Its sublayers, f below.
+        cross_attention: A sublayer between them that attends to an encoder's output; None: there is none.
         norm: Its norms, N below.
         norms: Where they stand: ``"pre"``: ``x + f(N(x))``; ``"output"``: ``x + N(f(x))``; ``"sandwich"``:
             ``x + N(f(N(x)))``; ``"post"``: ``N(x + f(x))``; ``"parallel"``: ``x + f(N(x)) + g(M(x))``;
@@ -264,6 +271,7 @@ class LayerSpec:
     norms: Literal["pre", "output", "sandwich", "post", "parallel", "parallel_shared"] = "pre"
     normed_residual: bool = False
     residual_multiplier: float = 1.0
+    cross_attention: AttentionSpec | None = None
     dropout: float = 0.0
     outputs_first: bool = True
     std: float = 0.02

@@ -58,9 +58,9 @@ class SelfAttention(NamedParts):
         self.softmax_dtype = None if attention.softmax_dtype is None else ms_dtype(attention.softmax_dtype)
         self.soft_cap, self.fused, self.has_alibi = attention.soft_cap, attention.fused, attention.alibi
 
-        def linear(outputs: int, fused: int | tuple[int, ...] = 1) -> Linear:
+        def linear(outputs: int, fused: int | tuple[int, ...] = 1, std: float | None = None) -> Linear:
             return Linear(
-                spec.width, outputs, std=spec.std, bias=attention.bias, param_dtype=kind, dtype=dtype,
+                spec.width, outputs, std=std or spec.std, bias=attention.bias, param_dtype=kind, dtype=dtype,
                 outputs_first=first, role="column", fused=fused,
             )  # fmt: skip
 
@@ -69,7 +69,7 @@ class SelfAttention(NamedParts):
             beside = attention.fused == "beside"
             self.add_part("query_key_value", linear((heads + 2 * groups) * size, sizes if beside else 1))
         else:
-            self.add_part("query", linear(heads * size))
+            self.add_part("query", linear(heads * size, std=attention.query_std))
             self.add_part("key", linear(groups * size))
             self.add_part("value", linear(groups * size))
         self.add_part("output", Linear(
