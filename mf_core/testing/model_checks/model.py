@@ -5,10 +5,11 @@ from __future__ import annotations
 from .building import BuildingChecks
 from .decoding import DecodingChecks
 from .gradients import GradientChecks
+from .seq2seq import Seq2SeqChecks
 from .sharding import ShardingChecks
 
 
-class ModelContract(ShardingChecks, GradientChecks, DecodingChecks, BuildingChecks):
+class ModelContract(ShardingChecks, GradientChecks, Seq2SeqChecks, DecodingChecks, BuildingChecks):
     """A model is what its config says, comes back from a file, and is the same in every way of running it.
 
     The checks' weights are drawn again, large enough that each part of the model shows in the logits. What they need to

@@ -51,6 +51,11 @@ class ModelSubject(ConfigContract):
         """Whether the model predicts next tokens."""
         return "causal_lm" in self.spec.heads
 
+    @property
+    def is_seq2seq(self) -> bool:
+        """Whether the model has an encoder, and predicts the next tokens of a target."""
+        return "seq2seq_lm" in self.spec.heads
+
     def need_causal_lm(self) -> None:
         """Skip the check where the model predicts no next tokens."""
         if not self.is_causal_lm:
