@@ -7,7 +7,7 @@ from ..specs import TaskSpec
 def _task(name: str, pipeline: str, recipe: str, description: str) -> TaskSpec:
     return TaskSpec(
         name=name, pipeline=f"mf_core.tasks.{pipeline}", recipe=f"mf_core.tasks.{recipe}",
-        aliases=(name.replace("_", "-"),), description=description,
+        aliases=(name.replace("_", "-"),) if "_" in name else (), description=description,
     )  # fmt: skip
 
 
@@ -24,6 +24,10 @@ def mf_tasks() -> list[TaskSpec]:
               "classification_recipes:TokenClassificationRecipe", "find and label parts of texts"),
         _task("question_answering", "question_answering:QuestionAnsweringPipeline",
               "question_recipe:QuestionAnsweringRecipe", "find answers in texts"),
+        _task("translation", "text_to_text:TranslationPipeline", "seq2seq_recipe:TranslationRecipe",
+              "translate texts"),
+        _task("summarization", "text_to_text:SummarizationPipeline", "seq2seq_recipe:SummarizationRecipe",
+              "summarize texts"),
         TaskSpec(
             name="feature_extraction", pipeline="mf_core.tasks.feature_extraction:FeatureExtractionPipeline",
             aliases=("feature-extraction",), description="vectors of texts, for search",

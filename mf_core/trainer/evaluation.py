@@ -63,7 +63,8 @@ class Evaluator:
         readable = isinstance(dataset, (str, Path)) or hasattr(dataset, "__len__")  # a stream is not read ahead
         if readable and self._recipe.batches(dataset, "eval_dataset") is None:
             self._recipe.examples(dataset, "eval_dataset")
-        if not self._needs_predictions:
+        writes = type(self._recipe).text_metrics is not TrainingRecipe.text_metrics
+        if not self._needs_predictions and not writes:
             names = {"loss": 1.0, **self._recipe.metrics(1.0), self._recipe.unit: 1}
             check_metric(self._args.metric_for_best_model, names)
 
@@ -111,6 +112,8 @@ class Evaluator:
         loss = whole / targets
         result = {"loss": loss, **self._recipe.metrics(loss), self._recipe.unit: int(targets)}
         recipe = type(self._recipe).__name__
+        if self._model.sharding is None:  # a part of a model writes no texts
+            result.update(as_numbers(self._recipe.text_metrics(dataset), recipe))
         if self._needs_predictions:
             predictions, labels = (np.concatenate(parts) for parts in zip(*kept, strict=True))
             prediction = EvalPrediction(predictions, labels)

@@ -178,6 +178,14 @@ class TrainingRecipe(ABC):
         """Return what follows from the mean loss of an evaluation, by name."""
         return {}
 
+    def text_metrics(self, dataset: Any) -> Mapping[str, float]:
+        """Return metrics of texts that the model itself writes, by name; called at the end of an evaluation.
+
+        Args:
+            dataset: The ``eval_dataset``, as the user gave it.
+        """
+        return {}
+
     def predictor(self) -> nn.Cell | None:
         """Return a cell that maps the arrays of a batch to ``(predictions, labels)``, for metrics; None: there is none.
 
