@@ -39,6 +39,9 @@ CHANGED = {
     "expand_ratio": 3,
     "intermediate_size": 100,
     "hidden_act": "relu",
+    "num_labels": 3,
+    "id2label": {0: "dull", 1: "fair", 2: "bright"},
+    "label2id": {"dull": 0, "fair": 1, "bright": 2},
     "bos_token_id": 1,
     "eos_token_id": 2,
     "pad_token_id": None,
@@ -64,7 +67,6 @@ CHANGED = {
     "max_decode_length": 30,
     "use_past": True,
     "checkpoint_name_or_path": "gpt2",
-    "num_labels": 5,
     "parallel_config": {"data_parallel": 2, "recompute": {"recompute": True}},
 }
 

@@ -136,7 +136,7 @@ class CachedRows:
                 give_back(step)
 
     def _say_size(self, length: int) -> None:
-        """Log how much memory the cache takes, where the model says so, before it is allocated; raise where it cannot be."""
+        """Log how much memory the cache takes, where the model says; raise where the machine has less."""
         count = len(self.cached)
         size = self.model.cache_nbytes(self.model.config, count, min(cache_bucket(length), self.model.max_positions))
         if not size:

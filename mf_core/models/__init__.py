@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .decoder import Decoder as Decoder
     from .decoder import DecoderForCausalLM as DecoderForCausalLM
     from .decoder_arrays import ArraysReader as ArraysReader
+    from .decoder_heads import DecoderForSequenceClassification as DecoderForSequenceClassification
     from .decoder_layer import DecoderLayer as DecoderLayer
     from .encoder import Encoder as Encoder
     from .encoder import EncoderLayer as EncoderLayer
@@ -55,6 +56,7 @@ _MODULES = {
     "Decoder": "decoder",
     "DecoderConfig": "config",
     "DecoderForCausalLM": "decoder",
+    "DecoderForSequenceClassification": "decoder_heads",
     "DecoderLayer": "decoder_layer",
     "DecoderSpec": "layer_spec",
     "Encoder": "encoder",

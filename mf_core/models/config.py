@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from ..config import ACTIVATION_NAMES, DType, PretrainedConfig, TokenId, TokenIds
+from ..config import ACTIVATION_NAMES, DType, TokenId, TokenIds
+from .labels import LabelledConfig
 from .layer_spec import AttentionSpec, DecoderSpec, ExpertsSpec, FeedForwardSpec, LayerSpec, NormSpec, RotarySpec
 from .rope import rotary_spec
 
@@ -22,11 +23,12 @@ LayerType = Literal["full_attention", "sliding_attention"]
 D = TypeVar("D", bound="DecoderConfig")
 
 
-class DecoderConfig(PretrainedConfig):
+class DecoderConfig(LabelledConfig):
     """Configuration of a decoder: by default, of Llama's kind. A family's class names itself and changes defaults.
 
     Fields may also be given by the names that ``config.json`` has for them (``num_hidden_layers``,
-    ``num_attention_heads``, ``max_position_embeddings``).
+    ``num_attention_heads``, ``max_position_embeddings``). Labels of a classifier are those of
+    :class:`LabelledConfig`.
 
     Attributes:
         vocab_size: Entries of the vocabulary.

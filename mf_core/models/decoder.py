@@ -242,28 +242,17 @@ class DecoderForCausalLM(PretrainedModel):
         Returns:
             ``(B, S, V)`` fp32.
         """
-        ids, bias = self.token_positions(input_ids, attention_mask, position_ids), self.causal_bias(
+        ids, bias = token_positions(input_ids, attention_mask, position_ids), self.causal_bias(
             attention_mask, input_ids.shape[1]
         )
         return self.head(self.decoder(input_ids, ids, bias))
-
-    def token_positions(
-        self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None
-    ) -> Tensor:
-        """Return each token's position ``(B, S)`` int32, as given or else counted from 0 without padding."""
-        if position_ids is None:
-            if attention_mask is None or attention_mask.ndim == 3:
-                position_ids = ops.arange(input_ids.shape[1]).reshape((1, -1))
-            else:
-                position_ids = positions(attention_mask)
-        return ops.broadcast_to(ops.cast(position_ids, mstype.int32), input_ids.shape)
 
     def body(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None,
         hidden: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
         """See the base class; the loss is the sum of the layers', times the declared factor."""
-        ids = self.token_positions(input_ids, attention_mask, position_ids)
+        ids = token_positions(input_ids, attention_mask, position_ids)
         bias = self.causal_bias(attention_mask, input_ids.shape[1])
         if not self.has_auxiliary_loss or not self.training:
             return self.decoder(input_ids, ids, bias, hidden=hidden)
@@ -348,3 +337,24 @@ class DecoderForCausalLM(PretrainedModel):
             [body.embedding, body.position_embedding, body.embedding_norm],
             [body.last_norm, self.output_embedding],
         )
+
+
+def token_positions(input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor | None) -> Tensor:
+    """Return each token's position ``(B, S)`` int32, as given or else counted from 0 without padding."""
+    if position_ids is None:
+        if attention_mask is None or attention_mask.ndim == 3:
+            position_ids = ops.arange(input_ids.shape[1]).reshape((1, -1))
+        else:
+            position_ids = positions(attention_mask)
+    return ops.broadcast_to(ops.cast(position_ids, mstype.int32), input_ids.shape)
+
+
+def count_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Return ``(B, S)`` fp32: 1 for tokens and 0 for padding."""
+    if attention_mask is None:
+        return ops.ones(input_ids.shape, mstype.float32)
+    counted = ops.cast(attention_mask != 0, mstype.float32)
+    if counted.ndim == 3:
+        length = input_ids.shape[1]
+        counted = (counted * ops.eye(length, length, mstype.float32)).sum(-1)  # padding does not attend to itself
+    return counted

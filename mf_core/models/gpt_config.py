@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from ..config import ACTIVATION_NAMES, DType, PretrainedConfig, TokenId, TokenIds
+from ..config import ACTIVATION_NAMES, DType, TokenId, TokenIds
 from ..errors import ConfigError
+from .labels import LabelledConfig
 from .layer_spec import AttentionSpec, DecoderSpec, FeedForwardSpec, LayerSpec, NormSpec
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -23,8 +24,10 @@ _MINDFORMERS = {"gelu": "gelu_new", "gelu_exact": "gelu", "fast_gelu": "quick_ge
 _FROM_FILE = {name: ours for ours, name in _MINDFORMERS.items()}
 
 
-class GPTConfig(PretrainedConfig):
+class GPTConfig(LabelledConfig):
     """Configuration of a decoder like GPT's, with MindFormers' names. A family's class changes defaults and names.
+
+    Labels of a classifier are those of :class:`LabelledConfig`.
 
     Attributes:
         batch_size: Rows of a training batch, for scripts that read it here.
@@ -44,7 +47,6 @@ class GPTConfig(PretrainedConfig):
         do_sample, top_k, top_p, temperature, repetition_penalty, max_decode_length: Defaults of generation.
         use_past: Accepted for MindFormers' configurations; generation always uses the cache.
         checkpoint_name_or_path: Checkpoint that the model's constructor loads; empty: none.
-        num_labels: Classes of a classification head.
         parallel_config: Accepted for MindFormers' configurations.
     """
 
@@ -77,7 +79,6 @@ class GPTConfig(PretrainedConfig):
     max_decode_length: Positive = 1024
     use_past: bool = False
     checkpoint_name_or_path: str = ""
-    num_labels: Positive = 2
     parallel_config: dict[str, Any] | None = None
 
     @field_validator("hidden_act")

@@ -124,6 +124,8 @@ def test_defaults_are_the_documented_ones():
         "use_past": False,
         "checkpoint_name_or_path": "",
         "num_labels": 2,
+        "id2label": None,
+        "label2id": None,
         "parallel_config": None,
     }
 

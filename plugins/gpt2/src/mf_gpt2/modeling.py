@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from mf_core.models import DecoderForCausalLM
+from mf_core.models import DecoderForCausalLM, DecoderForSequenceClassification
 
 from .config import GPT2Config
 
@@ -24,3 +24,9 @@ class GPT2LMHeadModel(DecoderForCausalLM):
     }  # fmt: skip
     # Causal masks that old checkpoints carry, and the head's second name for the embedding.
     ignored_keys: ClassVar[tuple[str, ...]] = (r"(^|\.)h\.\d+\.attn\.(masked_)?bias$", r"^lm_head\.weight$")
+
+
+class GPT2ForSequenceClassification(DecoderForSequenceClassification):
+    """GPT-2 that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = GPT2LMHeadModel

@@ -72,9 +72,13 @@ def mf_configs() -> list[ConfigSpec]:
 
 @hookimpl
 def mf_models() -> list[ModelSpec]:
-    """Return the model with its language-model head."""
+    """Return the model with its language-model head, and with that of a classifier."""
     target, converter = "mf_gpt2.modeling:GPT2LMHeadModel", "mf_gpt2.convert:GPT2Converter"
-    return [ModelSpec(model_type="gpt2", target=target, heads=("base", "causal_lm"), converter=converter)]
+    classifier, head = "mf_gpt2.modeling:GPT2ForSequenceClassification", ("sequence_classification",)
+    return [
+        ModelSpec(model_type="gpt2", target=target, heads=("base", "causal_lm"), converter=converter),
+        ModelSpec(model_type="gpt2", target=classifier, heads=head),
+    ]
 
 
 @hookimpl

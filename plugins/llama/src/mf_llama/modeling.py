@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from mf_core.models import DecoderForCausalLM
+from mf_core.models import DecoderForCausalLM, DecoderForSequenceClassification
 
 from .config import LlamaConfig, MistralConfig, MixtralConfig, SmolLM3Config
 
@@ -33,3 +33,27 @@ class SmolLM3ForCausalLM(DecoderForCausalLM):
     """SmolLM3 with its language-model head."""
 
     config_class: ClassVar[type[SmolLM3Config]] = SmolLM3Config
+
+
+class LlamaForSequenceClassification(DecoderForSequenceClassification):
+    """Llama that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = LlamaForCausalLM
+
+
+class MistralForSequenceClassification(DecoderForSequenceClassification):
+    """Mistral that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = MistralForCausalLM
+
+
+class MixtralForSequenceClassification(DecoderForSequenceClassification):
+    """Mixtral that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = MixtralForCausalLM
+
+
+class SmolLM3ForSequenceClassification(DecoderForSequenceClassification):
+    """SmolLM3 that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = SmolLM3ForCausalLM

@@ -135,6 +135,8 @@ _FAMILIES = {
     "mixtral": ("Mixtral", _MIXTRAL_PRESETS), "smollm3": ("SmolLM3", _SMOLLM3_PRESETS),
 }  # fmt: skip
 
+_HEADS = {"ForCausalLM": ("base", "causal_lm"), "ForSequenceClassification": ("sequence_classification",)}
+
 
 @hookimpl
 def mf_configs() -> list[ConfigSpec]:
@@ -147,10 +149,11 @@ def mf_configs() -> list[ConfigSpec]:
 
 @hookimpl
 def mf_models() -> list[ModelSpec]:
-    """Return the models with their language-model heads."""
+    """Return the models with their language-model heads, and with those of classifiers."""
     return [
-        ModelSpec(model_type=family, target=f"mf_llama.modeling:{name}ForCausalLM", heads=("base", "causal_lm"))
+        ModelSpec(model_type=family, target=f"mf_llama.modeling:{name}{ending}", heads=heads)
         for family, (name, _) in _FAMILIES.items()
+        for ending, heads in _HEADS.items()
     ]
 
 

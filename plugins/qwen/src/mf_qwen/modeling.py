@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from mf_core.models import DecoderForCausalLM
+from mf_core.models import DecoderForCausalLM, DecoderForSequenceClassification
 
 from .config import Qwen2Config, Qwen3Config, Qwen3MoeConfig
 
@@ -25,3 +25,21 @@ class Qwen3MoeForCausalLM(DecoderForCausalLM):
     """Qwen3-MoE with its language-model head."""
 
     config_class: ClassVar[type[Qwen3MoeConfig]] = Qwen3MoeConfig
+
+
+class Qwen2ForSequenceClassification(DecoderForSequenceClassification):
+    """Qwen2 that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = Qwen2ForCausalLM
+
+
+class Qwen3ForSequenceClassification(DecoderForSequenceClassification):
+    """Qwen3 that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = Qwen3ForCausalLM
+
+
+class Qwen3MoeForSequenceClassification(DecoderForSequenceClassification):
+    """Qwen3Moe that classifies texts."""
+
+    causal_lm: ClassVar[type[DecoderForCausalLM]] = Qwen3MoeForCausalLM

@@ -46,6 +46,8 @@ _FAMILIES = {
     "qwen3_moe": ("Qwen3Moe", _QWEN3_MOE_PRESETS),
 }  # fmt: skip
 
+_HEADS = {"ForCausalLM": ("base", "causal_lm"), "ForSequenceClassification": ("sequence_classification",)}
+
 
 @hookimpl
 def mf_configs() -> list[ConfigSpec]:
@@ -58,10 +60,11 @@ def mf_configs() -> list[ConfigSpec]:
 
 @hookimpl
 def mf_models() -> list[ModelSpec]:
-    """Return the models with their language-model heads."""
+    """Return the models with their language-model heads, and with those of classifiers."""
     return [
-        ModelSpec(model_type=family, target=f"mf_qwen.modeling:{name}ForCausalLM", heads=("base", "causal_lm"))
+        ModelSpec(model_type=family, target=f"mf_qwen.modeling:{name}{ending}", heads=heads)
         for family, (name, _) in _FAMILIES.items()
+        for ending, heads in _HEADS.items()
     ]
 
 
