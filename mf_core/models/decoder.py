@@ -347,14 +347,3 @@ def token_positions(input_ids: Tensor, attention_mask: Tensor | None, position_i
         else:
             position_ids = positions(attention_mask)
     return ops.broadcast_to(ops.cast(position_ids, mstype.int32), input_ids.shape)
-
-
-def count_tokens(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """Return ``(B, S)`` fp32: 1 for tokens and 0 for padding."""
-    if attention_mask is None:
-        return ops.ones(input_ids.shape, mstype.float32)
-    counted = ops.cast(attention_mask != 0, mstype.float32)
-    if counted.ndim == 3:
-        length = input_ids.shape[1]
-        counted = (counted * ops.eye(length, length, mstype.float32)).sum(-1)  # padding does not attend to itself
-    return counted
