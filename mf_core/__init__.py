@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .auto import AutoConfig as AutoConfig
+    from .auto import AutoImageProcessor as AutoImageProcessor
     from .auto import AutoModel as AutoModel
     from .auto import AutoModelForCausalLM as AutoModelForCausalLM
+    from .auto import AutoModelForImageClassification as AutoModelForImageClassification
     from .auto import AutoModelForMaskedLM as AutoModelForMaskedLM
+    from .auto import AutoModelForPreTraining as AutoModelForPreTraining
     from .auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from .auto import AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM
     from .auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
@@ -54,9 +57,12 @@ if TYPE_CHECKING:
 #: Public name -> the module that defines it.
 _MODULES = {
     "AutoConfig": "auto",
+    "AutoImageProcessor": "auto",
     "AutoModel": "auto",
     "AutoModelForCausalLM": "auto",
+    "AutoModelForImageClassification": "auto",
     "AutoModelForMaskedLM": "auto",
+    "AutoModelForPreTraining": "auto",
     "AutoModelForQuestionAnswering": "auto",
     "AutoModelForSeq2SeqLM": "auto",
     "AutoModelForSequenceClassification": "auto",

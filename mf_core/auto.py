@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .models.base import PretrainedModel
     from .nn.weight_only import WeightDtype
     from .processing.base import PretrainedProcessor
+    from .processing.image import ImageProcessor
     from .tokenization.base import PretrainedTokenizer
 
 
@@ -214,6 +215,18 @@ class AutoModelForQuestionAnswering(AutoModel):
     kind = "model:question_answering"
 
 
+class AutoModelForImageClassification(AutoModel):
+    """Models that classify images. ``num_labels=`` or ``id2label=`` gives a new head its classes."""
+
+    kind = "model:image_classification"
+
+
+class AutoModelForPreTraining(AutoModel):
+    """Models as they were pretrained, with the head that training dropped afterwards, such as a masked autoencoder's."""
+
+    kind = "model:pretraining"
+
+
 class AutoTokenizer(_Auto):
     """Tokenizers. Never imports mindspore."""
 
@@ -246,6 +259,36 @@ class AutoProcessor(_Auto):
     ) -> PretrainedProcessor:
         """Return a checkpoint's processor with its tokenizer; ``options`` go to its class."""
         return processor_of(locate(name_or_path, revision), **options)
+
+
+class AutoImageProcessor(_Auto):
+    """Image processors. Never imports mindspore."""
+
+    kind = "processor"
+
+    @classmethod
+    @public
+    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> ImageProcessor:
+        """Return a checkpoint's image processor; ``options`` are settings of :class:`mf_core.processing.ImageProcessor`.
+
+        Raises:
+            FileMissingError: The checkpoint has no ``preprocessor_config.json``.
+            UnsupportedError: The family's processor reads no images.
+        """
+        return image_processor_of(locate(name_or_path, revision), **options)
+
+
+def image_processor_of(checkpoint: Checkpoint, **options: Any) -> ImageProcessor:
+    """Return the image processor of a checkpoint that has been located, which may be a part of its processor."""
+    from .processing.base import PretrainedProcessor
+    from .processing.image import ImageProcessor
+    from .tokenization.resolve import find_class
+
+    found = find_class("processor", PretrainedProcessor, checkpoint).load()
+    cls: type[ImageProcessor] | None = getattr(found, "image_processor_class", found)
+    if cls is None or not issubclass(cls, ImageProcessor):
+        raise UnsupportedError(f"{found.__name__}, the processor of {checkpoint.name!r}, reads no images", value=found)
+    return cls.from_checkpoint(checkpoint, **options)
 
 
 def processor_of(checkpoint: Checkpoint, **options: Any) -> PretrainedProcessor:

@@ -237,9 +237,10 @@ def _text(path: Path) -> str:
 
 def read_class_name(source: Source, kind: str) -> str | None:
     """Return the class that a checkpoint's own tokenizer or processor file names, or None."""
-    file, key = {
-        "tokenizer": (TOKENIZER_CONFIG_FILE, "tokenizer_class"),
-        "processor": ("preprocessor_config.json", "processor_class"),
+    file, keys = {
+        "tokenizer": (TOKENIZER_CONFIG_FILE, ("tokenizer_class",)),
+        "processor": ("preprocessor_config.json", ("processor_class", "image_processor_type")),
     }[kind]
-    name = read_json(source, file).get(key)
+    settings = read_json(source, file)
+    name = next((settings[key] for key in keys if settings.get(key)), None)
     return name.removesuffix("Fast") if isinstance(name, str) else None
