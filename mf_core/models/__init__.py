@@ -40,12 +40,18 @@ if TYPE_CHECKING:
     from .layer_spec import LatentSpec as LatentSpec
     from .layer_spec import LayerSpec as LayerSpec
     from .layer_spec import NormSpec as NormSpec
+    from .layer_spec import PatchSpec as PatchSpec
     from .layer_spec import RotarySpec as RotarySpec
     from .self_attention import SelfAttention as SelfAttention
     from .seq2seq import EncoderDecoderForSeq2SeqLM as EncoderDecoderForSeq2SeqLM
     from .seq2seq_spec import EncoderDecoderSpec as EncoderDecoderSpec
     from .seq2seq_spec import RelativeSpec as RelativeSpec
     from .seq2seq_spec import StackSpec as StackSpec
+    from .vision_config import VisionConfig as VisionConfig
+    from .vision_encoder import VisionBase as VisionBase
+    from .vision_encoder import VisionEncoder as VisionEncoder
+    from .vision_encoder import VisionForImageClassification as VisionForImageClassification
+    from .vision_encoder import VisionModel as VisionModel
 
 #: Public name -> the module that defines it.
 _MODULES = {
@@ -80,20 +86,31 @@ _MODULES = {
     "LayerSpec": "layer_spec",
     "MixtureOfExperts": "experts",
     "NormSpec": "layer_spec",
+    "PatchSpec": "layer_spec",
     "PretrainedModel": "base",
     "RelativeSpec": "seq2seq_spec",
     "RotarySpec": "layer_spec",
     "Router": "experts",
     "SelfAttention": "self_attention",
     "StackSpec": "seq2seq_spec",
+    "VisionBase": "vision_encoder",
+    "VisionConfig": "vision_config",
+    "VisionEncoder": "vision_encoder",
+    "VisionForImageClassification": "vision_encoder",
+    "VisionModel": "vision_encoder",
 }
+
+#: Modules that do not import MindSpore.
+_WITHOUT_MINDSPORE = (
+    "config", "encoder_config", "gpt_config", "labels", "layer_spec", "seq2seq_spec", "vision_config",
+)  # fmt: skip
 
 __all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        if _MODULES[name] not in ("config", "encoder_config", "gpt_config", "labels", "layer_spec", "seq2seq_spec"):
+        if _MODULES[name] not in _WITHOUT_MINDSPORE:
             importlib.import_module(".base", __name__)  # first: it imports mindspore, or says why it cannot be
         return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

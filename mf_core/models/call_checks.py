@@ -41,6 +41,13 @@ def check_call(model: PretrainedModel, args: Sequence[Any]) -> None:
             f"input_ids have the shape (batch, tokens), not {tuple(first.shape)}", value=tuple(first.shape),
             hint="input_ids.reshape((1, -1)) makes a batch of one row",
         )  # fmt: skip
+    expected = getattr(model, "pixel_shape", None)
+    if name == "pixel_values" and expected is not None and tuple(first.shape[1:]) != tuple(expected):
+        raise ArgumentError(
+            f"pixel_values have the shape {tuple(first.shape)}, and the model takes (images, "
+            f"{', '.join(map(str, expected))})", value=tuple(first.shape),
+            hint="AutoImageProcessor.from_pretrained(name_or_path)(picture) makes them",
+        )  # fmt: skip
 
 
 def explained(model: nn.Cell, error: BaseException) -> UnsupportedError | None:

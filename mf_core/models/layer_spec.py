@@ -80,6 +80,22 @@ ENCODER_NAMES: Mapping[str, str] = {
     "spans": "qa_outputs",
 }
 
+#: The same for encoders of images, as ViT's have it.
+VISION_NAMES: Mapping[str, str] = {
+    **ENCODER_NAMES,
+    "encoder": "vit",
+    "class_token": "embeddings.cls_token",
+    "patch_embedding": "embeddings.patch_embeddings.projection",
+    "position_embedding": "embeddings.position_embeddings",
+    "query": "attention.query",
+    "key": "attention.key",
+    "value": "attention.value",
+    "attention_norm": "layernorm_before",
+    "feed_forward_norm": "layernorm_after",
+    "last_norm": "layernorm",
+    "pooler": "vit.pooler.dense",
+}
+
 
 @dataclass(frozen=True)
 class NormSpec:
@@ -316,6 +332,31 @@ class DecoderSpec:
 
 
 @dataclass(frozen=True)
+class PatchSpec:
+    """How images become tokens: patches without overlap, each by one product (Dosovitskiy et al., 2021, section 3.1).
+
+    Attributes:
+        image: Height and width of an image in pixels.
+        patch: Those of a patch.
+        channels: Channels of an image.
+        bias: Whether the product has a bias.
+        batched: Whether checkpoints store the class token as ``(1, 1, E)`` and positions as ``(1, S, E)``, rather than
+            ``(E,)`` and ``(S, E)``.
+    """
+
+    image: tuple[int, int]
+    patch: tuple[int, int]
+    channels: int = 3
+    bias: bool = True
+    batched: bool = True
+
+    @property
+    def count(self) -> int:
+        """Patches of an image."""
+        return (self.image[0] // self.patch[0]) * (self.image[1] // self.patch[1])
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """An encoder's body: embeddings and layers, in which tokens attend to each other in both directions.
 
@@ -328,6 +369,7 @@ class EncoderSpec:
         embedding_dropout: In training.
         last_norm: After the layers; None: there is none.
         std, param_dtype: Of the embeddings' weights.
+        patches: Of an encoder of images, which has no vocabulary (0); None: the encoder reads ids.
     """
 
     vocabulary: int
@@ -341,3 +383,4 @@ class EncoderSpec:
     last_norm: NormSpec | None = None
     std: float = 0.02
     param_dtype: str = "float32"
+    patches: PatchSpec | None = None

@@ -1,0 +1,1 @@
+"""ViT and masked autoencoders for mf-framework."""
