@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from mindspore import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError, check_options
+from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError
 from ..models.base import PretrainedModel
-from ..pipelines import Pipeline
 from ..tokenization.base import PretrainedTokenizer
 from ..tokenization.rows import Row
 from ..utils.callers import callers_level
+from .batched_pipeline import BatchedPipeline
 
-_COMMON = ("batch_size", "truncation", "max_length")
 
-
-class TextPipeline(Pipeline):
+class TextPipeline(BatchedPipeline):
     """Base of pipelines that run a model once over each text.
 
-    A call takes one input, a list of them, or a generator, for which it returns a generator of results. Further options
-    of every call:
+    Options of every call, beside that of :class:`~mf_core.tasks.batched_pipeline.BatchedPipeline`:
 
-    * ``batch_size`` (default 8): texts that the model is given at once.
     * ``truncation`` (default False): cut texts that are longer than the context, with a warning that counts them;
       without it, one is an error.
     * ``max_length`` (default: the context): most tokens of a text.
@@ -39,16 +34,9 @@ class TextPipeline(Pipeline):
         model: A model with the task's head.
         tokenizer: Its tokenizer.
         **options: Defaults of the calls.
-
-    Class attributes:
-        task: The task's name, for messages.
-        takes: What an input is, for messages.
-        names: The options of the task beside the common ones.
     """
 
-    task: ClassVar[str]
-    takes: ClassVar[str] = "a text"
-    names: ClassVar[tuple[str, ...]] = ()
+    common: ClassVar[tuple[str, ...]] = (*BatchedPipeline.common, "truncation", "max_length")
     tokenizer: PretrainedTokenizer
 
     def __init__(self, model: PretrainedModel, tokenizer: PretrainedTokenizer, **options: Any) -> None:
@@ -56,69 +44,21 @@ class TextPipeline(Pipeline):
         super().__init__(model, tokenizer, **options)
         self._parameters = list(inspect.signature(model.construct).parameters)
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
-        """Return the task's result for one input, a list of them, or, one after the other, for those of a generator.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: An option is unknown or out of range; an input has another form.
-            InputTooLongError: A text is longer than the context, and ``truncation`` is off.
-        """
-        self.check(options)
-        merged = {**self.options, **options}
-        if isinstance(inputs, Iterator):
-            return self._stream(inputs, merged)
-        if self.is_one(inputs):
-            return self.join(self._run([inputs], merged), one=True)
-        if isinstance(inputs, (str, bytes, Mapping)) or not isinstance(inputs, Sequence):
-            raise ArgumentTypeError(
-                f"{self.task} takes {self.takes}, or a list of them, not {type(inputs).__name__}", value=inputs
-            )
-        if not inputs:
-            raise ArgumentError(f"{self.task} was given an empty list", value=inputs)
-        return self.join(self._run(inputs, merged), one=False)
-
     def check(self, options: Mapping[str, Any]) -> None:
-        """Raise ArgumentError for an option that is unknown or out of range."""
-        check_options(options, (*_COMMON, *self.names), self.task)
-        for name in ("batch_size", "max_length", "top_k"):
-            value = options.get(name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ArgumentError(f"{name}={value!r} is not a whole number of at least 1", value=value)
+        """See the base class."""
+        super().check(options)
         if options.get("truncation", False) not in (True, False):
             raise ArgumentError(f"truncation={options['truncation']!r} is neither True nor False")
 
     def is_one(self, inputs: Any) -> bool:
-        """Return whether what a call was given is one input."""
+        """See the base class."""
         return isinstance(inputs, str)
 
-    def join(self, results: list[Any], *, one: bool) -> Any:
-        """Return what a call returns, of the results of its inputs."""
-        return results
-
     def read(self, item: Any) -> Any:
-        """Return an input in the form that :meth:`run` takes; raise where it has none."""
+        """See the base class."""
         if not isinstance(item, str):
             raise ArgumentTypeError(f"{self.task} takes texts, not {type(item).__name__}: {item!r:.60}", value=item)
         return item
-
-    @abstractmethod
-    def run(self, items: list[Any], options: Mapping[str, Any]) -> list[Any]:
-        """Return the results of some inputs, as :meth:`read` returns them."""
-
-    def _run(self, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Any]:
-        items = [self.read(item) for item in inputs]
-        size = options.get("batch_size") or 8
-        return [result for at in range(0, len(items), size) for result in self.run(items[at : at + size], options)]
-
-    def _stream(self, inputs: Iterator[Any], options: Mapping[str, Any]) -> Iterator[Any]:
-        size, waiting = options.get("batch_size") or 1, []
-        for item in inputs:
-            waiting.append(item)
-            if len(waiting) == size:
-                yield from self._run(waiting, options)
-                waiting = []
-        if waiting:
-            yield from self._run(waiting, options)
 
     # For subclasses -------------------------------------------------------------------------------------------------
 
