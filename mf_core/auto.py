@@ -275,20 +275,9 @@ class AutoImageProcessor(_Auto):
             FileMissingError: The checkpoint has no ``preprocessor_config.json``.
             UnsupportedError: The family's processor reads no images.
         """
+        from .processing.resolve import image_processor_of
+
         return image_processor_of(locate(name_or_path, revision), **options)
-
-
-def image_processor_of(checkpoint: Checkpoint, **options: Any) -> ImageProcessor:
-    """Return the image processor of a checkpoint that has been located, which may be a part of its processor."""
-    from .processing.base import PretrainedProcessor
-    from .processing.image import ImageProcessor
-    from .tokenization.resolve import find_class
-
-    found = find_class("processor", PretrainedProcessor, checkpoint).load()
-    cls: type[ImageProcessor] | None = getattr(found, "image_processor_class", found)
-    if cls is None or not issubclass(cls, ImageProcessor):
-        raise UnsupportedError(f"{found.__name__}, the processor of {checkpoint.name!r}, reads no images", value=found)
-    return cls.from_checkpoint(checkpoint, **options)
 
 
 def processor_of(checkpoint: Checkpoint, **options: Any) -> PretrainedProcessor:

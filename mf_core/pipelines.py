@@ -26,10 +26,12 @@ class Pipeline(ABC):
     Class attributes:
         default_model: The preset that serves when no model is named.
         head: The kind of model that a name is resolved to: ``"base"``, ``"causal_lm"``.
+        modalities: What the task reads: ``"text"`` needs a tokenizer, ``"image"`` an image processor.
     """
 
     default_model: ClassVar[str | None] = None
     head: ClassVar[str] = "base"
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -72,7 +74,8 @@ def pipeline(
         task: ``"text_generation"``, or another that a plugin brings; None: text generation.
         model: A preset, directory, hub repository, or model object; None: the task's own choice.
         tokenizer: Likewise; None: the model's.
-        image_processor, audio_processor: For tasks that take images or sound.
+        image_processor: For tasks that take images: a name, or an object; None: the model's.
+        audio_processor: For tasks that take sound.
         backend: ``"ms"``, MindSpore: the one there is. (MindFormers' keyword; the device is ``device_target``.)
         device_target: ``"cpu"``, ``"ascend"``, …; None: see :func:`mf_core.get_backend`.
         revision: Branch, tag or commit of a hub repository.
@@ -100,7 +103,12 @@ def pipeline(
     if given is None:
         raise ArgumentError(f"the task {name!r} has no default model", hint="pass model=…")
     model_object, checkpoint = _model(given, cls.head, revision, weight_dtype)
-    tokenizer_object = _tokenizer(tokenizer, checkpoint, name, revision)
+    reads_text = "text" in cls.modalities or tokenizer is not None
+    tokenizer_object = _tokenizer(tokenizer, checkpoint, name, revision) if reads_text else None
+    if "image" in cls.modalities:
+        from .processing.resolve import image_processor_for
+
+        image_processor = image_processor_for(image_processor, checkpoint, name)
     processors = {"image_processor": image_processor, "audio_processor": audio_processor}
     used = {key: value for key, value in processors.items() if value is not None}
     return cls(model_object, tokenizer_object, **used, **options)

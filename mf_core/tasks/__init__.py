@@ -34,4 +34,8 @@ def mf_tasks() -> list[TaskSpec]:
         ),
         _task("masked_language_modeling", "fill_mask:FillMaskPipeline", "masked_lm:MaskedLMRecipe",
               "train a masked language model"),
+        _task("image_classification", "image_classification:ImageClassificationPipeline",
+              "image_recipes:ImageClassificationRecipe", "label images"),
+        _task("masked_image_modeling", "masked_image:MaskedImageModelingPipeline",
+              "masked_image:MaskedImageModelingRecipe", "restore masked parts of images"),
     ]  # fmt: skip

@@ -142,7 +142,10 @@ class ClassLoss(nn.Cell):
 
     def construct(self, ids: Tensor, mask: Tensor, types: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """See the recipes' ``collate`` for the shapes; a label of -100 is no target."""
-        logits = self.model(ids, mask, types) if self.has_segments else self.model(ids, mask)
+        return self.of_logits(self.model(ids, mask, types) if self.has_segments else self.model(ids, mask), labels)
+
+    def of_logits(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean loss and the number of targets, or the likeliest classes and the labels."""
         if self.best:
             return ops.cast(ops.argmax(logits, -1), ms.int32), labels
         flat = labels.reshape((-1,))

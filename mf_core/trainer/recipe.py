@@ -82,9 +82,11 @@ class TrainingRecipe(ABC):
     Class attributes:
         head: The kind of model that a name is resolved to: ``"base"``, ``"causal_lm"``.
         unit: What a target of the loss is, as evaluations report their number: ``"tokens"`` or ``"examples"``.
+        modalities: What the task reads: ``"text"`` needs a tokenizer, ``"image"`` an image processor.
     """
 
     head: ClassVar[str] = "base"
+    modalities: ClassVar[tuple[str, ...]] = ("text",)
     unit: ClassVar[str] = "tokens"
 
     def __init__(

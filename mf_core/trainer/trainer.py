@@ -17,6 +17,7 @@ from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from ..models.base import PretrainedModel
 from ..parallel import Layout, ParallelConfig, RecomputeConfig
 from ..plugins.registry import registry
+from ..processing.resolve import image_processor_for
 from ..tokenization.base import PretrainedTokenizer
 from ..tokenization.resolve import tokenizer_of
 from ..utils.paths import user_path
@@ -49,7 +50,9 @@ class Trainer:
         train_dataset, eval_dataset: What the task's recipe takes; for text generation see
             :class:`mf_core.tasks.causal_lm.CausalLMRecipe`.
         tokenizer: The tokenizer, or a checkpoint's name; None: the model's own, when the model is given by name.
-        image_processor, audio_processor: For tasks that take images or sound.
+        image_processor: For tasks that take images: a name, or an object; None: the model's, when it is given by name,
+            or the family's for the size of its images, when it is a configuration.
+        audio_processor: For tasks that take sound.
         optimizers: A ``mindspore.nn`` optimizer over the model's parameters, instead of ``args.optim`` and its rate.
         wrapper: Makes the cell that takes a step from the network and the optimizer, as ``nn.TrainOneStepCell`` does.
         pet_method: ``"lora"`` trains adapters beside the weights, which stay as they are; or a
@@ -101,15 +104,19 @@ class Trainer:
         self._adapters = Adapters(self.model, pet_method, self.args)
         if isinstance(tokenizer, (str, Path)):
             tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-        self.tokenizer = tokenizer or (tokenizer_of(checkpoint) if checkpoint is not None else None)
+        reads_text = "text" in recipe_class.modalities
+        self.tokenizer = tokenizer or (tokenizer_of(checkpoint) if checkpoint is not None and reads_text else None)
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
+        if "image" in recipe_class.modalities:
+            image_processor = image_processor_for(image_processor, checkpoint, task, self.model.config)
         given = {"image_processor": image_processor, "audio_processor": audio_processor}
         self._processors = {name: value for name, value in given.items() if value is not None}
         self.recipe = recipe_class(self.model, self.tokenizer, self.args, **self._processors)
         self._optimizer, self._wrapper = optimizers, wrapper
         self._callbacks, self._eval_callbacks = as_list(callbacks), as_list(eval_callbacks)
         self._evaluator = Evaluator(self.model, self.recipe, self.args, compute_metrics)
-        self._checkpointer = Checkpointer(self.model, self._adapters, self.tokenizer, self.args)
+        readers = [reader for reader in (self.tokenizer, image_processor) if reader is not None]
+        self._checkpointer = Checkpointer(self.model, self._adapters, readers, self.args)
         self.state = TrainerState()
         self.parallel_config: ParallelConfig | None = None
         self.recompute_config = RecomputeConfig()

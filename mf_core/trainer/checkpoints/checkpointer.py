@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +53,12 @@ class Checkpointer:
     Args:
         model: The model.
         adapters: What of it is trained and saved.
-        tokenizer: Saved with the model; None: there is none.
+        readers: Saved with the model: its tokenizer, its image processor.
         args: Settings.
     """
 
-    def __init__(self, model: PretrainedModel, adapters: Adapters, tokenizer: Any, args: TrainingArguments) -> None:
-        self._model, self._adapters, self._tokenizer, self._args = model, adapters, tokenizer, args
+    def __init__(self, model: PretrainedModel, adapters: Adapters, readers: Sequence[Any], args: TrainingArguments) -> None:
+        self._model, self._adapters, self._readers, self._args = model, adapters, readers, args
         self.session: Session | None = None
         #: Runs of this trainer; it may write over their results.
         self._runs: set[str] = set()
@@ -194,8 +194,8 @@ class Checkpointer:
             if states is not None:
                 copies = host_copy(states)
                 writes.append(lambda folder: save_tensors(folder / OPTIMIZER_FILE, copies))
-        if self._tokenizer is not None and (session is None or session.is_first):
-            writes.append(self._tokenizer.save_pretrained)
+        if session is None or session.is_first:
+            writes.extend(reader.save_pretrained for reader in self._readers)
 
         def write(folder: Path) -> None:
             for part in writes:
@@ -225,8 +225,8 @@ class Checkpointer:
         if coordinator is None:
             with replace_files(folder) as staging:
                 self._adapters.save(staging)
-                if self._tokenizer is not None:
-                    self._tokenizer.save_pretrained(staging)
+                for reader in self._readers:
+                    reader.save_pretrained(staging)
                 if state is not None:
                     write_json(staging / STATE_FILE, state)
             return
