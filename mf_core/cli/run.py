@@ -18,7 +18,8 @@ def add_commands(commands: Any) -> None:
     run.add_argument("task", metavar="TASK", help="such as text_classification; `-` for `_` is the same")
     run.add_argument(
         "input", nargs="+", metavar="INPUT",
-        help="a text, or a JSON object such as {\"question\": …, \"context\": …}; - reads lines of standard input",
+        help="a text, the path of a picture, or a JSON object such as {\"question\": …, \"context\": …}; - reads lines "
+        "of standard input",
     )  # fmt: skip
     run.add_argument("--model", help="preset, directory or owner/name (default: the task's)")
     run.add_argument("--tokenizer", help="preset, directory or owner/name (default: the model's)")
@@ -27,6 +28,7 @@ def add_commands(commands: Any) -> None:
     run.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the task, such as top_k=3"
     )
+    run.add_argument("--output", metavar="FOLDER", help="where pictures that the task makes are written")
     run.add_argument("--json", action="store_true", help="one JSON list, with a result for each input")
     run.set_defaults(run=run_task)
 
@@ -43,7 +45,7 @@ def run_task(options: argparse.Namespace) -> int:
         options.task, options.model, options.tokenizer, device_target=options.backend, revision=options.revision,
         **chosen,
     )  # fmt: skip
-    results = plain(pipe([_read(text) for text in inputs]))
+    results = plain(_written(pipe([_read(text) for text in inputs]), options.output))
     if options.json:
         print_json(results)
         return 0
@@ -53,6 +55,30 @@ def run_task(options: argparse.Namespace) -> int:
         for each in result if isinstance(result, list) and result and not isinstance(result[0], float) else [result]:
             print("  " + _line(each))
     return 0
+
+
+def _written(results: Any, folder: str | None) -> Any:
+    """Return results with the path of a file, in a folder, in place of each picture."""
+    from ..utils.paths import user_path
+
+    count = 0
+
+    def written(value: Any) -> Any:
+        nonlocal count
+        if isinstance(value, dict):
+            return {name: written(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [written(item) for item in value]
+        if type(value).__module__.partition(".")[0] != "PIL":
+            return value
+        if folder is None:
+            raise ArgumentError("the task makes pictures, and there is no folder for them", hint="--output FOLDER")
+        user_path(folder).mkdir(parents=True, exist_ok=True)
+        path, count = user_path(folder) / f"{count}.png", count + 1
+        value.save(path)
+        return str(path)
+
+    return written(results)
 
 
 def _lines() -> list[str]:

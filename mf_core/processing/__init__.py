@@ -2,6 +2,7 @@
 
 from .base import PretrainedProcessor, TextProcessor
 from .image import ImageProcessor
+from .image_text import ImageTextProcessor
 from .pictures import read_picture
 
-__all__ = ["ImageProcessor", "PretrainedProcessor", "TextProcessor", "read_picture"]
+__all__ = ["ImageProcessor", "ImageTextProcessor", "PretrainedProcessor", "TextProcessor", "read_picture"]

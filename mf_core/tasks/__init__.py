@@ -38,4 +38,10 @@ def mf_tasks() -> list[TaskSpec]:
               "image_recipes:ImageClassificationRecipe", "label images"),
         _task("masked_image_modeling", "masked_image:MaskedImageModelingPipeline",
               "masked_image:MaskedImageModelingRecipe", "restore masked parts of images"),
+        _task("zero_shot_image_classification",
+              "zero_shot_image_classification:ZeroShotImageClassificationPipeline",
+              "contrastive:ContrastiveRecipe", "label images by any names"),
+        _task("contrastive_language_image_pretrain",
+              "zero_shot_image_classification:ZeroShotImageClassificationPipeline",
+              "contrastive:ContrastiveRecipe", "train a model that compares images and texts"),
     ]  # fmt: skip
