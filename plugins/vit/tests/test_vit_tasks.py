@@ -134,7 +134,7 @@ def test_files_name_pictures_beside_them(pictures, tmp_path):
     (pictures / "rows.csv").unlink()
 
 
-def test_autoencoder_trains_and_restores(pictures, tmp_path):
+def test_autoencoder_trains_and_restores(pictures, tmp_path, capsys):
     trainer = trainer_of("masked_image_modeling", AUTOENCODER, str(pictures), tmp_path / "run", max_steps=20)
     before = trainer.evaluate()
     trainer.train()
@@ -150,6 +150,14 @@ def test_autoencoder_trains_and_restores(pictures, tmp_path):
     want = Image.open(pictures / "dark" / "0.png").resize((16, 16), 2)
     assert np.array_equal(np.asarray(found["image"])[kept], np.asarray(want)[kept])
     assert not np.array_equal(restore(pictures / "dark" / "0.png", seed=1)[0]["mask"], found["mask"])
+    from mf_core.cli import main
+
+    command = ["run", "masked_image_modeling", str(pictures / "dark" / "0.png"), "--model", str(tmp_path / "run")]
+    assert main([*command, "--json"]) == 2
+    assert "--output FOLDER" in capsys.readouterr().err
+    assert main([*command, "--json", "--output", str(tmp_path / "made")]) == 0
+    (made,) = json.loads(capsys.readouterr().out)
+    assert np.array_equal(np.asarray(Image.open(made["image"])), np.asarray(found["image"]))
 
 
 def test_command(directory, pictures, capsys):
