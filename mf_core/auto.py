@@ -222,7 +222,7 @@ class AutoModelForImageClassification(AutoModel):
 
 
 class AutoModelForPreTraining(AutoModel):
-    """Models as they were pretrained, with the head that training dropped afterwards, such as a masked autoencoder's."""
+    """Models with the head that they were pretrained with, such as a masked autoencoder's."""
 
     kind = "model:pretraining"
 
@@ -268,8 +268,10 @@ class AutoImageProcessor(_Auto):
 
     @classmethod
     @public
-    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any) -> ImageProcessor:
-        """Return a checkpoint's image processor; ``options`` are settings of :class:`mf_core.processing.ImageProcessor`.
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, **options: Any
+    ) -> ImageProcessor:
+        """Return a checkpoint's image processor; ``options`` are those of :class:`mf_core.processing.ImageProcessor`.
 
         Raises:
             FileMissingError: The checkpoint has no ``preprocessor_config.json``.

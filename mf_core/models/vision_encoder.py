@@ -87,7 +87,7 @@ class VisionEncoder(Encoder):
         ))  # fmt: skip
         self.add_part("position_embedding", parameter((*ones, spec.length, spec.width), std, spec.param_dtype))
 
-    def construct(self, pixel_values: Tensor) -> Tensor:
+    def construct(self, pixel_values: Tensor) -> Tensor:  # type: ignore[override]  # images, not ids
         """Return the hidden states ``(B, S, E)`` of images ``(B, C, H, W)``; the class token is the first."""
         return self.run_layers(self.dropout(self.with_class_token(self.embed_patches(pixel_values))), None, None)
 

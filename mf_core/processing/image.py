@@ -67,6 +67,11 @@ class ImageProcessor(PretrainedProcessor):
         "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
     }  # fmt: skip
 
+    do_resize: bool
+    do_center_crop: bool
+    do_rescale: bool
+    do_normalize: bool
+
     def __init__(self, *, return_tensors: Literal["np", "ms"] | None = "ms", **settings: Any) -> None:
         check_options(settings, self.options, type(self).__name__)
         if return_tensors not in (None, "np", "ms"):

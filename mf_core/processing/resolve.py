@@ -56,7 +56,7 @@ def image_processor_for(
 
 
 def _image_class(found: Any) -> type[ImageProcessor]:
-    cls = getattr(found, "image_processor_class", found)
+    cls: type[ImageProcessor] = getattr(found, "image_processor_class", found)
     if not issubclass(cls, ImageProcessor):
         raise UnsupportedError(f"{found.__name__} reads no images", value=found)
     return cls

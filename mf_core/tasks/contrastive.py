@@ -24,8 +24,8 @@ from .text_pipeline import pad
 class ContrastiveRecipe(ImageRecipe):
     """Telling which text of a batch belongs to which image (Radford et al., 2021, section 2.3).
 
-    Records have ``image`` (a path, relative to the file that names it, or a picture) and ``text``. A batch's other
-    pairs are what a pair is told from, on each device its own. Texts that are longer than the model's context are cut,
+    Records have ``image`` (a path, relative to the file that names it, or a picture) and ``text``. A pair is contrasted
+    with the other pairs of its batch on the same device. Texts that are longer than the model's context are cut,
     with a warning that counts them.
     """
 

@@ -75,6 +75,8 @@ class ImageClassificationRecipe(ImageRecipe):
 class ImageClassLoss(ClassLoss):
     """Cross-entropy over the classes of images; see :class:`mf_core.tasks.labelled.ClassLoss`."""
 
-    def construct(self, pixel_values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def construct(  # type: ignore[override]  # images, not ids
+        self, pixel_values: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """See the base class; ``pixel_values`` are ``(B, C, H, W)``."""
         return self.of_logits(self.model(pixel_values), labels)

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("PIL")
 
-from mf_core.errors import ArgumentError, DataError, UnsupportedError  # noqa: E402
-from mf_core.processing import ImageProcessor  # noqa: E402
+from mf_core.errors import ArgumentError, DataError, UnsupportedError
+from mf_core.processing import ImageProcessor
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
 

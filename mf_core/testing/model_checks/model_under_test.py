@@ -170,6 +170,8 @@ class ModelSubject(ConfigContract):
         tensors = flat(output)
         self.expect(tensors, f"construct returns {type(output).__name__}, without a tensor of floating-point numbers",
                     "return a tensor, or a tuple or mapping of tensors")  # fmt: skip
+        if self.the_head == "zero_shot_image_classification":
+            tensors = tensors[2:]  # the first two compare the rows of a batch with each other
         return [tensor.asnumpy() for tensor in tensors]
 
     def logits(self, ids: np.ndarray, mask: Any = None, positions: Any = None) -> np.ndarray:

@@ -57,7 +57,9 @@ class Checkpointer:
         args: Settings.
     """
 
-    def __init__(self, model: PretrainedModel, adapters: Adapters, readers: Sequence[Any], args: TrainingArguments) -> None:
+    def __init__(
+        self, model: PretrainedModel, adapters: Adapters, readers: Sequence[Any], args: TrainingArguments
+    ) -> None:
         self._model, self._adapters, self._readers, self._args = model, adapters, readers, args
         self.session: Session | None = None
         #: Runs of this trainer; it may write over their results.

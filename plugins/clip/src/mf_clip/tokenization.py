@@ -65,7 +65,9 @@ def read_vocabulary(vocabulary: str, merges: str) -> tokenizers.Tokenizer:
     ends = [(token, backend.token_to_id(token)) for token in (_END, _START)]
     known = [(token, index) for token, index in ends if index is not None]
     if len(known) < len(ends):
-        raise IntegrityError(f"{vocabulary} is not CLIP's vocabulary", value=vocabulary, why=f"it lacks {_START} or {_END}")
+        raise IntegrityError(
+            f"{vocabulary} is not CLIP's vocabulary", value=vocabulary, why=f"it lacks {_START} or {_END}"
+        )
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
@@ -73,6 +75,7 @@ def read_vocabulary(vocabulary: str, merges: str) -> tokenizers.Tokenizer:
         pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
         pre_tokenizers.ByteLevel(add_prefix_space=False),
     ])  # fmt: skip
-    backend.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace("</w>", " "), decoders.Strip(" ", 0, 1)])
+    spaces = [decoders.Replace("</w>", " "), decoders.Strip(" ", 0, 1)]
+    backend.decoder = decoders.Sequence([decoders.ByteLevel(), *spaces])
     backend.post_processor = processors.RobertaProcessing(known[0], known[1], False, False)
     return backend

@@ -1,10 +1,11 @@
 """The masked autoencoder of images (He et al., 2022).
 
-Shapes: B images, C channels, H and W pixels, N patches, K of them kept, E hidden size, D the decoder's, P a patch's side.
+Shapes: B images, C channels, H and W pixels, N patches, K of them kept, E hidden size, D that of the decoder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +29,8 @@ def sinusoids(side: int, width: int) -> np.ndarray:
     rates = 1.0 / 10000 ** (np.arange(width // 4, dtype=np.float64) / (width // 4))
     rows, columns = (index.reshape(-1, 1) * rates for index in np.indices((side, side)))
     table = np.concatenate([np.sin(columns), np.cos(columns), np.sin(rows), np.cos(rows)], 1)
-    return np.concatenate([np.zeros((1, width)), table])[None].astype(np.float32)
+    found: np.ndarray = np.concatenate([np.zeros((1, width)), table])[None].astype(np.float32)
+    return found
 
 
 class MaskedEncoder(VisionEncoder):
@@ -44,7 +46,9 @@ class MaskedEncoder(VisionEncoder):
         table = Parameter(Tensor(sinusoids(side, spec.width)), requires_grad=False)
         self.add_part("position_embedding", table)
 
-    def construct(self, pixel_values: Tensor, noise: Tensor | None = None) -> Any:
+    def construct(  # type: ignore[override]  # images, not ids
+        self, pixel_values: Tensor, noise: Tensor | None = None
+    ) -> Any:
         """Return the hidden states; with ``noise`` ``(B, N)``, of the patches whose noise is least, and two more.
 
         Returns:
@@ -138,7 +142,7 @@ class ViTMAEForPreTraining(VisionBase):
     config_class: ClassVar[type[ViTMAEConfig]] = ViTMAEConfig
     encoder_class: ClassVar[type[Encoder]] = MaskedEncoder
     other_heads: ClassVar[tuple[str, ...]] = (r"^classifier\.",)
-    names = {**VISION_NAMES, "decoder": "decoder"}
+    names: Mapping[str, str] = {**VISION_NAMES, "decoder": "decoder"}
 
     decoder = Part()
 
@@ -147,7 +151,9 @@ class ViTMAEForPreTraining(VisionBase):
         self.encoder.kept = config.kept
         self.add_head_part("decoder", PixelDecoder(config, self.compute_dtype))
 
-    def construct(self, pixel_values: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def construct(  # type: ignore[override]  # it is not called without noise
+        self, pixel_values: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the pixels of all patches, ``(B, N, P * P * C)`` fp32, and the mask ``(B, N)``, 1 where masked.
 
         Args:
