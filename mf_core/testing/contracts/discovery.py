@@ -103,18 +103,28 @@ def small_config(specs: list[Any], model_type: str, owner: str) -> dict[str, Any
     if spec is None:
         return {}
     try:
-        cls = load_target(spec.target, owner)
-        fields = {name: value for name, value in _SMALL.items() if cls.field_of(name) == name}
-        ids = {name: 0 for name, info in cls.model_fields.items()
-               if name.endswith("_token_id") and isinstance(info.default, int) and "vocab_size" in fields}  # fmt: skip
-        for settings in ({**fields, **ids}, {k: v for k, v in fields.items() if k != "head_dim"}, fields):
-            try:
-                cls(**settings)
-            except MFError:
-                continue
-            return settings
+        return _small_fields(load_target(spec.target, owner))
     except Exception:  # what is wrong with the class, the checks will tell
         return {}
+
+
+def _small_fields(cls: Any) -> dict[str, Any]:
+    """Return the fields that make a config class small; those of the configs that it is made of are nested."""
+    from ...config import PretrainedConfig
+
+    parts = {name: info.annotation for name, info in cls.model_fields.items()
+             if isinstance(info.annotation, type) and issubclass(info.annotation, PretrainedConfig)}  # fmt: skip
+    if parts:
+        return {name: _small_fields(part) for name, part in parts.items()}
+    fields = {name: value for name, value in _SMALL.items() if cls.field_of(name) == name}
+    ids = {name: 0 for name, info in cls.model_fields.items()
+           if name.endswith("_token_id") and isinstance(info.default, int) and "vocab_size" in fields}  # fmt: skip
+    for settings in ({**fields, **ids}, {k: v for k, v in fields.items() if k != "head_dim"}, fields):
+        try:
+            cls(**settings)
+        except MFError:
+            continue
+        return settings
     return {}
 
 

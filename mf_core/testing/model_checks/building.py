@@ -194,7 +194,7 @@ class BuildingChecks(ModelSubject):
             if "vision" in name:
                 continue  # positions of patches, not of tokens of a text
             self.expect(not (len(shape) == 2 and "position" in name.lower() and shape[0] < context),
-                        f"{name} has {shape[0]} rows, and the context is {context}")  # fmt: skip
+                        f"{name} has the shape {shape}, and the context is {context}")  # fmt: skip
         try:
             outputs = self.outputs(self.arguments(1, context))
         except (MFError, RuntimeError, ValueError, IndexError) as error:
