@@ -116,7 +116,8 @@ def _small_fields(cls: Any) -> dict[str, Any]:
              if isinstance(info.annotation, type) and issubclass(info.annotation, PretrainedConfig)}  # fmt: skip
     if parts:
         return {name: _small_fields(part) for name, part in parts.items()}
-    fields = {name: value for name, value in _SMALL.items() if cls.field_of(name) == name}
+    sizes = {f"{tower}{name}": value for tower in ("", "decoder_") for name, value in _SMALL.items()}
+    fields = {name: value for name, value in sizes.items() if cls.field_of(name) == name}
     ids = {name: 0 for name, info in cls.model_fields.items()
            if name.endswith("_token_id") and isinstance(info.default, int) and "vocab_size" in fields}  # fmt: skip
     for settings in ({**fields, **ids}, {k: v for k, v in fields.items() if k != "head_dim"}, fields):

@@ -69,7 +69,7 @@ class BuildingChecks(ModelSubject):
         seen = in_other_process(probes.model_outputs, str(self.saved), self.owner, self.the_head, given)
         wrong = [name for name, digest in digests(self.model).items() if seen["digests"].get(name) != digest]
         self.expect(not wrong, f"weights differ in another process: {', '.join(wrong[:3])}")
-        for here, there in zip(self.outputs(arguments), seen["outputs"], strict=True):
+        for here, there in zip(self.outputs(arguments), self.of_rows(seen["outputs"]), strict=True):
             apart = distance(here, np.array(there, np.float32))
             self.expect(apart <= self.tolerance, f"the outputs differ by {apart:.1e} in another process",
                         "keep nothing that outputs depend on outside parameters and config")  # fmt: skip

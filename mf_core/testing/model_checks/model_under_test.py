@@ -121,7 +121,7 @@ class ModelSubject(ConfigContract):
             self.skip("construct has no argument input_ids")
 
     def arguments(self, rows: int, length: int | None = None, seed: int = 0) -> dict[str, np.ndarray]:
-        """Return arguments of ``construct`` for a batch: token ids, and pixels for a model that reads images.
+        """Return arguments of ``construct`` for a batch: token ids; pixels, and noise that masks patches, of images.
 
         Override it for a model that reads anything else. Each array's first axis is the batch.
 
@@ -140,6 +140,10 @@ class ModelSubject(ConfigContract):
             height, width = (size, size) if isinstance(size, int) else size
             shape = (rows, int(getattr(self.model.config, "num_channels", 3)), height, width)
             made["pixel_values"] = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+            if "noise" in names:  # which patches are masked
+                patch = int(self.model.config.patch_size)
+                patches = (height // patch) * (width // patch)
+                made["noise"] = np.random.default_rng(seed).random((rows, patches)).astype(np.float32)
         if not made:
             self.skip(f"construct takes {', '.join(names)}: override `arguments` to say what the checks give it")
         return made
@@ -170,9 +174,11 @@ class ModelSubject(ConfigContract):
         tensors = flat(output)
         self.expect(tensors, f"construct returns {type(output).__name__}, without a tensor of floating-point numbers",
                     "return a tensor, or a tuple or mapping of tensors")  # fmt: skip
-        if self.the_head == "zero_shot_image_classification":
-            tensors = tensors[2:]  # the first two compare the rows of a batch with each other
-        return [tensor.asnumpy() for tensor in tensors]
+        return [tensor.asnumpy() for tensor in self.of_rows(tensors)]
+
+    def of_rows(self, outputs: Sequence[Any]) -> Sequence[Any]:
+        """Return the outputs that have a value for each row: not those that compare a batch's images with its texts."""
+        return outputs[2:] if "zero_shot_image_classification" in self.spec.heads else outputs
 
     def logits(self, ids: np.ndarray, mask: Any = None, positions: Any = None) -> np.ndarray:
         """Return the model's logits ``(B, S, V)``."""

@@ -58,7 +58,7 @@ class Seq2SeqChecks(ModelSubject):
 
     def _need_seq2seq(self) -> None:
         if not self.is_seq2seq:
-            self.skip("the model has not got the head 'seq2seq_lm'")
+            self.skip("the model does not have the head 'seq2seq_lm'")
 
     def _arguments(self) -> dict[str, np.ndarray]:
         self._need_seq2seq()
