@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import ArgumentError, InputTooLongError
+from ..utils.callers import callers_level
 from .config import GenerationConfig
 from .hooks import Hooks, NewToken, TokenLogprob
 from .logits import Logits, LogitsProcessor, Sampler, log_softmax
@@ -137,6 +139,11 @@ def prepare(model: PretrainedModel, prompts: Sequence[Sequence[int]], config: Ge
     """
     context = model.max_positions
     vocab = int(model.config.vocab_size)
+    if config.decoder_start_token_id is not None and not model.is_encoder_decoder:
+        warnings.warn(
+            f"decoder_start_token_id={config.decoder_start_token_id} is ignored: {type(model).__name__} has no encoder",
+            stacklevel=callers_level(),
+        )
     result = []
     for row, prompt in enumerate(prompts):
         ids = [int(index) for index in prompt]

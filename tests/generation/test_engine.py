@@ -265,3 +265,8 @@ def test_training_mode_comes_back(model):
 def test_buckets_hold_what_they_are_for_and_are_few():
     assert [prompt_bucket(n) for n in (1, 8, 9, 33, 1000)] == [8, 8, 16, 64, 1024]
     assert [cache_bucket(n) for n in (1, 64, 127, 128, 1034)] == [64, 128, 128, 256, 2048]
+
+
+def test_a_start_token_of_a_decoder_is_warned_of_without_an_encoder():
+    with pytest.warns(UserWarning, match="decoder_start_token_id=3 is ignored"):
+        assert MODEL.generate([[5]], max_new_tokens=1, decoder_start_token_id=3)
