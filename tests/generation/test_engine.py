@@ -267,6 +267,6 @@ def test_buckets_hold_what_they_are_for_and_are_few():
     assert [cache_bucket(n) for n in (1, 64, 127, 128, 1034)] == [64, 128, 128, 256, 2048]
 
 
-def test_a_start_token_of_a_decoder_is_warned_of_without_an_encoder():
+def test_a_start_token_of_a_decoder_is_warned_of_without_an_encoder(model):
     with pytest.warns(UserWarning, match="decoder_start_token_id=3 is ignored"):
-        assert MODEL.generate([[5]], max_new_tokens=1, decoder_start_token_id=3)
+        assert model.generate([[5]], max_new_tokens=1, decoder_start_token_id=3)

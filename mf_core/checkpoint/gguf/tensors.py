@@ -144,7 +144,8 @@ def _from_latent_halves(
     shape = (heads * (width + values.shape[1]), rank)
 
     def both(array: np.ndarray) -> np.ndarray:
-        return np.concatenate((array.swapaxes(1, 2), values.read()), 1).reshape(shape)
+        joined: np.ndarray = np.concatenate((array.swapaxes(1, 2), values.read()), 1)
+        return joined.reshape(shape)
 
     return MappedTensor(name, keys, shape, None, both, keeps_rows=False), [keys, values]
 
