@@ -197,7 +197,7 @@ MUTANTS = {
         '{"hidden_size": 16}', '{"hidden_size": 32}',
     ),
     "short-context": Mutant(
-        "Model.test_whole_context_can_be_used", "31 rows", "modeling",
+        "Model.test_whole_context_can_be_used", "the shape (31, ", "modeling",
         "Embedding(config.seq_length,", "Embedding(config.seq_length - 1,",
     ),
     "plan-nothing": Mutant(
