@@ -28,8 +28,8 @@ def test_accumulated_batches_equal_one_batch(tmp_path, optim):
     for size, count in ((8, 1), (2, 4)):
         # The same order of rows: each group of 4 batches of 2 is a batch of 8.
         trainer = make_trainer(
-            tmp_path, dataset=padded_rows(), batch_size=size, gradient_accumulation_steps=count, optim=optim,
-            max_steps=8, learning_rate=1e-3,
+            tmp_path, model=small_model(num_layers=2), dataset=padded_rows(), batch_size=size,
+            gradient_accumulation_steps=count, optim=optim, max_steps=8, learning_rate=1e-3,
         )  # fmt: skip
         result = trainer.train()
         results.append((list(result.losses.values()), result.tokens, weights_of(trainer.model)))
