@@ -68,10 +68,11 @@ class DecodeStep(nn.Cell):
         cache: tuple[LayerCache, ...] = ()
         for layer in range(self.layers):
             cache = cache + ((slots, self.keys[layer], self.values[layer]),)
-        last = kept if kept > 1 else None
         if is_long is not None:
-            return self.model.decode(input_ids, position_ids, bias, cache, last, is_long)
-        return self.model.decode(input_ids, position_ids, bias, cache, last)
+            return self.model.decode(input_ids, position_ids, bias, cache, kept if kept > 1 else None, is_long)
+        if kept > 1:
+            return self.model.decode(input_ids, position_ids, bias, cache, kept)
+        return self.model.decode(input_ids, position_ids, bias, cache)  # which is all that a model has to take
 
     @staticmethod
     def width(longest: int, kept: int) -> int:
