@@ -532,11 +532,12 @@ def test_weights_are_put_into_a_model_that_is_there(model, saved):
     [
         ("n_layer", 1_000_000, ConfigError, "num_layers=1000000 is larger than 10000"),
         ("vocab_size", 10**18, ConfigError, "larger than 2147483647"),
-        ("n_embd", 10**40, ConfigError, "larger than 2147483647"),
+        ("n_embd", 10**40, ConfigError, "larger than 1048576"),
         ("n_layer", 10_000, WeightsError, "of a much larger model than the weights at"),
         ("vocab_size", 2**31 - 1, WeightsError, "of a much larger model than the weights at"),
-        ("n_positions", 2**31 - 1, WeightsError, "of a much larger model than the weights at"),
-        ("n_embd", 2**30, WeightsError, "of a much larger model than the weights at"),
+        ("n_positions", 2**31 - 1, ConfigError, "seq_length=2147483647 is larger than 16777216"),
+        ("n_positions", 2**24, WeightsError, "of a much larger model than the weights at"),
+        ("n_embd", 2**20, WeightsError, "of a much larger model than the weights at"),
     ],
 )  # fmt: skip
 def test_sizes_that_do_not_fit_the_weights_cost_nothing(field, value, error, words, saved):

@@ -420,7 +420,7 @@ CONVERTER = """
             return {"vocab_size": self.held["table"].shape[0]} if "table" in self.held else {}
 
         def tensors(self):
-            names = {"table": "embed.weight", "positions": "position.weight"}
+            names = {"table": "embed.weight", "positions": "positions.weight"}
             return [tensor.transposed().renamed("qkv.weight") if name == "dense" else
                     tensor.renamed(names.get(name, name)) for name, tensor in self.held.items()]
 """
