@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .gpt_config import GPTConfig as GPTConfig
     from .labels import LabelledConfig as LabelledConfig
     from .latent_attention import LatentAttention as LatentAttention
+    from .layer_spec import VISION_NAMES as VISION_NAMES
     from .layer_spec import AttentionSpec as AttentionSpec
     from .layer_spec import DecoderSpec as DecoderSpec
     from .layer_spec import EncoderSpec as EncoderSpec
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from .layer_spec import NormSpec as NormSpec
     from .layer_spec import PatchSpec as PatchSpec
     from .layer_spec import RotarySpec as RotarySpec
+    from .parts import NamedParts as NamedParts
+    from .parts import Part as Part
+    from .parts import make_norm as make_norm
     from .self_attention import SelfAttention as SelfAttention
     from .seq2seq import EncoderDecoderForSeq2SeqLM as EncoderDecoderForSeq2SeqLM
     from .seq2seq_spec import EncoderDecoderSpec as EncoderDecoderSpec
@@ -85,7 +89,9 @@ _MODULES = {
     "LatentSpec": "layer_spec",
     "LayerSpec": "layer_spec",
     "MixtureOfExperts": "experts",
+    "NamedParts": "parts",
     "NormSpec": "layer_spec",
+    "Part": "parts",
     "PatchSpec": "layer_spec",
     "PretrainedModel": "base",
     "RelativeSpec": "seq2seq_spec",
@@ -93,11 +99,13 @@ _MODULES = {
     "Router": "experts",
     "SelfAttention": "self_attention",
     "StackSpec": "seq2seq_spec",
+    "VISION_NAMES": "layer_spec",
     "VisionBase": "vision_encoder",
     "VisionConfig": "vision_config",
     "VisionEncoder": "vision_encoder",
     "VisionForImageClassification": "vision_encoder",
     "VisionModel": "vision_encoder",
+    "make_norm": "parts",
 }
 
 #: Modules that do not import MindSpore.

@@ -11,9 +11,7 @@ from typing import Any, ClassVar
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mf_core.models import Encoder, PretrainedModel, VisionEncoder
-from mf_core.models.layer_spec import VISION_NAMES, EncoderSpec
-from mf_core.models.parts import NamedParts, Part
+from mf_core.models import VISION_NAMES, Encoder, EncoderSpec, NamedParts, Part, PretrainedModel, VisionEncoder
 from mf_core.nn import CausalBias, Linear, parameter
 
 from .config import CLIPConfig

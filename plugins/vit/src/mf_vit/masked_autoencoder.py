@@ -12,10 +12,18 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mf_core.models import VisionBase, VisionEncoder, VisionModel
-from mf_core.models.encoder import Encoder, EncoderLayer
-from mf_core.models.layer_spec import VISION_NAMES, EncoderSpec
-from mf_core.models.parts import NamedParts, Part, make_norm
+from mf_core.models import (
+    VISION_NAMES,
+    Encoder,
+    EncoderLayer,
+    EncoderSpec,
+    NamedParts,
+    Part,
+    VisionBase,
+    VisionEncoder,
+    VisionModel,
+    make_norm,
+)
 from mf_core.nn import Linear, parameter
 
 from .config import ViTMAEConfig
