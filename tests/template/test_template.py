@@ -58,7 +58,7 @@ def test_it_installs_and_passes_its_tests(
     assert tested.code == 0, tested.stdout + tested.stderr
     skipped = [line for line in tested.stdout.splitlines() if line.startswith("SKIPPED")]
     if kind == "model":  # its weights come when it has been trained, which the repository's README tells
-        (line,) = skipped
+        (line,) = (line for line in skipped if "the head 'seq2seq_lm'" not in line)
         assert line.endswith("no preset of good_model has its weights here, offline")
     else:
         assert skipped == []
