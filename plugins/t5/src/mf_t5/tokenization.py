@@ -39,7 +39,9 @@ class T5Tokenizer(FastTokenizer):
     def load(cls: type[T], source: Source, **options: Any) -> T:
         """Read ``tokenizer.json``, or else ``spiece.model``."""
         if source.path(TOKENIZER_FILE, required=False) is not None:
-            return super().load(source, **options)
+            tokenizer = super().load(source, **options)
+            tokenizer.options = FastTokenizer.options  # type: ignore[misc]  # extra_ids is of spiece.model alone
+            return tokenizer
         vocabulary = source.path("spiece.model", required=False)
         if vocabulary is None:
             raise FileMissingError(
@@ -48,6 +50,11 @@ class T5Tokenizer(FastTokenizer):
             )  # fmt: skip
         backend = read_pieces(vocabulary, int(options.get("extra_ids", 100)))
         return cls(with_added_tokens(backend, source), **options)
+
+    def _saved_class(self) -> str:
+        """Return the generic class where the file names it: transformers' T5Tokenizer would rebuild the pipeline."""
+        read = self._files.fields.get("tokenizer_class")
+        return read if read in ("PreTrainedTokenizerFast", "TokenizersBackend") else super()._saved_class()
 
 
 class MT5Tokenizer(T5Tokenizer):
