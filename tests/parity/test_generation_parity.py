@@ -51,7 +51,7 @@ OPTIONS = {
     "min_p": {**DRAWN, "min_p": 1.0},
     "typical_p": {**DRAWN, "typical_p": 1e-6},
     "epsilon_cutoff": {**DRAWN, "epsilon_cutoff": 0.9999},
-    "eta_cutoff": {**DRAWN, "temperature": 0.02, "eta_cutoff": 0.9999},
+    "eta_cutoff": {**DRAWN, "temperature": 1e-4, "eta_cutoff": 0.9999},
     "beams": {"num_beams": 3},
     "beams, all of them": {"num_beams": 3, "num_return_sequences": 3},
     "beams, short": {"num_beams": 3, "length_penalty": -2.0},
