@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..backends.base import get_backend
 from ..backends.runtime import exclusive
 from ..errors import OutOfMemoryError
 from .cache import MAX_WIDTH, cache_bucket, prompt_bucket
@@ -116,7 +116,7 @@ class CachedRows:
         """Grow the cache to at least ``length`` tokens and to the sources, with its content.
 
         Raises:
-            OutOfMemoryError: It takes more than the machine has.
+            OutOfMemoryError: It takes more than the device has.
         """
         longest = max(map(len, self.sources))
         source = prompt_bucket(longest) if longest else 0
@@ -136,17 +136,17 @@ class CachedRows:
                 give_back(step)
 
     def _say_size(self, length: int) -> None:
-        """Log how much memory the cache takes, where the model says; raise where the machine has less."""
+        """Log how much memory the cache takes, where the model says; raise where the device has less."""
         count = len(self.cached)
         size = self.model.cache_nbytes(self.model.config, count, min(cache_bucket(length), self.model.max_positions))
         if not size:
             return
         texts = "one text" if count == 1 else f"{count} texts"
         logger.info("the cache of %s of up to %d tokens takes up to %.3g GB", texts, length, size / 1e9)
-        most = physical_memory()
+        most = get_backend().memory_total()
         if most is not None and size > most:
             raise OutOfMemoryError(
-                f"the cache of {texts} of {length} tokens takes {size / 1e9:.3g} GB; this machine has "
+                f"the cache of {texts} of {length} tokens takes {size / 1e9:.3g} GB; the device has "
                 f"{most / 1e9:.3g} GB", value=size, hint="fewer texts at a time (batch_size), or shorter ones",
             )  # fmt: skip
 
@@ -209,11 +209,3 @@ class CachedRows:
         for ids, new in zip(self.cached, tokens, strict=True):
             ids += new
         return logits
-
-
-def physical_memory() -> int | None:
-    """Return how many bytes of memory the machine has; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

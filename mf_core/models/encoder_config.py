@@ -6,7 +6,7 @@ Importing this module does not import mindspore.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -108,15 +108,7 @@ class EncoderConfig(LabelledConfig):
 
     def layer_spec(self, layer: int) -> LayerSpec:
         """Return the declaration of a layer, counted from 0."""
-        return LayerSpec(
-            self.hidden_size,
-            AttentionSpec(
-                self.num_heads, self.num_heads, self.hidden_size // self.num_heads, bias=True, output_bias=True,
-                dropout=self.attention_probs_dropout_prob,
-            ),
-            FeedForwardSpec(self.intermediate_size, self.activation_name or "gelu", gated=False, bias=True),
-            self.norm_spec(), norms="post", dropout=self.hidden_dropout_prob, std=self.initializer_range,
-        )  # fmt: skip
+        return encoder_layer(self, self.norm_spec(), norms="post", bias=True)
 
     def encoder_spec(self) -> EncoderSpec:
         """Return the declaration of the body."""
@@ -126,3 +118,23 @@ class EncoderConfig(LabelledConfig):
             token_types=self.type_vocab_size, position_offset=self.first_position,
             embedding_dropout=self.hidden_dropout_prob, std=self.initializer_range,
         )  # fmt: skip
+
+
+def encoder_layer(config: Any, norm: NormSpec, *, norms: Literal["pre", "post"], bias: bool) -> LayerSpec:
+    """Return the declaration of a layer of plain attention and a plain feed-forward layer.
+
+    Args:
+        config: With the fields of sizes, dropouts and initial weights that encoders share.
+        norm: The declaration of its norms.
+        norms: Where they are.
+        bias: Whether queries, keys and values have biases.
+    """
+    return LayerSpec(
+        config.hidden_size,
+        AttentionSpec(
+            config.num_heads, config.num_heads, config.hidden_size // config.num_heads, bias=bias, output_bias=True,
+            dropout=config.attention_probs_dropout_prob,
+        ),
+        FeedForwardSpec(config.intermediate_size, config.activation_name or "gelu", gated=False, bias=True),
+        norm, norms=norms, dropout=config.hidden_dropout_prob, std=config.initializer_range,
+    )  # fmt: skip

@@ -11,9 +11,9 @@ from typing import ClassVar, TypeVar
 from pydantic import model_validator
 
 from ..config import DType
-from .encoder_config import Activation, Positive, PositiveFloat, Probability
+from .encoder_config import Activation, Positive, PositiveFloat, Probability, encoder_layer
 from .labels import LabelledConfig
-from .layer_spec import AttentionSpec, EncoderSpec, FeedForwardSpec, LayerSpec, NormSpec, PatchSpec
+from .layer_spec import EncoderSpec, LayerSpec, NormSpec, PatchSpec
 
 V = TypeVar("V", bound="VisionConfig")
 
@@ -102,15 +102,7 @@ class VisionConfig(LabelledConfig):
 
     def layer_spec(self, layer: int) -> LayerSpec:
         """Return the declaration of a layer, counted from 0."""
-        return LayerSpec(
-            self.hidden_size,
-            AttentionSpec(
-                self.num_heads, self.num_heads, self.hidden_size // self.num_heads, bias=self.qkv_bias,
-                output_bias=True, dropout=self.attention_probs_dropout_prob,
-            ),
-            FeedForwardSpec(self.intermediate_size, self.activation_name or "gelu", gated=False, bias=True),
-            self.norm_spec(), norms="pre", dropout=self.hidden_dropout_prob, std=self.initializer_range,
-        )  # fmt: skip
+        return encoder_layer(self, self.norm_spec(), norms="pre", bias=self.qkv_bias)
 
     def encoder_spec(self) -> EncoderSpec:
         """Return the declaration of the body."""

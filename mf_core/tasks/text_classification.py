@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from ..errors import ArgumentError, UnsupportedError
+from .candidate_labels import check_candidates
 from .text_pipeline import TextPipeline, labels_of, softmax
 
 
@@ -34,17 +35,13 @@ class TextClassificationPipeline(TextPipeline):
     def check(self, options: Mapping[str, Any]) -> None:
         """See the base class."""
         super().check(options)
-        labels, template = options.get("candidate_labels"), options.get("hypothesis_template", "{}")
-        if labels is not None and not (
-            isinstance(labels, (list, tuple)) and labels and all(isinstance(label, str) for label in labels)
+        check_candidates(options)
+        if "hypothesis_template" in options and options.get("candidate_labels") is None and (
+            "candidate_labels" not in self.__dict__.get("options", {})
         ):
-            raise ArgumentTypeError(f"candidate_labels={labels!r:.60} is not a list of names", value=labels)
-        if not isinstance(template, str) or "{}" not in template:
-            raise ArgumentError(f"hypothesis_template={template!r} has no {{}} for the label", value=template)
-        if "hypothesis_template" in options and labels is None and "candidate_labels" not in self.__dict__.get(
-            "options", {}
-        ):
-            raise ArgumentError("hypothesis_template without candidate_labels has no effect", value=template)
+            raise ArgumentError(
+                "hypothesis_template without candidate_labels has no effect", value=options["hypothesis_template"]
+            )
 
     def is_one(self, inputs: Any) -> bool:
         """See the base class."""

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from mindspore import Tensor
 
-from ..errors import ArgumentError, ArgumentTypeError, InputTooLongError
+from ..errors import ArgumentError, InputTooLongError
+from .candidate_labels import check_candidates
 from .image_pipeline import ImagePipeline
 from .text_pipeline import pad, softmax
 
@@ -33,13 +34,7 @@ class ZeroShotImageClassificationPipeline(ImagePipeline):
     def check(self, options: Mapping[str, Any]) -> None:
         """See the base class."""
         super().check(options)
-        labels, template = options.get("candidate_labels"), options.get("hypothesis_template", "{}")
-        if labels is not None and not (
-            isinstance(labels, (list, tuple)) and labels and all(isinstance(label, str) for label in labels)
-        ):
-            raise ArgumentTypeError(f"candidate_labels={labels!r:.60} is not a list of names", value=labels)
-        if not isinstance(template, str) or "{}" not in template:
-            raise ArgumentError(f"hypothesis_template={template!r} has no {{}} for the label", value=template)
+        check_candidates(options)
 
     def run(self, items: list[Any], options: Mapping[str, Any]) -> list[Any]:
         """See the base class."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mf_core.backends.base import get_backend
 from mf_core.errors import OutOfMemoryError
 from mf_core.generation import windowed_memory
 from mf_core.generation.direct import DirectStep
@@ -100,6 +101,6 @@ def test_the_size_of_the_cache_is_known_before(model, caplog):
 
 
 def test_a_cache_that_is_larger_than_the_machine(model, monkeypatch):
-    monkeypatch.setattr("mf_core.generation.rows.physical_memory", lambda: 10_000)
+    monkeypatch.setattr(get_backend(), "memory_total", lambda: 10_000)
     with pytest.raises(OutOfMemoryError, match=r"the cache of one text of 101 tokens takes 3\.28e-05 GB"):
         model.generate([TEXT[:99]], max_new_tokens=3)
