@@ -163,7 +163,33 @@ class Decoder(NamedParts):
         return position_ids + ops.broadcast_to(is_long * self.length, position_ids.shape)
 
 
-class DecoderForCausalLM(PretrainedModel):
+class DecoderHead(PretrainedModel):
+    """A model whose body is a decoder.
+
+    Attributes:
+        role_names: Role -> name in checkpoints; the keys are those of :data:`mf_core.models.layer_spec.NAMES`.
+    """
+
+    role_names: Mapping[str, str]
+
+    @python_property
+    def decoder(self) -> Any:
+        """The body."""
+        return self._cells[self.role_names["decoder"]]
+
+    @property
+    def blocks(self) -> Sequence[nn.Cell]:
+        """The layers."""
+        layers: Sequence[nn.Cell] = self.decoder.layers
+        return layers
+
+    @property
+    def lora_targets(self) -> tuple[str, ...]:  # type: ignore[override]  # a class attribute where it is fixed
+        """Names of the linear layers that get LoRA adapters unless said otherwise: those of queries and values."""
+        return tuple(self.role_names[role] for role in self.blocks[0].attention.adapted)
+
+
+class DecoderForCausalLM(DecoderHead):
     """A decoder that predicts the next token.
 
     A family sets ``config_class`` and, where it is not a Llama, says how its layers (:meth:`layer_spec`) and the model
@@ -221,11 +247,6 @@ class DecoderForCausalLM(PretrainedModel):
         layers = tuple(cls.layer_spec(config, layer) for layer in range(config.num_layers))
         spec: DecoderSpec = config.decoder_spec(layers)
         return spec
-
-    @python_property
-    def decoder(self) -> Any:
-        """The body."""
-        return self._cells[self.role_names["decoder"]]
 
     def construct(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
@@ -296,12 +317,6 @@ class DecoderForCausalLM(PretrainedModel):
         return int(self.decoder.long_from)
 
     @property
-    def blocks(self) -> Sequence[nn.Cell]:
-        """The layers."""
-        layers: Sequence[nn.Cell] = self.decoder.layers
-        return layers
-
-    @property
     def cache_shape(self) -> tuple[int, int, int]:
         """Layers, key-value heads and head width of the cache."""
         return len(self.blocks), self.layer_cache[0], self.layer_cache[1]
@@ -316,11 +331,6 @@ class DecoderForCausalLM(PretrainedModel):
     def cache_value_width(self) -> int:
         """See the base class."""
         return self.layer_cache[2]
-
-    @property
-    def lora_targets(self) -> tuple[str, ...]:  # type: ignore[override]  # a class attribute where it is fixed
-        """Names of the linear layers that get LoRA adapters unless said otherwise: those of queries and values."""
-        return tuple(self.role_names[role] for role in self.blocks[0].attention.adapted)
 
     @property
     def parallel_plan(self) -> ParallelPlan:  # type: ignore[override]  # a class attribute where it is written down

@@ -5,20 +5,17 @@ Shapes: B batch, S tokens, E hidden size, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from ..nn import CausalBias, Linear
-from .base import PretrainedModel
-from .decoder import DecoderForCausalLM, token_positions
+from .decoder import DecoderForCausalLM, DecoderHead, token_positions
 from .layer_spec import NAMES
-from .parts import python_property
 
 
-class DecoderForSequenceClassification(PretrainedModel):
+class DecoderForSequenceClassification(DecoderHead):
     """A decoder that classifies texts, by their last token that is no padding.
 
     A family names its language model, whose body this is::
@@ -55,11 +52,6 @@ class DecoderForSequenceClassification(PretrainedModel):
         self.pad_id = getattr(config, "pad_token_id", None)
         self.post_init()
 
-    @python_property
-    def decoder(self) -> Any:
-        """The body."""
-        return self._cells[self.role_names["decoder"]]
-
     def construct(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
     ) -> Tensor:
@@ -82,17 +74,6 @@ class DecoderForSequenceClassification(PretrainedModel):
         if self.pad_id is None:
             return ops.ones_like(input_ids)
         return ops.cast(input_ids != self.pad_id, mstype.int32)
-
-    @property
-    def blocks(self) -> Sequence[nn.Cell]:
-        """The layers."""
-        layers: Sequence[nn.Cell] = self.decoder.layers
-        return layers
-
-    @property
-    def lora_targets(self) -> tuple[str, ...]:  # type: ignore[override]  # a class attribute where it is fixed
-        """Names of the linear layers that get LoRA adapters unless said otherwise: those of queries and values."""
-        return tuple(self.role_names[role] for role in self.blocks[0].attention.adapted)
 
 
 def last_tokens(hidden: Tensor, counted: Tensor) -> Tensor:
